@@ -1,0 +1,320 @@
+"""Checks that what the READMEs say is true: links, paths, options, figures, and that both languages say the same.
+
+- Every relative link, and every path in code that looks like a file of this repository, exists.
+- Every long option shown with a program is in that program's --help; one shown alone is in some program of the folder.
+- Every number in a table of results is in the file that a comment directly above the table names, relative to the
+  README: <!-- results: results/default.json -->. It is compared as rounded in the table; with a per cent sign, in the
+  cell or its column's head, it is 100 times the file's. What stands in code font is not compared.
+- README.md and README_CN.md have the same levels of headings, commands, and numbers in tables of results.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import itertools
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from readme_page import (
+    FOREIGN_FOLDERS,
+    Command,
+    Page,
+    Table,
+    is_foreign,
+    is_python,
+    parse,
+    simple_commands,
+    table_numbers,
+)
+
+ROOT = Path(__file__).resolve().parents[1]
+EXTENSIONS = {".py", ".sh", ".md", ".yaml", ".yml", ".toml", ".png", ".jsonl", ".json"}
+OPTION = re.compile(r"(?<![\w-])--[A-Za-z][\w-]*")
+PROGRAM = re.compile(r"[\w./-]+\.(?:py|sh)\b")
+
+
+def _expand(text: str) -> list[str]:
+    """Expand braces as bash does: run_{a,b}.sh -> run_a.sh, run_b.sh."""
+    pieces = re.split(r"\{([^{}]*,[^{}]*)\}", text)
+    choices = [piece.split(",") if i % 2 else [piece] for i, piece in enumerate(pieces)]
+    return ["".join(choice) for choice in itertools.product(*choices)]
+
+
+class Checker:
+    """Collects the problems of READMEs below one root."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.problems: list[str] = []
+        self._helps: dict[tuple, str | None] = {}
+        self._paths = sorted(_tracked(root))
+
+    def report(self, page: Page, line: int, message: str) -> None:
+        problem = f"{page.path.relative_to(self.root)}:{line}: {message}"
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+    def check(self, page: Page) -> None:
+        for line, message in page.problems:
+            self.report(page, line, message)
+        self.check_links(page)
+        self.check_code(page)
+        self.check_option_tables(page)
+        for table in page.tables:
+            if table.source is not None:
+                self.check_results(page, table)
+
+    # -- paths
+
+    def check_links(self, page: Page) -> None:
+        for line, link in page.links:
+            target = link.split("#")[0]
+            if not target or re.match(r"[a-z][a-z+.-]*:", target, re.I):
+                continue
+            base = self.root if target.startswith("/") else page.path.parent
+            if not (base / target.lstrip("/")).exists():
+                self.report(page, line, f"link to {target}: no such file")
+
+    def find(self, path: str, folders: list[Path], exact: bool) -> Path | None:
+        """The file that a path in code means; inexact ones may leave out the folders above it."""
+        for folder in folders:
+            if any(folder.glob(path)) if "*" in path else (folder / path).exists():
+                return folder / path
+        if not exact:
+            below = folders[0].relative_to(self.root).as_posix()
+            prefix = "" if below == "." else below + "/"
+            for known in self._paths:
+                if known.startswith(prefix) and fnmatch.fnmatch(known, "*/" + path.strip("/").replace("[", "[[]")):
+                    return self.root / known
+        return None
+
+    def check_path(self, page: Page, line: int, word: str, folders: list[Path], exact: bool) -> None:
+        word = re.sub(r"(::\S*|:\d[\d-]*)$", "", word.strip("\"'`,;:()").rstrip("."))
+        for path in _expand(word):
+            path = path[2:] if path.startswith("./") else path
+            parts = path.split("/")
+            if not path or is_foreign(path) or path.startswith("-"):
+                continue
+            known_name = os.path.splitext(path)[1] in EXTENSIONS or re.fullmatch(r"(.*/)?requirements[\w-]*\.txt", path)
+            known_folder = len(parts) > 1 and any((folder / parts[0]).is_dir() for folder in folders)
+            if (known_name or known_folder) and self.find(path, folders, exact) is None:
+                self.report(page, line, f"{path}: no such file")
+
+    # -- options
+
+    def check_code(self, page: Page) -> None:
+        folders = list(dict.fromkeys([page.path.parent, self.root]))
+        for line, text in page.listings:
+            for word in re.split(r"[\s=│├└─]+", text):
+                self.check_path(page, line, word, folders, exact=False)
+        commands = list(page.commands)
+        for line, text in page.spans:
+            commands += [Command(line, words, folders, exact=False) for words in simple_commands(text)]
+        for command in commands:
+            for word in command.words:
+                for part in word.split("="):
+                    self.check_path(page, command.line, part, command.folders, command.exact)
+            self.check_call(page, command)
+
+    def check_call(self, page: Page, command: Command) -> None:
+        words = command.words
+        program = None
+        if is_python(words[0]) and words[1:2] == ["-m"] and len(words) > 2:
+            file = words[2].replace(".", "/") + ".py"
+            program, arguments = self.find(file, command.folders, True), words[3:]
+            package = words[2].split(".")[0]
+            if program is None and any(known.split("/")[-1] == package for known in self._paths):
+                self.report(page, command.line, f"python -m {words[2]}: no such module")
+        else:
+            runners = 1 if is_python(words[0]) or words[0] in ("bash", "sh", "source", ".") else 0
+            if words[0] == "msrun":
+                runners = next((i for i, word in enumerate(words) if word.endswith(".py")), 0)
+            arguments = words[runners + 1 :]
+            name = words[runners] if len(words) > runners else ""
+            if re.fullmatch(PROGRAM, name) and not is_foreign(name):
+                program = self.find(name, command.folders, command.exact)
+        if program is not None:
+            self.check_arguments(page, command.line, program, arguments)
+        elif not command.exact and words[0].startswith("--"):
+            for option in filter(OPTION.fullmatch, (word.split("=")[0] for word in words)):
+                self.check_any(page, command.line, option)
+
+    def check_arguments(self, page: Page, line: int, program: Path, arguments: list[str]) -> None:
+        if program.suffix == ".sh" and "--" in arguments:
+            split = arguments.index("--")
+            inner = re.search(r"go to (\w+\.py)", self.help(program) or "")
+            if inner and (called := self.find(inner[1], [program.parent.parent, program.parent], True)):
+                self.check_arguments(page, line, called, arguments[split + 1 :])
+            arguments = arguments[:split]
+        for option in filter(OPTION.fullmatch, (word.split("=")[0] for word in arguments)):
+            self.check_option(page, line, program, option)
+
+    def check_option(self, page: Page, line: int, program: Path, option: str) -> None:
+        text = self.help(program)
+        name = program.resolve().relative_to(self.root.resolve())
+        if text is None:
+            self.report(page, line, f"{name} --help fails, so {option} cannot be checked")
+        elif option not in OPTION.findall(text) and option != "--help":
+            self.report(page, line, f"{name} has no option {option}")
+
+    def check_any(self, page: Page, line: int, option: str) -> None:
+        texts = (self.help(program) for program in self.programs(page.path.parent))
+        if option != "--help" and not any(option in OPTION.findall(text or "") for text in texts):
+            self.report(page, line, f"no program of this folder has the option {option}")
+
+    def check_option_tables(self, page: Page) -> None:
+        """Options in a table belong to the programs that the row, the table's head or the heading names."""
+        folders = [page.path.parent, self.root]
+        for table in page.tables:
+            head = " ".join(table.rows[0][1]) if table.rows else ""
+            for line, cells in table.rows:
+                row = " ".join(cells)
+                for text in (row, head, table.section):
+                    found = (self.find(name, folders, False) for name in PROGRAM.findall(text))
+                    programs = [program for program in found if program is not None]
+                    if programs:
+                        break
+                for option in OPTION.findall(row):
+                    if not programs:
+                        self.check_any(page, line, option)
+                    elif not any(option in OPTION.findall(self.help(program) or "") for program in programs):
+                        self.check_option(page, line, programs[0], option)
+
+    def programs(self, folder: Path) -> Iterator[Path]:
+        """What can be run in a folder; in the root, what can be run anywhere."""
+        for known in self._paths:
+            path = self.root / known
+            if (
+                folder in path.parents
+                and "tests" not in path.parts
+                and path.suffix in (".py", ".sh")
+                and path.is_file()
+            ):
+                text = path.read_text(encoding="utf-8")
+                if "__main__" in text if path.suffix == ".py" else text.startswith("#!"):
+                    yield path
+
+    def help(self, program: Path) -> str | None:
+        """What `program --help` prints, None if it fails; each program runs once."""
+        program = program.resolve()
+        if program not in self._helps:
+            folder, call = program.parent, [sys.executable, str(program)]
+            if program.suffix == ".sh":
+                call = ["bash", str(program)]
+            elif (folder / "__init__.py").exists():  # a module of a package: python -m src.name
+                while (folder / "__init__.py").exists():
+                    folder = folder.parent
+                call = [sys.executable, "-m", ".".join(program.relative_to(folder).with_suffix("").parts)]
+            environment = {**os.environ, "COLUMNS": "200", "MPLBACKEND": "Agg", "GLOG_v": "3"}
+            try:
+                done = subprocess.run(
+                    [*call, "--help"], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+                )
+                self._helps[program] = done.stdout if done.returncode == 0 else None
+            except subprocess.TimeoutExpired:
+                self._helps[program] = None
+        return self._helps[program]
+
+    # -- results
+
+    def check_results(self, page: Page, table: Table) -> None:
+        values: list[float] = []
+        for name in re.split(r"[,\s]+", table.source or ""):
+            try:
+                text = (page.path.parent / name).read_text(encoding="utf-8")
+                lines = text.splitlines() if name.endswith(".jsonl") else [text]
+                values += [value for line in lines for value in _flatten(json.loads(line))]
+            except (OSError, ValueError) as error:
+                self.report(page, table.line, f"results file {name} cannot be read: {error}")
+                return
+        for line, text, value, tolerance, percent in table_numbers(table):
+            scale = 100 if percent else 1
+            if not any(abs(known * scale - value) <= tolerance * (1 + 1e-9) + 1e-12 for known in values):
+                self.report(page, line, f"{text} is not in {table.source}")
+
+    def check_pair(self, english: Page, chinese: Page) -> None:
+        """Both languages have the same headings' levels, commands, and numbers in tables of results."""
+
+        def compare(what: str, one: list[tuple[int, str]], other: list[tuple[int, str]]) -> None:
+            for (line, text), (_, expected) in zip(other, one):
+                if text != expected:
+                    self.report(chinese, line, f"{what} {text} here, {expected} in {english.path.name}")
+                    return
+            if len(one) != len(other):
+                self.report(chinese, 1, f"{len(other)} times {what} here, {len(one)} in {english.path.name}")
+
+        pages = (english, chinese)
+        compare("heading level", *([(line, str(level)) for line, level, _ in page.headings] for page in pages))
+        compare("command", *([(c.line, " ".join(c.words)) for c in page.commands] for page in pages))
+        for what in ("results file", "number"):
+            compare(what, *(list(_pair_texts(page, what)) for page in pages))
+
+
+def _pair_texts(page: Page, what: str) -> Iterator[tuple[int, str]]:
+    for table in page.tables:
+        if table.source is None:
+            continue
+        if what == "results file":
+            yield table.line, table.source
+        else:
+            yield from ((line, text) for line, text, *_ in table_numbers(table))
+
+
+def _flatten(value: object) -> Iterator[float]:
+    """Every number in a JSON value, those in texts and keys included."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _flatten(key)
+            yield from _flatten(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _flatten(item)
+    elif isinstance(value, str):
+        yield from (float(number) for number in re.findall(r"\d+(?:\.\d+)?", value, re.ASCII))
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        yield float(value)
+
+
+def _tracked(root: Path) -> Iterator[str]:
+    """Paths of files and folders below the root, without hidden ones and what runs write there."""
+    for folder, folders, files in os.walk(root):
+        folders[:] = [
+            name for name in folders if not name.startswith((".", "__pycache__")) and name not in FOREIGN_FOLDERS
+        ]
+        here = Path(folder).relative_to(root)
+        yield from ((here / name).as_posix() for name in folders + files)
+
+
+def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
+    """Check the READMEs and print one line per problem; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("readme", nargs="*", type=Path, help="default: every README*.md of the repository")
+    given = parser.parse_args(argv).readme
+    root = root.resolve()
+    checker = Checker(root)
+    paths = [path.resolve() for path in given]
+    if not given:
+        paths = [root / path for path in sorted(_tracked(root)) if fnmatch.fnmatch(path.split("/")[-1], "README*.md")]
+    pages = {}
+    for path in paths:
+        if not path.is_file() or root not in path.parents:
+            print(f"error: {path}: no file of this repository", file=sys.stderr)
+            return 2
+        pages[path] = parse(path, root)
+        checker.check(pages[path])
+    for folder in dict.fromkeys(path.parent for path in paths):
+        pair = [folder / "README.md", folder / "README_CN.md"]
+        if all(path.is_file() for path in pair):
+            checker.check_pair(*(pages.get(path) or parse(path, root) for path in pair))
+    print("\n".join(checker.problems) or f"{len(paths)} READMEs checked, nothing to mend")
+    return 1 if checker.problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,219 @@
+"""Reads a Markdown page into what tools/check_readme.py compares: headings, links, code, commands, tables, numbers."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+# What users supply or a run writes: the first folder of a path, and the names of files without a folder.
+FOREIGN_FOLDERS = {"aclimdb", "glove", "glove_dir", "data", "path", "quickstart", ".venv", "venv"}
+FOREIGN_FOLDERS |= {"outputs", "preprocess", "checkpoints", "export", "exported", "msrun_log"}
+FOREIGN_FILES = {"metrics.jsonl", "curves.png", "config.yaml", "vocab.json", "result.json", "results.json"}
+FOREIGN_START = ("my", "your", "some")
+
+WRAPPERS = {"time", "nohup", "sudo", "exec", "env"}
+FIRST_WORDS = {"bash", "sh", "source", ".", "cd", "msrun", "git", "pip", "pytest"} | {"cat", "echo", "grep", "export"}
+SHELL_LANGUAGES = {"bash", "sh", "shell", "console"}
+NUMBER = re.compile(
+    r"(?<![A-Za-z_\d.])(?<![A-Za-z][-−])"  # not inside H100, F1, GPT-2 or 2.10.0
+    r"(?P<sign>[-−+]?)(?P<whole>\d{1,3}(?:,\d{3})+|\d+)(?:\.(?P<part>\d+))?(?:[eE](?P<exponent>[-+]?\d+))?"
+    r"(?=(?P<percent>\s*(?:±\s*[\d.]+\s*)?%)?)",  # of 90.5 ± 0.1 % both numbers are percentages
+    re.ASCII,
+)
+
+
+@dataclass
+class Command:
+    line: int
+    words: list[str]
+    folders: list[Path]  # where it may be run: the README's folder or the root, then what `cd` says
+    exact: bool = True  # False for code in running text, where src/ or script/ may be left out
+
+
+@dataclass
+class Table:
+    line: int
+    section: str  # the heading above
+    source: str | None  # what the results comment names
+    rows: list[tuple[int, list[str]]] = field(default_factory=list)
+
+
+@dataclass
+class Page:
+    path: Path
+    headings: list[tuple[int, int, str]] = field(default_factory=list)
+    commands: list[Command] = field(default_factory=list)  # of code blocks
+    spans: list[tuple[int, str]] = field(default_factory=list)  # inline code
+    listings: list[tuple[int, str]] = field(default_factory=list)  # other lines of code blocks
+    links: list[tuple[int, str]] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    problems: list[tuple[int, str]] = field(default_factory=list)
+
+
+def parse(path: Path, root: Path) -> Page:
+    """Read a Markdown file into what the checks need; lines count from 1."""
+    page = Page(path)
+    fence, block, language = "", [], ""
+    source: tuple[int, str] | None = None
+    table = False
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        mark = re.match(r"\s*(```+|~~~+)\s*(\w*)", line)
+        if fence:
+            if mark and mark[1].startswith(fence) and not mark[2]:
+                _read_block(page, block, language.lower(), root)
+                fence = ""
+            else:
+                block.append((number, line))
+            continue
+        if mark:
+            fence, block, language = mark[1], [], mark[2]
+            continue
+        section = page.headings[-1][2] if page.headings else ""
+        if comment := re.match(r"\s*<!--\s*results:\s*(.*?)\s*-->\s*$", line):
+            source = (number, comment[1])
+            continue
+        if line.lstrip().startswith("|"):
+            if not table:
+                page.tables.append(Table(number, section, source[1] if source else None))
+                source, table = None, True
+            cells = re.split(r"(?<!\\)\|", line.strip().strip("|"))
+            if not all(re.fullmatch(r"\s*:?-+:?\s*", cell) for cell in cells):
+                page.tables[-1].rows.append((number, [cell.strip() for cell in cells]))
+        else:
+            table = False
+            if source and line.strip():
+                page.problems.append((source[0], "a results comment must stand directly above a table"))
+                source = None
+        if heading := re.match(r"(#{1,6})\s+(.*)", line):
+            page.headings.append((number, len(heading[1]), heading[2]))
+        page.spans += [(number, span[1].strip()) for span in re.finditer(r"`+([^`]+)`+", line)]
+        text = re.sub(r"`+[^`]+`+", "code", line)
+        page.links += [(number, link) for link in re.findall(r"\]\(\s*<?([^)\s>]+)", text)]
+        page.links += [(number, link) for link in re.findall(r"(?:src|href)=[\"']([^\"']+)", text)]
+        page.links += [(number, link) for link in re.findall(r"^\s*\[[^\]]+\]:\s*(\S+)", text)]
+    if source:
+        page.problems.append((source[0], "a results comment must stand directly above a table"))
+    if fence:
+        page.problems.append((block[0][0] if block else 1, "a code block is not closed"))
+    return page
+
+
+def _read_block(page: Page, block: list[tuple[int, str]], language: str, root: Path) -> None:
+    """Split a code block into commands and other lines; `cd` holds to the end of the block."""
+    folders = list(dict.fromkeys([page.path.parent, root]))
+    joined: list[tuple[int, str]] = []
+    continued = False
+    for number, line in block:
+        if continued:
+            joined[-1] = (joined[-1][0], joined[-1][1] + " " + line.strip())
+        else:
+            joined.append((number, line.strip()))
+        continued = joined[-1][1].endswith("\\")
+        if continued:
+            joined[-1] = (joined[-1][0], joined[-1][1][:-1].rstrip())
+    prompts = any(line.startswith("$ ") for _, line in joined)
+    cloned = False
+    for number, line in joined:
+        text = _without_comment(line[2:] if line.startswith("$ ") else line)
+        if not text:
+            continue
+        if prompts:
+            is_command = line.startswith("$ ")
+        else:
+            is_command = language in SHELL_LANGUAGES or (not language and _looks_like_command(text))
+        if not is_command:
+            page.listings.append((number, text))
+            continue
+        for words in simple_commands(text):
+            page.commands.append(Command(number, words, folders))
+            cloned |= words[:2] == ["git", "clone"]
+            if words[0] == "cd" and len(words) > 1:
+                inside = [folder / words[1] for folder in folders if (folder / words[1]).is_dir()]
+                if not inside and not cloned and not is_foreign(words[1]):
+                    page.problems.append((number, f"cd {words[1]}: no such folder"))
+                folders, cloned = inside or [root], False
+
+
+def _without_comment(line: str) -> str:
+    """Cut a shell comment off; a # inside quotes or a word is none."""
+    quote = ""
+    for i, character in enumerate(line):
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "\"'":
+            quote = character
+        elif character == "#" and (i == 0 or line[i - 1].isspace()):
+            return line[:i].rstrip()
+    return line.rstrip()
+
+
+def simple_commands(text: str) -> list[list[str]]:
+    """The words of each command of a line with pipes, lists and redirections, without variables and wrappers."""
+    lexer = shlex.shlex(text, posix=True, punctuation_chars=True)
+    lexer.whitespace_split, lexer.commenters = True, ""
+    try:
+        tokens = list(lexer)
+    except ValueError:  # an unbalanced quote, as in a sentence
+        tokens = text.split()
+    commands: list[list[str]] = [[]]
+    redirected = False
+    for token in tokens:
+        if redirected:
+            redirected = False
+        elif re.fullmatch(r"[();<>|&]+", token):
+            redirected = "<" in token or ">" in token
+            if not redirected:
+                commands.append([])
+        elif commands[-1] or not (re.match(r"\w+=", token) or token in WRAPPERS):
+            commands[-1].append(token)
+    for words in commands:
+        if words[:2] == ["nice", "-n"]:
+            del words[:3]
+    return [words for words in commands if words]
+
+
+def _looks_like_command(text: str) -> bool:
+    commands = simple_commands(text)
+    first = commands[0][0] if commands else ""
+    return first in FIRST_WORDS or is_python(first) or bool(re.match(r"\.{1,2}/.*\.(sh|py)$", first))
+
+
+def is_python(word: str) -> bool:
+    return re.fullmatch(r"python[\d.]*", os.path.basename(word)) is not None
+
+
+def is_foreign(path: str) -> bool:
+    """Whether users supply this or a run writes it."""
+    path = path.removeprefix("./")
+    parts = path.split("/")
+    while parts and parts[0] in ("", ".", ".."):
+        if parts.pop(0) == "":
+            return True  # an absolute path
+    if not parts:
+        return False
+    first = parts[0].lower()
+    if not re.fullmatch(r"[\w.+*{},/-]+", path) or first.startswith(FOREIGN_START):
+        return True
+    return first in FOREIGN_FOLDERS or first.rstrip("0123456789_") in FOREIGN_FOLDERS or path in FOREIGN_FILES
+
+
+def table_numbers(table: Table) -> Iterator[tuple[int, str, float, float, bool]]:
+    """Line, text, value, half a unit of the last digit and whether it is a percentage, for each number in the body."""
+    head = table.rows[0][1] if table.rows else []
+    for line, cells in table.rows[1:]:
+        for column, cell in enumerate(cells):
+            cell = re.sub(r"`[^`]*`|<[^>]*>", " ", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", cell))
+            for match in NUMBER.finditer(cell):
+                part, exponent = match["part"] or "", int(match["exponent"] or 0)
+                digits = match["whole"].replace(",", "") + "." + (part or "0")
+                sign = -1 if match["sign"] in ("-", "−") else 1
+                percent = bool(match["percent"]) or (column < len(head) and "%" in head[column])
+                text = match[0].replace("−", "-") + ("%" if percent else "")
+                half_unit = 0.5 * 10.0 ** (exponent - len(part))
+                if match[0].isdigit() and float(digits) < 10 and not percent:
+                    half_unit = 0.0  # a count; nobody rounds 0.9 to 1
+                yield line, text, sign * float(digits) * 10.0**exponent, half_unit, percent
