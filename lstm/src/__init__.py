@@ -1,0 +1,1 @@
+"""Sentiment classification of IMDB reviews with variable-length LSTMs."""

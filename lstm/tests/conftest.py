@@ -1,0 +1,6 @@
+"""Makes `src` and the entry points importable wherever pytest is started from."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
