@@ -1,0 +1,126 @@
+"""The sentiment network: word vectors, variable-length (bi)LSTM, pooling over time, classifier."""
+
+from __future__ import annotations
+
+import mindspore as ms
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
+
+from src.model_utils.recurrent import LSTM, CounterDropout, padding_mask
+
+POOLINGS = ("ends", "mean", "max", "mean_max", "attention")
+_VECTOR_NORM = 5.0  # mean length the word vectors are scaled to: GloVe's and word2vec's differ by much
+
+
+class Embedding(nn.Cell):
+    """Fixed word vectors, linearly projected, plus a trained offset for every word.
+
+    The projection and the offset are computed for the distinct words of a batch only and then gathered. The offset
+    starts at zero: a word seldom seen keeps what its pretrained vector says, a frequent one learns its sentiment.
+    """
+
+    def __init__(self, vocabulary_size: int, embed_size: int, projection_size: int, trained: bool, seed: int):
+        super().__init__()
+        self.vectors = Parameter(
+            Tensor(np.zeros((vocabulary_size, embed_size), np.float32)), name="vectors", requires_grad=False
+        )
+        self.size = projection_size or embed_size
+        self.projected = projection_size > 0
+        self.trained = trained
+        if self.projected:
+            bound = (3 / embed_size) ** 0.5  # keeps the variance
+            weight = np.random.default_rng([seed, 1]).uniform(-bound, bound, (projection_size, embed_size))
+            self.projection = Parameter(Tensor(weight.astype(np.float32)), name="projection")
+        if trained:
+            self.offsets = Parameter(Tensor(np.zeros((vocabulary_size, self.size), np.float32)), name="offsets")
+
+    def set_vectors(self, vectors: np.ndarray) -> None:
+        """Take pretrained vectors (V, E) float32, scaled as a whole to a mean length of 5; padding stays zero."""
+        mean_norm = np.linalg.norm(vectors[1:], axis=1).mean()
+        self.vectors.set_data(Tensor((vectors * (_VECTOR_NORM / mean_norm)).astype(np.float32)))
+
+    def construct(self, words, tokens):
+        """Map the distinct words (U,) and tokens (T, B), indices into words, to vectors (T, B, D)."""
+        table = ops.gather(self.vectors, words, 0)  # (U, E)
+        if self.projected:
+            table = ops.matmul(table, self.projection.T)  # (U, D)
+        if self.trained:
+            table = table + ops.gather(self.offsets, words, 0)  # (U, D)
+        return ops.gather(table, tokens, 0)  # (T, B, D)
+
+
+class Pooling(nn.Cell):
+    """Summarize LSTM outputs (T, B, H), which are zero on padding, over the real steps of each sequence.
+
+    ends: the first and the last step, as in the model zoo's LSTM; mean; max; mean_max: both; attention: a softmax over
+    one learned score a step (Yang et al. 2016, without the hidden layer).
+    """
+
+    def __init__(self, kind: str, size: int, seed: int):
+        super().__init__()
+        self.kind = kind
+        self.output_size = size * (2 if kind in ("ends", "mean_max") else 1)
+        if kind == "attention":
+            bound = size**-0.5
+            weight = np.random.default_rng([seed, 2]).uniform(-bound, bound, (1, 1, size)).astype(np.float32)
+            self.score = Parameter(Tensor(weight), name="score")
+
+    def construct(self, outputs, padding, lengths):
+        """Map outputs (T, B, H), padding (T, B, 1) and lengths (B,) to (B, output_size)."""
+        if self.kind == "ends":
+            steps, batch, size = outputs.shape
+            last = (lengths - 1) * batch + ops.arange(batch)  # (B,)
+            ends = ops.gather(outputs.reshape(steps * batch, size), last, 0)  # (B, H)
+            return ops.cat((outputs[0], ends), 1)
+        if self.kind == "attention":
+            scores = (outputs * self.score).sum(2, keepdims=True) - 1e4 * padding  # (T, B, 1)
+            weights = ops.softmax(scores.astype(ms.float32), 0).astype(outputs.dtype)  # (T, B, 1)
+            return (outputs * weights).sum(0)
+        mean = outputs.sum(0) / lengths.astype(outputs.dtype).expand_dims(1)  # (B, H)
+        if self.kind == "mean":
+            return mean
+        highest = (outputs - 2 * padding).max(0)  # (B, H); outputs lie in (-1, 1)
+        return highest if self.kind == "max" else ops.cat((mean, highest), 1)
+
+
+class SentimentNet(nn.Cell):
+    """Logits of a review's classes; exact for reviews of any lengths in one padded batch."""
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        embed_size: int,
+        num_hiddens: int,
+        num_layers: int,
+        bidirectional: bool,
+        num_classes: int,
+        pooling: str,
+        projection_size: int = 0,
+        train_embedding: bool = False,
+        embedding_dropout: float = 0.0,
+        dropout: float = 0.0,
+        seed: int = 0,
+    ):
+        super().__init__()
+        output_size = num_hiddens * (2 if bidirectional else 1)
+        self.embedding = Embedding(vocabulary_size, embed_size, projection_size, train_embedding, seed)
+        self.embedding_dropout = CounterDropout(embedding_dropout, self.embedding.size, [seed, 100])
+        self.lstm = LSTM(self.embedding.size, num_hiddens, num_layers, bidirectional, dropout, seed=seed)
+        self.pooling = Pooling(pooling, output_size, seed)
+        self.pooled_dropout = CounterDropout(dropout, self.pooling.output_size, [seed, 101])
+        bound = self.pooling.output_size**-0.5
+        weight = np.random.default_rng([seed, 3]).uniform(-bound, bound, (num_classes, self.pooling.output_size))
+        self.weight = Parameter(Tensor(weight.astype(np.float32)), name="weight")
+        self.bias = Parameter(Tensor(np.zeros(num_classes, np.float32)), name="bias")
+
+    def construct(self, words, tokens, lengths, dropout_keys):
+        """Map words (U,), tokens (T, B), lengths (B,) and dropout_keys (B,), all int32, to logits (B, C)."""
+        return self.classify(self.embedding(words, tokens), lengths, dropout_keys)
+
+    def classify(self, x, lengths, dropout_keys):
+        """Map word vectors x (T, B, D), zero or not on padding, to logits (B, C)."""
+        padding = padding_mask(lengths, x.shape[0]).astype(x.dtype)  # (T, B, 1)
+        x = self.embedding_dropout(x, dropout_keys)
+        outputs = self.lstm(x, padding, dropout_keys)  # (T, B, H)
+        pooled = self.pooled_dropout(self.pooling(outputs, padding, lengths), dropout_keys)  # (B, P)
+        return ops.matmul(pooled, self.weight.T) + self.bias  # (B, C)
