@@ -53,7 +53,7 @@ if is_done corpus && [ -d "$CORPUS" ]; then
     echo "the corpus in $CORPUS is used again"
 else
     rm -rf -- "$CORPUS"
-    step corpus "writing synthetic film reviews" -m src.sample_data "$CORPUS"
+    step corpus "writing synthetic film reviews" -m src.sample_data "$CORPUS" --reviews 1000
     mark_done corpus
 fi
 

@@ -8,16 +8,25 @@ import mindspore as ms
 from mindspore import nn
 
 from src import config as config_module
-from src.dataset import TrainingBatches, load_samples, load_vectors, load_vocabulary, prepare, save_vocabulary
-from src.imdb import Review, split_by_film
+from src.dataset import (
+    TrainingBatches,
+    load_samples,
+    load_vectors,
+    load_vocabulary,
+    prepare,
+    save_vocabulary,
+    split_train,
+)
+from src.imdb import BAD_FILE_POLICIES
 from src.inference import Classifier, build_network, dynamic_inputs
+from src.language_model import pretrain
 from src.loss import AdversarialGradient, ClassificationLoss
 from src.lr_schedule import warmup_decay
 from src.lstm import POOLINGS
 from src.metrics import accuracy_and_loss
-from src.model_utils.checkpoint import load_checkpoint, load_into
+from src.model_utils.checkpoint import load_checkpoint, load_into, training_checkpoints
 from src.model_utils.configuration import Parser, boolean, read_yaml, require, resolve, write_yaml
-from src.model_utils.runtime import UserError, init_device, log, rank_and_size, run
+from src.model_utils.runtime import UserError, init_device, log, quiet, rank_and_size, run
 from src.model_utils.training import Trainer, TrainStep, claim_folder, measure_throughput
 
 NAME = "lstm"
@@ -48,6 +57,8 @@ def parse(argv=None):
     args = parser.parse_args(argv)
     if args.resume and (args.overwrite or args.pre_trained):
         raise UserError("--resume goes neither with --overwrite nor with --pre_trained: it continues what is there")
+    if args.performance_steps < 0:
+        raise UserError(f"--performance_steps {args.performance_steps}: must be 1 or more, or 0 to train")
     if args.preprocess and not args.aclimdb_path and not args.resume:
         raise UserError("--aclimdb_path is missing: the folder that holds train/pos, train/neg, test/pos and test/neg")
     return args
@@ -56,6 +67,9 @@ def parse(argv=None):
 def configure(args, target: str):
     """Resolve and check the configuration for a device."""
     defaults = config_module.lstm_cfg_ascend if target == "Ascend" else config_module.lstm_cfg
+    foreign = [key for key in config_module.lstm_cfg_ascend if key not in defaults and getattr(args, key) is not None]
+    if foreign:
+        raise UserError(f"--{foreign[0]} belongs to lstm_cfg_ascend and has no effect on {target}; leave it out there")
     preset = config_module.presets[target][args.preset]
     if args.resume:
         preset = read_yaml(Path(args.ckpt_path) / "config.yaml")
@@ -69,15 +83,27 @@ def configure(args, target: str):
             " cannot be changed on the way; start a new training with another --ckpt_path"
         )
     positive = (lambda value: value > 0, "positive")
+    zero_or_more = (lambda value: value >= 0, "0 or more")
+    counts = ("projection_size", "early_stop_patience", "validate_steps", "save_checkpoint_steps")
+    counts += ("keep_checkpoint_max", "print_steps", "seed", "split_seed", "vector_seed", "warmup_epochs")
+    counts += (
+        "weight_decay",
+        "gradient_clip",
+        "adversarial_epsilon",
+        *(set(config) & {"lr_adjust_epoch", "global_step"}),
+    )
     share = (lambda value: 0 <= value < 1, "at least 0 and below 1")
     require(
         config,
         **dict.fromkeys(
-            ("num_classes", "embed_size", "num_hiddens", "num_layers", "max_length", "min_count"), positive
+            ("embed_size", "num_hiddens", "num_layers", "max_length", "min_count", "vector_window"), positive
         ),
         **dict.fromkeys(("learning_rate", "num_epochs", "batch_size", "eval_batch_size", "vector_epochs"), positive),
+        **dict.fromkeys(counts, zero_or_more),
         **dict.fromkeys(("dropout", "embedding_dropout", "word_dropout", "validation_fraction"), share),
         **dict.fromkeys(("weight_average", "label_smoothing", "momentum"), share),
+        num_classes=(lambda value: value >= 2, "2 or more"),
+        on_bad_file=(lambda value: value in BAD_FILE_POLICIES, " or ".join(BAD_FILE_POLICIES)),
         pooling=(lambda value: value in POOLINGS, "one of " + ", ".join(POOLINGS)),
         truncation=(lambda value: value in ("head", "head_tail"), "head or head_tail"),
         optimizer=(lambda value: value in ("adam", "momentum"), "adam or momentum"),
@@ -110,9 +136,10 @@ def build_step(network, config, rates) -> TrainStep:
     loss_network = ClassificationLoss(network, config.label_smoothing)
     weights = network.trainable_params()
     if config.optimizer == "adam":
-        optimizer = nn.Adam(
-            weights, learning_rate=rates, beta1=config.momentum, beta2=0.98, weight_decay=config.weight_decay
-        )
+        with quiet():  # of a deprecated operator inside it
+            optimizer = nn.Adam(
+                weights, learning_rate=rates, beta1=config.momentum, beta2=0.98, weight_decay=config.weight_decay
+            )
     else:
         optimizer = nn.Momentum(weights, rates, config.momentum, config.weight_decay)
     scaler = None
@@ -129,15 +156,6 @@ def build_step(network, config, rates) -> TrainStep:
     return step
 
 
-def split(samples, config):
-    """Return training and validation samples; validation is None where validation_fraction is 0."""
-    if not config.validation_fraction:
-        return samples, None
-    reviews = [Review(path, "", int(y), film) for path, y, film in zip(samples.paths, samples.labels, samples.films)]
-    train, valid = split_by_film(reviews, config.validation_fraction, config.split_seed)
-    return samples.select(train), samples.select(valid)
-
-
 def main(argv=None) -> dict:
     """Train as the command line says; returns the last metrics, or the throughput with --performance_steps."""
     args = parse(argv)
@@ -152,7 +170,11 @@ def main(argv=None) -> dict:
     if args.preprocess and args.aclimdb_path:
         prepare(args.aclimdb_path, args.glove_path, args.preprocess_path, config)
     vocabulary = load_vocabulary(Path(args.preprocess_path) / "vocab.json")
-    train, valid = split(load_samples(args.preprocess_path, "train"), config)
+    pre_trained = load_checkpoint(args.pre_trained)[0] if args.pre_trained else None
+    earlier = folder if args.resume else Path(args.pre_trained).parent if pre_trained else None
+    if earlier and load_vocabulary(earlier / "vocab.json") != vocabulary:
+        raise UserError(f"{earlier / 'vocab.json'}: not the vocabulary of {args.preprocess_path}; preprocess again")
+    train, valid = split_train(load_samples(args.preprocess_path, "train"), config)
     batches = TrainingBatches(train, config, rank, size)
     tokens = int(batches.lengths.sum())
     log(f"train: {len(train)} reviews, {tokens} tokens of at most {config.max_length} a review")
@@ -166,8 +188,16 @@ def main(argv=None) -> dict:
             f" {len(vocabulary)} words are configured; run with --preprocess true"
         )
     network.embedding.set_vectors(vectors)
-    if args.pre_trained:
-        load_into(network.get_parameters(), load_checkpoint(args.pre_trained)[0], args.pre_trained, averaged=True)
+    if rank == 0 and not args.performance_steps:
+        write_yaml(folder / "config.yaml", config)
+        save_vocabulary(folder / "vocab.json", vocabulary)
+    if pre_trained:
+        load_into(network.get_parameters(), pre_trained, args.pre_trained, averaged=True)
+    elif config.pretrain_epochs and not args.performance_steps:
+        claim_folder(folder / "pretraining", "lm", args.resume, overwrite=not args.resume)
+        save_vocabulary(folder / "pretraining" / "vocab.json", vocabulary)
+        unlabelled = load_samples(args.preprocess_path, "unsup", missing_ok=True)
+        pretrain(network, train + unlabelled, config, folder / "pretraining", args.resume)
     rates = learning_rates(config, batches.steps_per_epoch)
     step = build_step(network, config, rates)
     trained = sum(parameter.size for parameter in network.trainable_params())
@@ -203,11 +233,9 @@ def main(argv=None) -> dict:
         keep_checkpoint_max=config.keep_checkpoint_max,
         patience=config.early_stop_patience,
     )
-    if args.resume:
+    only_pretrained = training_checkpoints(folder / "pretraining", "lm") and not training_checkpoints(folder, NAME)
+    if args.resume and not only_pretrained:
         trainer.resume()
-    if rank == 0:
-        write_yaml(folder / "config.yaml", config)
-        save_vocabulary(folder / "vocab.json", vocabulary)
     result = trainer.train()
     log(f"checkpoints, metrics.jsonl and curves.png: {folder}")
     if lock:

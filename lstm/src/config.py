@@ -28,6 +28,11 @@ lstm_cfg = edict(
     vector_window=8,  # window of the in-domain word vectors, tokens to each side
     vector_workers=2,  # threads of the in-domain word vectors; with 1 they are reproducible
     vector_seed=1,  # seed of the in-domain word vectors
+    # language-model pre-training of the LSTM on all reviews but those of validation and test
+    pretrain_epochs=1,  # passes over the reviews; 0 for none
+    pretrain_length=100,  # tokens of the segments that reviews are cut into
+    pretrain_batch_size=48,  # segments a step, over all processes
+    pretrain_learning_rate=0.004,  # peak rate
     # optimization
     optimizer="adam",  # adam or momentum
     dynamic_lr=True,  # warm-up and decay; false keeps learning_rate
@@ -37,7 +42,7 @@ lstm_cfg = edict(
     momentum=0.9,  # of the momentum optimizer; beta1 of adam
     weight_decay=0.0,  # L2 penalty on the weights
     gradient_clip=1.0,  # largest global norm of the gradient; 0 for none
-    num_epochs=4,  # passes over the training reviews
+    num_epochs=3,  # passes over the training reviews
     batch_size=64,  # reviews a step, over all processes
     dropout=0.5,  # on the pooled features and between LSTM layers
     embedding_dropout=0.0,  # on the columns of the word vectors, the same at every step
@@ -67,6 +72,7 @@ lstm_cfg_ascend = edict(
 )
 
 _zoo = edict(
+    pretrain_epochs=0,
     projection_size=0,
     train_embedding=False,
     num_hiddens=100,
@@ -96,13 +102,17 @@ _zoo_ascend = edict(
 )
 
 _tiny = edict(
+    pretrain_length=50,
+    pretrain_batch_size=16,
     embed_size=50,
     projection_size=32,
     num_hiddens=32,
     min_count=2,
+    vector_epochs=10,
     batch_size=16,
-    num_epochs=4,
+    num_epochs=8,
     learning_rate=0.01,
+    dropout=0.1,
     word_dropout=0.05,
     weight_average=0.9,
     validation_fraction=0.2,

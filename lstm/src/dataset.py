@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -14,15 +15,16 @@ from pathlib import Path
 
 import numpy as np
 
-from src.imdb import Review, read_reviews, tokenize
+from src.imdb import Review, read_reviews, split_by_film, tokenize
 from src.model_utils.recurrent import dropout_keys
 from src.model_utils.runtime import UserError, atomic_write, log, rank_and_size
 from src.model_utils.training import Batch
 from src.word_vectors import read_glove, train_word_vectors
 
 PADDING_ID, UNKNOWN_ID = 0, 1
+NO_LABEL = -1
 SPECIAL_TOKENS = ("<pad>", "<unk>")
-VERSION = 1  # of the files below; raise it when their content changes
+VERSION = 2  # of the files below; raise it when their content changes
 POOL = 50  # batches that are sorted by length together: enough that a batch's reviews differ by a few tokens
 _SCHEMA = {
     "ids": {"type": "int32", "shape": [-1]},
@@ -43,6 +45,10 @@ class Samples:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __add__(self, other: Samples) -> Samples:
+        labels = np.concatenate([self.labels, other.labels])
+        return Samples(self.ids + other.ids, labels, self.films + other.films, self.paths + other.paths)
 
     def select(self, indices) -> Samples:
         """Return the samples at `indices`, in their order."""
@@ -91,10 +97,10 @@ def encode(tokens: list[str], vocabulary: dict[str, int]) -> np.ndarray:
 
 
 def encode_reviews(reviews: list[Review], vocabulary: dict[str, int]) -> Samples:
-    """Tokenize and encode labelled reviews."""
+    """Tokenize and encode reviews; an unlabelled one has label -1."""
     return Samples(
         [encode(tokenize(review.text), vocabulary) for review in reviews],
-        np.array([review.label for review in reviews], np.int32),
+        np.array([NO_LABEL if review.label is None else review.label for review in reviews], np.int32),
         [review.film for review in reviews],
         [review.path for review in reviews],
     )
@@ -117,7 +123,7 @@ def prepare(aclimdb_path, glove_path, preprocess_path, config) -> None:
     A fingerprint of the sources and options says whether it is. The folder is made beside its place and renamed when
     complete, so an interrupted conversion leaves nothing that could be mistaken for a finished one.
     """
-    target = Path(preprocess_path)
+    target = Path(preprocess_path).resolve()  # a link to another disk stays a link
     fingerprint = _fingerprint(aclimdb_path, glove_path, config)
     if _read_fingerprint(target) == fingerprint:
         log(f"{target}: preprocessed data is up to date")
@@ -128,18 +134,25 @@ def prepare(aclimdb_path, glove_path, preprocess_path, config) -> None:
         return
     if target.exists() and any(target.iterdir()) and not (target / "fingerprint.json").exists():
         raise UserError(f"{target}: not empty and not made by this program; choose another --preprocess_path")
+    if target in (Path.cwd(), *Path.cwd().parents):
+        raise UserError(f"{target}: would be replaced, but you are in it; choose another --preprocess_path")
     unfinished = target.with_name(f".{target.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    try:
-        _convert(aclimdb_path, glove_path, unfinished, config)
-        with atomic_write(unfinished / "fingerprint.json") as file:
-            json.dump(fingerprint, file, indent=1)
-        if target.exists():
-            shutil.rmtree(target)
-        os.replace(unfinished, target)
-    finally:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with open(target.with_name(f".{target.name}.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # of several trainings that are started together, one converts
+        if _read_fingerprint(target) == fingerprint:
+            return
         shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir()
+        try:
+            _convert(aclimdb_path, glove_path, unfinished, config)
+            with atomic_write(unfinished / "fingerprint.json") as file:
+                json.dump(fingerprint, file, indent=1)
+            if target.exists():
+                shutil.rmtree(target)
+            os.replace(unfinished, target)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _convert(aclimdb_path, glove_path, folder: Path, config) -> None:
@@ -157,6 +170,8 @@ def _convert(aclimdb_path, glove_path, folder: Path, config) -> None:
     )
     save_vocabulary(folder / "vocab.json", vocabulary)
     _write_mindrecord(folder / "train.mindrecord", encode_reviews(train, vocabulary))
+    if unlabelled:
+        _write_mindrecord(folder / "unsup.mindrecord", encode_reviews(unlabelled, vocabulary))
     _write_mindrecord(folder / "test.mindrecord", encode_reviews(test, vocabulary))
     if glove_path:
         vectors, found = read_glove(glove_path, config.embed_size, vocabulary)
@@ -225,11 +240,13 @@ def _write_mindrecord(path: Path, samples: Samples) -> None:
     writer.commit()
 
 
-def load_samples(preprocess_path, split: str) -> Samples:
-    """Read a split that `prepare` wrote; UserError where it is missing or damaged."""
+def load_samples(preprocess_path, split: str, missing_ok: bool = False) -> Samples:
+    """Read a split that `prepare` wrote; UserError where it is missing (no samples if `missing_ok`) or damaged."""
     from mindspore.mindrecord import FileReader
 
     path = Path(preprocess_path) / f"{split}.mindrecord"
+    if missing_ok and not path.is_file():
+        return Samples([], np.zeros(0, np.int32), [], [])
     if not path.is_file():
         raise UserError(f"{path}: no such file; run train.py with --preprocess true and --aclimdb_path first")
     try:
@@ -245,6 +262,15 @@ def load_samples(preprocess_path, split: str) -> Samples:
         [str(row["film"]) or None for row in rows],
         [str(row["path"]) for row in rows],
     )
+
+
+def split_train(samples: Samples, config) -> tuple[Samples, Samples | None]:
+    """Split the train samples by film: training and validation, which is None where validation_fraction is 0."""
+    if not config.validation_fraction:
+        return samples, None
+    reviews = [Review(path, "", int(y), film) for path, y, film in zip(samples.paths, samples.labels, samples.films)]
+    train, valid = split_by_film(reviews, config.validation_fraction, config.split_seed)
+    return samples.select(train), samples.select(valid)
 
 
 def load_vectors(preprocess_path) -> np.ndarray:
@@ -280,6 +306,19 @@ def evaluation_batches(samples: Samples, config) -> Iterator[tuple[np.ndarray, t
         yield chosen, (*inputs, np.zeros(len(chosen), np.int32))
 
 
+def bucketed_plan(lengths: np.ndarray, batch_size: int, seed) -> np.ndarray:
+    """Return (steps, batch_size) indices: a shuffle in which the sequences of a batch are about equally long.
+
+    Sequences that do not fill a last batch are left out, others for another seed.
+    """
+    random = np.random.default_rng(seed)
+    order = random.permutation(len(lengths))[: len(lengths) // batch_size * batch_size]
+    for start in range(0, len(order), POOL * batch_size):
+        pool = order[start : start + POOL * batch_size]
+        order[start : start + len(pool)] = pool[np.argsort(lengths[pool], kind="stable")]
+    return random.permutation(order.reshape(-1, batch_size))
+
+
 class TrainingBatches:
     """Shuffled batches of about equal lengths; every epoch is a pure function of (seed, epoch).
 
@@ -302,12 +341,7 @@ class TrainingBatches:
 
     def plan(self, epoch: int) -> np.ndarray:
         """Return the sample indices of each step of an epoch, (steps, batch_size)."""
-        random = np.random.default_rng([self.seed, epoch])
-        order = random.permutation(len(self.sequences))[: self.steps_per_epoch * self.batch_size]
-        for start in range(0, len(order), POOL * self.batch_size):
-            pool = order[start : start + POOL * self.batch_size]
-            order[start : start + len(pool)] = pool[np.argsort(self.lengths[pool], kind="stable")]
-        return random.permutation(order.reshape(-1, self.batch_size))
+        return bucketed_plan(self.lengths, self.batch_size, [self.seed, epoch])
 
     def __call__(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         plan = self.plan(epoch)

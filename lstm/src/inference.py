@@ -14,8 +14,15 @@ from src.config import lstm_cfg
 from src.dataset import Samples, evaluation_batches, load_vocabulary
 from src.lstm import SentimentNet
 from src.model_utils.checkpoint import load_checkpoint, load_into
-from src.model_utils.configuration import read_yaml
+from src.model_utils.configuration import Parser, read_yaml, require, resolve
 from src.model_utils.runtime import UserError
+
+SETTINGS = {  # the configuration keys that may differ from the training's, as none changes the network
+    "eval_batch_size": "reviews a step",
+    "max_length": "tokens of a review that are read",
+    "truncation": "which tokens of a longer review: head, or head_tail for half from each end",
+    "on_bad_file": "empty, unreadable or badly named files: error or skip",
+}
 
 
 def build_network(config, vocabulary_size: int) -> SentimentNet:
@@ -56,6 +63,41 @@ def load_trained(ckpt_path) -> tuple[SentimentNet, EasyDict, dict[str, int]]:
     return network, config, vocabulary
 
 
+def add_checkpoint_options(parser: Parser, *settings: str) -> None:
+    """Add --ckpt_path, and options for those of SETTINGS that the program uses."""
+    parser.add_argument("--ckpt_path", metavar="FILE", required=True, help="a checkpoint that train.py wrote")
+    for key in settings:
+        metavar = type(lstm_cfg[key]).__name__.upper()
+        parser.add_argument(f"--{key}", metavar=metavar, help=f"{SETTINGS[key]} (default: as in training)")
+
+
+def apply_settings(config: EasyDict, args) -> EasyDict:
+    """Return a checkpoint's configuration with the SETTINGS that the command line or --config_path changes.
+
+    Raises UserError for any other change: it would describe another model than the checkpoint's.
+    """
+    resolved = resolve(config, args)
+    changed = [key for key in config if key not in SETTINGS and resolved[key] != config[key]]
+    if changed:
+        raise UserError(
+            f"{args.config_path}: {changed[0]} is {resolved[changed[0]]}, but the checkpoint was trained with"
+            f" {config[changed[0]]}; only {', '.join(SETTINGS)} can be changed here"
+        )
+    require(
+        resolved,
+        eval_batch_size=(lambda value: value > 0, "positive"),
+        max_length=(lambda value: value > 0, "positive"),
+        truncation=(lambda value: value in ("head", "head_tail"), "head or head_tail"),
+    )
+    return resolved
+
+
+def beginning(text: str, characters: int) -> str:
+    """Return the first characters of a text as one line, with `...` where it goes on."""
+    text = " ".join(text[: 4 * characters].replace("<br />", " ").split())
+    return text if len(text) <= characters else text[: characters - 3] + "..."
+
+
 class Classifier:
     """Runs a network on samples in length-sorted batches; compiled once for all batch sizes and lengths."""
 
@@ -79,7 +121,7 @@ class _Logits(nn.Cell):
     """The network under a compilation of its own, so that training and evaluation do not disturb each other."""
 
     def __init__(self, network):
-        super().__init__()
+        super().__init__(auto_prefix=False)
         self.network = network
 
     def construct(self, words, tokens, lengths, dropout_keys):

@@ -10,7 +10,7 @@ class ClassificationLoss(nn.Cell):
     """Mean cross entropy of a network's logits with labels (B,), in float32."""
 
     def __init__(self, network: nn.Cell, label_smoothing: float = 0.0):
-        super().__init__()
+        super().__init__(auto_prefix=False)  # the names of the parameters stay the network's own
         self.network = network
         self.label_smoothing = float(label_smoothing)
 
@@ -32,7 +32,7 @@ class AdversarialGradient(nn.Cell):
     """
 
     def __init__(self, loss_network: ClassificationLoss, weights, epsilon: float):
-        super().__init__()
+        super().__init__(auto_prefix=False)
         self.loss_network = loss_network
         self.network = loss_network.network
         self.epsilon = epsilon

@@ -25,6 +25,7 @@ class Embedding(nn.Cell):
             Tensor(np.zeros((vocabulary_size, embed_size), np.float32)), name="vectors", requires_grad=False
         )
         self.size = projection_size or embed_size
+        self.project = ops.MatMul(transpose_b=True)
         self.projected = projection_size > 0
         self.trained = trained
         if self.projected:
@@ -41,12 +42,16 @@ class Embedding(nn.Cell):
 
     def construct(self, words, tokens):
         """Map the distinct words (U,) and tokens (T, B), indices into words, to vectors (T, B, D)."""
+        return ops.gather(self.table(words), tokens, 0)  # (T, B, D)
+
+    def table(self, words):
+        """Return the vectors (U, D) of the words (U,)."""
         table = ops.gather(self.vectors, words, 0)  # (U, E)
         if self.projected:
-            table = ops.matmul(table, self.projection.T)  # (U, D)
+            table = self.project(table, self.projection.astype(table.dtype))  # (U, D)
         if self.trained:
             table = table + ops.gather(self.offsets, words, 0)  # (U, D)
-        return ops.gather(table, tokens, 0)  # (T, B, D)
+        return table
 
 
 class Pooling(nn.Cell):
@@ -112,6 +117,7 @@ class SentimentNet(nn.Cell):
         weight = np.random.default_rng([seed, 3]).uniform(-bound, bound, (num_classes, self.pooling.output_size))
         self.weight = Parameter(Tensor(weight.astype(np.float32)), name="weight")
         self.bias = Parameter(Tensor(np.zeros(num_classes, np.float32)), name="bias")
+        self.project = ops.MatMul(transpose_b=True)
 
     def construct(self, words, tokens, lengths, dropout_keys):
         """Map words (U,), tokens (T, B), lengths (B,) and dropout_keys (B,), all int32, to logits (B, C)."""
@@ -123,4 +129,4 @@ class SentimentNet(nn.Cell):
         x = self.embedding_dropout(x, dropout_keys)
         outputs = self.lstm(x, padding, dropout_keys)  # (T, B, H)
         pooled = self.pooled_dropout(self.pooling(outputs, padding, lengths), dropout_keys)  # (B, P)
-        return ops.matmul(pooled, self.weight.T) + self.bias  # (B, C)
+        return self.project(pooled, self.weight.astype(pooled.dtype)) + self.bias  # (B, C)

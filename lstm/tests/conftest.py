@@ -1,6 +1,44 @@
-"""Makes `src` and the entry points importable wherever pytest is started from."""
+"""Makes `src` and the entry points importable wherever pytest is started from, and trains one small model for all."""
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """Paths of a synthetic corpus, its conversion, and a tiny network trained on it."""
+    import train
+    from src.imdb import read_reviews, tokenize
+    from src.sample_data import write_sample_corpus, write_sample_glove
+
+    folder = tmp_path_factory.mktemp("trained")
+    corpus, prepared, outputs = folder / "aclImdb", folder / "preprocess", folder / "outputs"
+    write_sample_corpus(corpus)
+    tokens = {token for review in read_reviews(corpus, "train") for token in tokenize(review.text)}
+    glove = write_sample_glove(folder / "glove", 50, sorted(tokens))  # the same in every run, and quick
+    options = {"aclimdb_path": corpus, "glove_path": glove, "preprocess_path": prepared, "ckpt_path": outputs}
+    arguments = [word for key, value in options.items() for word in (f"--{key}", str(value))]
+    result = train.main(["--preset", "tiny", "--device_target", "CPU", *arguments])
+    best = outputs / "lstm_best.ckpt"
+    return SimpleNamespace(
+        folder=folder, corpus=corpus, glove=glove, prepared=prepared, outputs=outputs, best=best, result=result
+    )
+
+
+@pytest.fixture
+def exit_of(capsys):
+    """Runs an entry point as its script does; returns the exit code, standard output and standard error."""
+    from src.model_utils.runtime import run
+
+    def call(main, *arguments):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            run(lambda: main([str(argument) for argument in arguments]))
+        return (left.value.code, *capsys.readouterr())
+
+    return call

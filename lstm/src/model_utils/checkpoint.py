@@ -15,6 +15,7 @@ from mindspore import Parameter, Tensor
 from src.model_utils.runtime import UserError, log
 
 AVERAGE_PREFIX = "average."
+UNFINISHED_PREFIX = ".unfinished-"
 _STATE_KEY = "training_state"
 
 
@@ -25,7 +26,7 @@ def save_checkpoint(path, parameters, state: dict | None = None) -> None:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".unfinished-{os.getpid()}-{path.name}")
+    unfinished = path.with_name(f"{UNFINISHED_PREFIX}{os.getpid()}-{path.name}")
     entries = [{"name": p.name, "data": p} for p in parameters]
     note = json.dumps({"parameters": len(entries), **(state or {})})
     entries.append({"name": _STATE_KEY, "data": Tensor(np.frombuffer(note.encode(), np.uint8).astype(np.int32))})
@@ -40,9 +41,9 @@ def save_checkpoint(path, parameters, state: dict | None = None) -> None:
             f"{path}: cannot write the checkpoint ({_first_line(error)}); is the disk full or read-only?"
         ) from None
     finally:
-        with contextlib.suppress(OSError):
-            os.chmod(unfinished, 0o644)
-            unfinished.unlink(missing_ok=True)
+        for rest in (unfinished, unfinished.with_suffix(".tmp")):  # MindSpore writes a .tmp of its own first
+            with contextlib.suppress(OSError):
+                rest.unlink()
 
 
 def load_checkpoint(path) -> tuple[dict[str, Parameter], dict]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import sys
 import traceback
@@ -76,12 +77,22 @@ def atomic_write(path, mode: str = "w"):
         unfinished.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def quiet():
+    """Keep off the console what MindSpore warns of though the user can do nothing about it."""
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
 def _device_is_present(target: str) -> bool:
     import mindspore as ms
 
     if target == "CPU":
         return True
-    with contextlib.suppress(Exception):
+    with quiet(), contextlib.suppress(Exception):  # an absent device is an answer, not three lines of warnings
         return bool(getattr(ms.device_context, target.lower()).is_available())
     return False
 

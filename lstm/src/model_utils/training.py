@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from src.model_utils.checkpoint import (
     AVERAGE_PREFIX,
+    UNFINISHED_PREFIX,
     keep_newest,
     load_into,
     newest_good_checkpoint,
@@ -57,7 +58,7 @@ class TrainStep(nn.Cell):
         value_and_grad: Callable | None = None,
         loss_scaler: ms.amp.DynamicLossScaler | None = None,
     ):
-        super().__init__()
+        super().__init__(auto_prefix=False)  # a checkpoint names the parameters as the network alone does
         self.loss_network = loss_network
         self.optimizer = optimizer
         self.weights = optimizer.parameters
@@ -110,6 +111,10 @@ class TrainStep(nn.Cell):
                 ops.assign(self.updates, updates), self.map(ops.partial(_blend, decay), self.average, self.weights)
             )
         return done
+
+
+def _shown(record: dict) -> str:
+    return ", ".join(f"{key} {value:.6g}" for key, value in record.items())
 
 
 def _squared_sum(gradient):
@@ -170,7 +175,7 @@ class Trainer:
         self.validations_without_gain = 0
         self.epoch = 1
         self.step_in_epoch = 0
-        self.stop_signal = None
+        self.stop_requested = False
 
     @property
     def global_step(self) -> int:
@@ -240,24 +245,32 @@ class Trainer:
                 if samples:
                     record["samples_per_second"] = round(samples / seconds, 1)
                     record["tokens_per_second"] = round(tokens / seconds)
+            pause = time.perf_counter()
             if self.validate and (last or (self.validate_steps and self.step_in_epoch % self.validate_steps == 0)):
-                record.update(self._validate())
+                result = self._validate()
+                record.update(result)
+                if not last:
+                    log(f"epoch {self.epoch} step {self.step_in_epoch}: {_shown(result)}")
+                    if metrics:
+                        metrics.add(global_step=self.global_step, epoch=self.epoch, **result)
             if last:
                 self._report(record, metrics)
             elif self.save_checkpoint_steps and self.global_step % self.save_checkpoint_steps == 0:
                 self._save()
-            if self.stop_signal and not last:
+            steady += time.perf_counter() - pause  # validating and saving are not throughput
+            if self.stop_requested and not last:
                 self._save()
-            if self.stop_signal:
+            if self.stop_requested:
                 bar.close()
+                done = f"epoch {self.epoch - 1}" if last else f"epoch {self.epoch} step {self.step_in_epoch}"
                 raise UserError(
-                    f"stopped by {self.stop_signal.name} after epoch {self.epoch - last} step {self.step_in_epoch};"
-                    f" everything is saved in {self.folder}, continue with --resume"
+                    f"interrupted after {done}; everything is saved in {self.folder}, continue with --resume"
                 )
         bar.close()
         return record
 
     def _validate(self) -> dict:
+        self._check_weights()
         self.step.set_train(False)
         with averaged_weights(self.step):
             result = self.validate()
@@ -274,22 +287,23 @@ class Trainer:
 
     def _report(self, record: dict, metrics) -> None:
         """Close an epoch: its line, its metrics, curves and checkpoint."""
-        shown = ", ".join(f"{key} {value:.6g}" for key, value in record.items())
-        log(f"epoch {self.epoch} done: {shown}")
+        log(f"epoch {self.epoch} done: {_shown(record)}")
         if metrics:
             metrics.add(global_step=self.global_step, epoch=self.epoch, **record)
             draw_curves(metrics.records, self.folder / "curves.png", self.metric)
-        name = f"{self.name}-{self.epoch}_{self.step_in_epoch}.ckpt"
-        self.epoch, self.step_in_epoch = self.epoch + 1, 0
-        self._save(name)
+        self._save()
 
-    def _save(self, name: str | None = None) -> None:
+    def _save(self) -> None:
+        """Save under the step just done; after the last one of an epoch, training continues with the next epoch."""
+        self._check_weights()
+        path = self.folder / f"{self.name}-{self.epoch}_{self.step_in_epoch}.ckpt"
+        if self.step_in_epoch == self.steps_per_epoch:
+            self.epoch, self.step_in_epoch = self.epoch + 1, 0
         if not self.is_main:
             return
         state = {
             key: getattr(self, key) for key in ("best", "best_at", "validations_without_gain", "epoch", "step_in_epoch")
         }
-        path = self.folder / (name or f"{self.name}-{self.epoch}_{self.step_in_epoch}.ckpt")
         save_checkpoint(path, self._saved_parameters(), state)
         keep_newest(self.folder, self.name, self.keep_checkpoint_max)
 
@@ -306,12 +320,21 @@ class Trainer:
     def _check_finite(self, loss: float, norm: float, batch: Batch) -> None:
         if math.isfinite(loss) and math.isfinite(norm):
             return
-        saved = training_checkpoints(self.folder, self.name)
         shapes = ", ".join(str(array.shape) for array in batch.inputs)
+        self._diverged(f"loss is {loss} and the gradient norm {norm}", f", input shapes {shapes}")
+
+    def _check_weights(self) -> None:
+        """Refuse to validate or save what the last update has spoilt: no later loss would tell before it is on disk."""
+        for weight in self.step.weights:
+            if not np.isfinite(weight.asnumpy()).all():
+                self._diverged(f"the weights '{weight.name}' are no longer finite")
+
+    def _diverged(self, what: str, where: str = ""):
+        saved = training_checkpoints(self.folder, self.name)
         raise UserError(
-            f"loss is {loss} and the gradient norm {norm} at epoch {self.epoch} step {self.step_in_epoch}"
-            f" (batch {self.step_in_epoch} of the epoch, input shapes {shapes}); the last good checkpoint is"
-            f" {saved[-1] if saved else 'none yet'}; lower --learning_rate or --gradient_clip"
+            f"{what} at epoch {self.epoch} step {self.step_in_epoch} (batch {self.step_in_epoch} of the epoch{where});"
+            f" the last good checkpoint is {saved[-1] if saved else 'none yet'}; lower --learning_rate or"
+            " --gradient_clip"
         )
 
     @contextlib.contextmanager
@@ -319,7 +342,7 @@ class Trainer:
         """Let the first Ctrl-C or SIGTERM ask to save and leave after the step, and a second one leave at once."""
 
         def request(number, _):
-            self.stop_signal = signal.Signals(number)
+            self.stop_requested = True
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
         older = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -344,6 +367,8 @@ def claim_folder(folder, name: str, resume: bool, overwrite: bool):
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         raise UserError(f"{folder}: another training writes here; wait for it or choose another --ckpt_path") from None
+    for path in folder.glob(f"{UNFINISHED_PREFIX}*"):
+        path.unlink()  # left by a run that was killed while it was saving
     older = training_checkpoints(folder, name)
     if older and not resume and not overwrite:
         raise UserError(

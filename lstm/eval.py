@@ -1,0 +1,140 @@
+"""Score a checkpoint on labelled reviews: accuracy, F1, ROC AUC, loss, and the reviews it is most wrong about."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from src.dataset import encode_reviews, load_samples, load_vocabulary, split_train
+from src.imdb import LABELS, read_reviews
+from src.inference import Classifier, add_checkpoint_options, apply_settings, beginning, load_trained
+from src.metrics import classification_report, log_softmax
+from src.model_utils.configuration import Parser
+from src.model_utils.runtime import UserError, init_device, log, run
+
+SPLITS = ("test", "valid", "train")
+
+
+def parse(argv=None):
+    """Read the command line."""
+    parser = Parser(__doc__)
+    add_checkpoint_options(parser, "eval_batch_size", "max_length", "truncation", "on_bad_file")
+    parser.add_argument("--aclimdb_path", metavar="DIR", help="the unpacked aclImdb folder")
+    parser.add_argument(
+        "--preprocess_path", metavar="DIR", help="folder of the converted corpus, used without --aclimdb_path"
+    )
+    parser.add_argument(
+        "--glove_path",
+        metavar="DIR",
+        help="accepted because the zoo's scripts pass it, but not read: the vectors are in the checkpoint",
+    )
+    parser.add_argument(
+        "--split", choices=SPLITS, default="test", help="valid and train: the sides of the training's split"
+    )
+    parser.add_argument(
+        "--worst", type=int, default=3, metavar="N", help="show N confidently wrong reviews (default 3)"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output, messages elsewhere")
+    args = parser.parse_args(argv)
+    if not args.aclimdb_path and not args.preprocess_path:
+        raise UserError("no reviews given: --aclimdb_path DIR, or --preprocess_path DIR that train.py has filled")
+    if args.glove_path and not Path(args.glove_path).exists():
+        raise UserError(f"{args.glove_path}: no such file or folder; check --glove_path, or leave it out")
+    if args.worst < 0:
+        raise UserError(f"--worst {args.worst}: choose 0 or more")
+    return args
+
+
+def read_samples(args, config, vocabulary):
+    """Return the samples of the asked split, and the reviews' texts by path (empty where only MindRecord is read)."""
+    folder = "test" if args.split == "test" else "train"
+    texts = {}
+    if args.aclimdb_path:
+        reviews = read_reviews(args.aclimdb_path, folder, config.on_bad_file)
+        samples = encode_reviews(reviews, vocabulary)
+        texts = {review.path: review.text for review in reviews}
+    else:
+        prepared = Path(args.preprocess_path)
+        if load_vocabulary(prepared / "vocab.json") != vocabulary:
+            raise UserError(
+                f"{prepared / 'vocab.json'}: not the vocabulary of {args.ckpt_path}; give the folder of that training,"
+                " or --aclimdb_path"
+            )
+        samples = load_samples(prepared, folder)
+    if folder == "train":
+        train, valid = split_train(samples, config)
+        if args.split == "valid" and valid is None:
+            raise UserError("--split valid: the checkpoint was trained without validation (validation_fraction 0)")
+        samples = train if args.split == "train" else valid
+    return samples, texts
+
+
+def most_wrong(logits, samples, texts, count: int) -> list[dict]:
+    """Return the `count` wrong answers that the network was surest of, the surest first."""
+    probabilities = np.exp(log_softmax(logits))
+    answers = logits.argmax(1)
+    wrong = np.flatnonzero(answers != samples.labels)
+    wrong = wrong[np.argsort(-probabilities[wrong, answers[wrong]], kind="stable")][:count]
+    return [
+        {
+            "path": samples.paths[i],
+            "label": LABELS[samples.labels[i]],
+            "answer": LABELS[answers[i]],
+            "probability": float(probabilities[i, answers[i]]),
+            "text": beginning(texts[samples.paths[i]], 200) if texts else None,
+        }
+        for i in wrong
+    ]
+
+
+def show(result: dict) -> None:
+    """Print the metrics as a table."""
+    print(f"\n{result['reviews']} {result['split']} reviews, {result['reviews_per_second']:.0f} reviews/s")
+    for key in ("accuracy", "precision", "recall", "f1", "roc_auc", "loss"):
+        print(f"{key.replace('_', ' '):12}{result[key]:8.4f}")
+    print("\nconfusion   " + "".join(f"{'said ' + label:>10}" for label in LABELS))
+    for label, row in zip(LABELS, result["confusion_matrix"]):
+        print(f"{label:12}" + "".join(f"{count:10}" for count in row))
+    if result["worst"]:
+        print("\nmost confidently wrong")
+    for review in result["worst"]:
+        print(f"{review['path']}: {review['label']}, said {review['answer']} with {review['probability']:.4f}")
+        if review["text"]:
+            print(f"    {review['text']}")
+
+
+def main(argv=None) -> dict:
+    """Evaluate as the command line says; returns the metrics."""
+    args = parse(argv)
+    with contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext():
+        init_device(args.device_target, args.device_id)
+        network, config, vocabulary = load_trained(args.ckpt_path)
+        config = apply_settings(config, args)
+        samples, texts = read_samples(args, config, vocabulary)
+        log(f"{args.ckpt_path}: {len(samples)} {args.split} reviews of {args.aclimdb_path or args.preprocess_path}")
+        classifier = Classifier(network, config)
+        classifier.logits(samples.select([0]))  # compiles, which is not part of the speed
+        start = time.monotonic()
+        logits = classifier.logits(samples, "evaluation")
+        seconds = time.monotonic() - start
+    result = {
+        "checkpoint": str(args.ckpt_path),
+        "split": args.split,
+        **classification_report(logits, samples.labels),
+        "reviews_per_second": round(len(samples) / seconds, 1),
+        "worst": most_wrong(logits, samples, texts, args.worst),
+    }
+    if args.json:
+        print(json.dumps(result, ensure_ascii=False), flush=True)
+    else:
+        show(result)
+    return result
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,126 @@
+"""Language-model pre-training of the sentiment network's word projection and LSTM on unlabelled reviews."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
+
+from src.dataset import Samples, bucketed_plan, pad, truncate
+from src.lr_schedule import warmup_decay
+from src.lstm import SentimentNet
+from src.model_utils.checkpoint import training_checkpoints
+from src.model_utils.recurrent import dropout_keys, padding_mask
+from src.model_utils.runtime import log, rank_and_size
+from src.model_utils.training import Batch, Trainer, TrainStep
+
+
+class LanguageModelLoss(nn.Cell):
+    """Each direction of the LSTM predicts the word that it reads next; the mean cross entropy over both.
+
+    Pre-training the classifier's LSTM as a language model is from Dai & Le 2015. The softmax is over the distinct words
+    of the batch, which are known to the batch anyway and number about 1,500: a word's rivals are the words of other
+    reviews, drawn as often as they occur. That is no normalized model of the vocabulary, but it teaches the LSTM the
+    same context at a fraction of the cost. Output vectors are a learned projection of the fixed word vectors.
+    """
+
+    def __init__(self, network: SentimentNet, config):
+        super().__init__(auto_prefix=False)  # the names of the parameters stay the network's own
+        self.embedding = network.embedding
+        self.lstm = network.lstm
+        self.hidden_size = config.num_hiddens
+        self.bidirectional = config.bidirectional
+        bound = (3 / (config.embed_size * config.num_hiddens)) ** 0.5
+        shape = config.embed_size, config.num_hiddens
+        weight = np.random.default_rng([config.seed, 200]).uniform(-bound, bound, shape)
+        self.product = ops.MatMul(transpose_b=True)
+        self.output_projection = Parameter(Tensor(weight.astype(np.float32)), name="output_projection")
+
+    def construct(self, words, tokens, lengths, dropout_keys):
+        steps = tokens.shape[0]
+        padding = padding_mask(lengths, steps)  # (T, B, 1)
+        x = ops.gather(self.embedding.table(words), tokens, 0)  # (T, B, D)
+        outputs = self.lstm(x, padding, dropout_keys)  # (T, B, H * directions)
+        candidates = ops.matmul(ops.gather(self.embedding.vectors, words, 0), self.output_projection)  # (U, H)
+        weights = 1 - padding[1:].reshape(-1)  # both steps of a pair are real where the later one is
+        forward = outputs[:-1, :, : self.hidden_size]
+        loss = self._cross_entropy(forward, candidates, tokens[1:], weights)
+        if self.bidirectional:
+            backward = outputs[1:, :, self.hidden_size :]
+            loss = (loss + self._cross_entropy(backward, candidates, tokens[:-1], weights)) / 2
+        return loss
+
+    def _cross_entropy(self, states, candidates, targets, weights):
+        """Mean cross entropy of states (S, B, H) with the candidates' indices targets (S, B), weights (S * B,).
+
+        Written out because ops.cross_entropy takes three times as long over this many classes.
+        """
+        states, targets = states.reshape(-1, self.hidden_size), targets.reshape(-1)  # (N, H), (N,)
+        logits = self.product(states, candidates).astype(ms.float32)  # (N, U)
+        highest = ops.stop_gradient(logits.max(1, keepdims=True))  # (N, 1)
+        normalizer = ops.log(ops.exp(logits - highest).sum(1)) + highest.reshape(-1)  # (N,)
+        losses = normalizer - (states * ops.gather(candidates, targets, 0)).sum(1)  # (N,)
+        return (losses * weights).sum() / weights.sum()
+
+
+class PretrainingBatches:
+    """Segments of the reviews in shuffled batches of about equal lengths; an epoch is a function of (seed, epoch)."""
+
+    def __init__(self, sequences: list[np.ndarray], length: int, batch_size: int, seed: int, rank: int, size: int):
+        self.segments = []
+        for ids in sequences:
+            pieces = np.array_split(ids, -(-len(ids) // length))
+            self.segments += [piece for piece in pieces if len(piece) > 1]
+        self.lengths = np.array([len(segment) for segment in self.segments])
+        self.batch_size, self.seed, self.rank, self.size = batch_size, seed, rank, size
+        self.steps_per_epoch = len(self.segments) // batch_size
+
+    def __call__(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
+        plan = bucketed_plan(self.lengths, self.batch_size, [self.seed, 1, epoch])
+        for step in range(first_step, len(plan)):
+            keys = dropout_keys(self.seed + 1, (epoch - 1) * len(plan) + step, self.batch_size)
+            mine = slice(self.rank, None, self.size)
+            inputs = (*pad([self.segments[i] for i in plan[step][mine]]), keys[mine])
+            yield Batch(inputs, self.batch_size, int(self.lengths[plan[step]].sum()))
+
+
+def pretrain(network: SentimentNet, samples: Samples, config, folder: Path, resume: bool) -> None:
+    """Pre-train the network in place for `pretrain_epochs` epochs; checkpoints and curves go to `folder`.
+
+    With `resume` it continues an unfinished pre-training and takes over a finished one.
+    """
+    rank, size = rank_and_size()
+    sequences = [truncate(ids, config.max_length, config.truncation) for ids in samples.ids]
+    batches = PretrainingBatches(sequences, config.pretrain_length, config.pretrain_batch_size, config.seed, rank, size)
+    steps = config.pretrain_epochs * batches.steps_per_epoch
+    log(
+        f"pre-training: {len(samples)} reviews, {int(batches.lengths.sum())} tokens,"
+        f" {len(batches.segments)} segments, {steps} steps"
+    )
+    loss_network = LanguageModelLoss(network, config)
+    weights = [weight for weight in loss_network.trainable_params() if "offsets" not in weight.name]
+    rates = warmup_decay(steps, steps // 20, steps, 0.0, config.pretrain_learning_rate, 0.0)
+    optimizer = nn.Adam(weights, learning_rate=rates, beta2=0.98)
+    step = TrainStep(loss_network, optimizer, gradient_clip=1.0)
+    step.set_inputs(*[Tensor(shape=shape, dtype=ms.int32) for shape in ([None], [None, None], [None], [None])])
+    trainer = Trainer(
+        name="lm",
+        folder=folder,
+        network=network,
+        step=step,
+        batches=batches,
+        steps_per_epoch=batches.steps_per_epoch,
+        num_epochs=config.pretrain_epochs,
+        learning_rate=lambda step_: rates[step_],
+        validate=None,
+        metric="valid_loss",
+        print_steps=config.print_steps,
+        save_checkpoint_steps=config.save_checkpoint_steps,
+        keep_checkpoint_max=1,
+    )
+    if resume and training_checkpoints(folder, "lm"):
+        trainer.resume()
+    trainer.train()
