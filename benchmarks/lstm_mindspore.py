@@ -1,0 +1,85 @@
+"""The MindSpore side of lstm/: its batches and starting weights, and its training step and inference for the timing.
+
+Runs in a worker whose sys.path begins with lstm/, so every name below is the model's own.
+"""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor
+
+import train as entry_point
+from src.dataset import TrainingBatches, load_samples, load_vectors, load_vocabulary, prepare, split_train
+from src.inference import Classifier, build_network
+from src.model_utils.runtime import UserError, init_device
+from src.sample_data import write_sample_corpus
+
+
+def prepare_measurement(preset: str, changes: list[str], preprocess_path: str | None, steps: int) -> dict:
+    """Return what every side is given: config, rates, weights by name, `steps` batches and the logits of the first.
+
+    The rates are those of two passes over the batches. `changes` are further options of train.py. Without
+    `preprocess_path` the synthetic sample is written and used.
+    """
+    target = init_device("CPU")
+    with tempfile.TemporaryDirectory() as folder:
+        path = preprocess_path or f"{folder}/preprocess"
+        options = ["--preset", preset, "--preprocess", "false", "--preprocess_path", path, *changes]
+        config = entry_point.configure(entry_point.parse(options), target)
+        if not preprocess_path:
+            write_sample_corpus(f"{folder}/aclImdb")
+            prepare(f"{folder}/aclImdb", None, path, config)
+        samples, _ = split_train(load_samples(path, "train"), config)
+        words, vectors = len(load_vocabulary(Path(path) / "vocab.json")), load_vectors(path)
+    if vectors.shape != (words, config.embed_size):
+        raise UserError(
+            f"{path}: holds vectors {vectors.shape} for {words} words, but embed_size is {config.embed_size};"
+            " preprocess the corpus again with lstm/train.py"
+        )
+    batches = TrainingBatches(samples, config)
+    epochs = (batches(epoch) for epoch in itertools.count(1))
+    network = build_network(config, words)
+    network.embedding.set_vectors(vectors)
+    rates = np.resize(entry_point.learning_rates(config, batches.steps_per_epoch), 2 * steps)
+    chosen = list(itertools.islice(itertools.chain.from_iterable(epochs), steps))
+    first = [Tensor(array) for array in chosen[0].inputs]
+    return {
+        "config": dict(config),
+        "rates": [float(rate) for rate in rates],
+        "weights": {parameter.name: parameter.asnumpy() for parameter in network.get_parameters()},
+        "batches": chosen,
+        "logits": Classifier(network, config).network(*first[:4]).asnumpy(),
+    }
+
+
+class Side:
+    """Training and inference as train.py and eval.py build them."""
+
+    def __init__(self, variant: str, config, rates: list[float], weights: dict[str, np.ndarray]):
+        init_device("CPU")
+        ms.set_seed(config.seed)
+        network = build_network(config, len(weights["embedding.vectors"]))
+        for parameter in network.get_parameters():
+            parameter.set_data(Tensor(weights[parameter.name]))
+        self.step = entry_point.build_step(network, config, rates if config.dynamic_lr else rates[0])
+        self.classifier = Classifier(network, config).network
+        self.version = ms.__version__
+
+    def collate(self, inputs: tuple) -> tuple:
+        """Return the arrays of a batch as this side wants them; not timed."""
+        return inputs
+
+    def train(self, batch: tuple) -> float:
+        """Do one optimizer step and return its loss."""
+        self.step.set_train(True)
+        return float(self.step(*[Tensor(array) for array in batch])[0].asnumpy())
+
+    def logits(self, batch: tuple) -> np.ndarray:
+        """Return the logits (B, C) without dropout."""
+        self.classifier.set_train(False)
+        return self.classifier(*[Tensor(array) for array in batch[:4]]).asnumpy()

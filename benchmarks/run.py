@@ -1,0 +1,279 @@
+"""Measure training step and inference of the models on the CPU, alone or side by side with PyTorch; see README.md."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+# Nothing heavy here: on Linux a child's peak memory counts from that of the process it was forked from.
+FOLDER = Path(__file__).resolve().parent
+REPOSITORY = FOLDER.parent
+sys.path.insert(0, str(REPOSITORY / "lstm"))
+from src.model_utils.runtime import UserError, atomic_write, log, run  # noqa: E402
+
+# model -> preset -> the PyTorch networks that it is compared with, of NETWORKS in <model>_pytorch.py
+MODELS = {
+    "lstm": {
+        "default": ("packed", "strongest"),
+        "zoo": ("packed", "strongest", "padded500"),
+        "tiny": ("packed", "strongest"),
+    },
+}
+NOT_EXACT = {"padded500"}  # these need not give MindSpore's logits
+MALLOC = {  # glibc otherwise hands large blocks back to the system, and gets them anew, at every step
+    "tuned": {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "8589934592"},
+    "default": {},
+}
+MEDIANS = (
+    "training_samples_per_second",
+    "training_tokens_per_second",
+    "inference_samples_per_second",
+    "inference_tokens_per_second",
+    "first_step_seconds",
+    "peak_memory_mib",
+)
+
+
+def parse(argv=None):
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="run.py", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS), help="default: all")
+    parser.add_argument("--presets", nargs="+", default=["default", "zoo"], metavar="NAME", help="default: default zoo")
+    parser.add_argument("--against", choices=["pytorch"], help="measure this framework's networks as well")
+    parser.add_argument("--variants", nargs="+", metavar="NAME", help="only these networks of the other framework")
+    parser.add_argument("--preprocess_path", metavar="DIR", help="made by train.py; default: the synthetic sample")
+    parser.add_argument("--steps", type=int, default=20, metavar="N", help="timed steps (default: 20)")
+    parser.add_argument("--rounds", type=int, default=3, metavar="R", help="measurements of each side (default: 3)")
+    parser.add_argument(
+        "--malloc",
+        nargs="+",
+        choices=MALLOC,
+        default=["tuned"],
+        help="allocator settings of both sides (default: tuned)",
+    )
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="configuration keys to change")
+    parser.add_argument("--output", default="benchmark.json", metavar="FILE", help="default: %(default)s")
+    args = parser.parse_args(argv)
+    if args.steps < 1 or args.rounds < 1:
+        raise UserError("--steps and --rounds must be at least 1")
+    if args.against and importlib.util.find_spec("torch") is None:
+        raise UserError("--against pytorch needs PyTorch: pip install -r benchmarks/requirements.txt")
+    if not args.output.endswith(".json"):
+        raise UserError(f"--output {args.output}: must end in .json")
+    for model in args.models:
+        for preset in args.presets:
+            if preset not in MODELS[model]:
+                raise UserError(f"--presets: {model} has no '{preset}', only {', '.join(MODELS[model])}")
+    known = sorted({name for model in args.models for names in MODELS[model].values() for name in names})
+    for name in args.variants or []:
+        if name not in known:
+            raise UserError(f"--variants: no network '{name}', only {', '.join(known)}")
+    for change in args.set:
+        if not re.fullmatch(r"\w+=.*", change):
+            raise UserError(f"--set {change}: expected KEY=VALUE, such as batch_size=32")
+    return args
+
+
+def environment(malloc: str) -> dict:
+    """Return the environment of a worker: the caller's, with the allocation of MALLOC."""
+    inherited = {name: value for name, value in os.environ.items() if name not in MALLOC["tuned"]}
+    return {"GLOG_v": "3", **inherited, **MALLOC[malloc]}  # 3: MindSpore's errors only
+
+
+def work(job: dict, malloc: str = "tuned") -> dict:
+    """Do a job in a process of its own, worker.py, and return its result.
+
+    Raises UserError for wrong input, and RuntimeError with the process's output above it where it fails otherwise.
+    """
+    result = Path(job["folder"]) / "result.json"
+    result.unlink(missing_ok=True)
+    done = subprocess.run(
+        [sys.executable, str(FOLDER / "worker.py")],
+        input=json.dumps({**job, "result": str(result)}),
+        env=environment(malloc),
+        cwd=job["folder"],  # MindSpore leaves folders where it runs
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if done.returncode or not result.is_file():
+        sys.stderr.write(done.stdout)
+        raise RuntimeError(f"worker for {job['model']} {job.get('framework', '')} ended with {done.returncode}")
+    found = json.loads(result.read_text(encoding="utf-8"))
+    if "error" in found:
+        raise UserError(found["error"])
+    return found
+
+
+def sides_of(model: str, preset: str, args) -> list[tuple[str, str]]:
+    """Return (framework, variant) of the sides to measure, MindSpore first."""
+    others = MODELS[model][preset] if args.against else ()
+    return [("mindspore", ""), *((args.against, name) for name in others if name in (args.variants or others))]
+
+
+def measure(model: str, preset: str, args) -> list[dict]:
+    """Measure a model with a preset; returns one record for each side and allocation, MindSpore first."""
+    changes = [part for change in args.set for part in ("--" + change).split("=", 1)]
+    path = str(Path(args.preprocess_path).resolve()) if args.preprocess_path else None
+    with tempfile.TemporaryDirectory() as folder:
+        job = {"model": model, "folder": folder}
+        details = {"preset": preset, "changes": changes, "preprocess_path": path, "steps": args.steps}
+        prepared = work({**job, "task": "prepare", **details})
+        about = {"model": model, "preset": preset, "samples": prepared["samples"], "tokens": prepared["tokens"]}
+        counts = ", ".join(f"{about[key]} {key}" for key in ("samples", "tokens"))
+        log(f"{model} {preset}: {args.steps} steps, {counts} without padding")
+        records = []
+        for malloc in args.malloc:
+            sides = sides_of(model, preset, args)
+            runs = {side: [] for side in sides}
+            for number in range(args.rounds):  # in turn, so that a slow spell of the machine hits every side
+                for framework, variant in sides:
+                    side = {"framework": framework, "variant": variant, "exact": variant not in NOT_EXACT}
+                    found = work({**job, "task": "measure", **side}, malloc)
+                    runs[framework, variant].append(found)
+                    log(f"  round {number + 1}, malloc {malloc}, {_name(framework, variant)}: {_line(found)}")
+            for (framework, variant), found in runs.items():
+                record = {**about, "malloc": malloc, "framework": framework, "variant": variant}
+                record["medians"] = {key: statistics.median(run[key] for run in found) for key in MEDIANS}
+                records.append({**record, "runs": found, "config": prepared["config"]})
+    return records
+
+
+def ratios(records: list[dict]) -> list[dict]:
+    """Return MindSpore's medians divided by those of every other side of the same model, preset and allocation.
+
+    `records` are in the order of `measure`, MindSpore before those it is compared with.
+    """
+    found, ours = [], None
+    for record in records:
+        if record["framework"] == "mindspore":
+            ours = record["medians"]
+            continue
+        about = {key: record[key] for key in ("model", "preset", "malloc", "framework", "variant")}
+        theirs = record["medians"]
+        found.append(
+            {
+                **about,
+                "training": ours["training_samples_per_second"] / theirs["training_samples_per_second"],
+                "inference": ours["inference_samples_per_second"] / theirs["inference_samples_per_second"],
+                "peak_memory": ours["peak_memory_mib"] / theirs["peak_memory_mib"],
+            }
+        )
+    return found
+
+
+def machine() -> dict:
+    """Describe processor, system, libraries and commit."""
+    information = Path("/proc/cpuinfo")
+    names = re.findall(r"^model name\s*: (.+)$", information.read_text() if information.is_file() else "", re.MULTILINE)
+    git = ["git", "-C", str(REPOSITORY)]
+
+    def answer(command):
+        try:
+            return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        except (OSError, subprocess.CalledProcessError):
+            return None
+
+    versions = {}
+    for package in ("mindspore", "torch", "numpy"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = None
+    return {
+        "cpu": names[0] if names else platform.processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "versions": versions,
+        "commit": answer([*git, "rev-parse", "HEAD"]),
+        "changed_since_commit": bool(answer([*git, "status", "--porcelain", "--untracked-files=no"])),
+        "load_average_at_start": os.getloadavg()[0],
+    }
+
+
+def _name(framework: str, variant: str) -> str:
+    return f"{framework} {variant}".strip()
+
+
+def _about(record: dict) -> str:
+    name = _name(record["framework"], record["variant"])
+    return f"{name}, {record['model']} {record['preset']}, malloc {record['malloc']}"
+
+
+def _line(found: dict) -> str:
+    rates = (
+        f"{what} {found[f'{what}_samples_per_second']:.1f} samples/s {found[f'{what}_tokens_per_second']:.0f} tokens/s"
+        for what in ("training", "inference")
+    )
+    return f"{', '.join(rates)}, first step {found['first_step_seconds']:.1f} s, {found['peak_memory_mib']:.0f} MiB"
+
+
+def draw(records: list[dict], path) -> None:
+    """Draw the medians of training and inference, in samples per second, as bars into a PNG."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    groups = list(dict.fromkeys((r["model"], r["preset"], r["malloc"]) for r in records))
+    sides = list(dict.fromkeys((r["framework"], r["variant"]) for r in records))
+    many = len({malloc for _, _, malloc in groups}) > 1
+    labels = [f"{model} {preset}" + (f"\nmalloc {malloc}" if many else "") for model, preset, malloc in groups]
+    figure = Figure(figsize=(4 + 2.4 * len(groups), 3.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    width = 0.8 / len(sides)
+    for axes, what in zip(figure.subplots(1, 2), ("training", "inference")):
+        for number, side in enumerate(sides):
+            bars = {}
+            for r in records:
+                if (r["framework"], r["variant"]) == side:
+                    place = groups.index((r["model"], r["preset"], r["malloc"])) + (number + 0.5) * width - 0.4
+                    bars[place] = r["medians"][f"{what}_samples_per_second"]
+            drawn = axes.bar(list(bars), list(bars.values()), width * 0.92, label=_name(*side))
+            axes.bar_label(drawn, fmt="%.0f", fontsize=8)
+        axes.set_xticks(range(len(groups)), labels)
+        axes.set_title(what)
+        axes.set_ylabel("samples/s")
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.axes[0].legend(frameon=False, fontsize=8, ncol=2, loc="upper left", bbox_to_anchor=(0, -0.15))
+    with atomic_write(path, "wb") as file:
+        figure.savefig(file, format="png", dpi=150)
+
+
+def main(argv=None) -> dict:
+    """Measure what the command line asks for; prints, writes and returns the results."""
+    args = parse(argv)
+    about = machine()
+    log(", ".join(f"{key} {value}" for key, value in about.items()))
+    if about["load_average_at_start"] > 0.5:
+        log(f"warning: load average {about['load_average_at_start']:.1f}, but only an idle machine gives sound numbers")
+    records = [record for model in args.models for preset in args.presets for record in measure(model, preset, args)]
+    compared = ratios(records)
+    for record in records:
+        log(f"median, {_about(record)}: {_line(record['medians'])}")
+    for ratio in compared:
+        shown = ", ".join(f"{key} {ratio[key]:.2f}" for key in ("training", "inference", "peak_memory"))
+        log(f"mindspore / {_about(ratio)}: {shown}")
+    settings = {key: value for key, value in vars(args).items() if key not in ("output", "preprocess_path")}
+    settings["data"] = "preprocessed corpus" if args.preprocess_path else "synthetic sample"
+    result = {"machine": about, "settings": settings, "results": records, "ratios": compared}
+    with atomic_write(args.output) as file:
+        json.dump(result, file, indent=1)
+        file.write("\n")
+    chart = Path(args.output).with_suffix(".png")
+    draw(records, chart)
+    log(f"results: {args.output}, chart: {chart}")
+    return result
+
+
+if __name__ == "__main__":
+    run(main)
