@@ -37,7 +37,8 @@ class Network(nn.Module):
         if self.projection is not None:
             vectors = F.linear(vectors, self.projection)
         if self.offsets is not None:
-            vectors = vectors + F.embedding(words, self.offsets)
+            rows = words.clamp(max=len(self.offsets) - 1)
+            vectors = vectors + F.embedding(rows, self.offsets) * (words == rows).unsqueeze(-1)
         return vectors
 
     def drop_columns(self, x, p: float):

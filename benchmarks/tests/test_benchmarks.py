@@ -27,7 +27,7 @@ def benchmark(tmp_path, *options):
     [
         "",
         "adversarial_epsilon=0.5 num_layers=2 pooling=attention gradient_clip=0 label_smoothing=0.1",
-        "optimizer=momentum num_layers=2 pooling=ends projection_size=0 train_embedding=false dynamic_lr=false"
+        "optimizer=momentum num_layers=2 pooling=ends projection_size=0 trained_words=0 dynamic_lr=false"
         " weight_decay=0.01",
     ],
     ids=["tiny", "adversarial", "zoo"],

@@ -19,8 +19,8 @@ class Explainer:
     Integrated gradients (Sundararajan et al. 2017, eqs. 1 and 3; midpoints): the gradient with respect to each word
     vector, averaged on the straight way from a baseline to the review, times the distance. The baseline, which says
     nothing, is a review of as many unknown words; what the words contribute adds up to what sets the review apart from
-    it. The gradient at the review alone (Simonyan et al. 2014) is nearly zero where the network is sure of itself, and
-    then often names the wrong words.
+    it, as nearly as STEPS points tell. The gradient at the review alone (Simonyan et al. 2014) is nearly zero where the
+    network is sure of itself, and then often names the wrong words.
     """
 
     def __init__(self, network: SentimentNet, config):

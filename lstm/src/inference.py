@@ -36,7 +36,7 @@ def build_network(config, vocabulary_size: int) -> SentimentNet:
         config.num_classes,
         config.pooling,
         config.projection_size,
-        config.train_embedding,
+        config.trained_words,
         config.embedding_dropout,
         config.dropout,
         config.seed,

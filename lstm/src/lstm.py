@@ -13,13 +13,14 @@ _VECTOR_NORM = 5.0  # mean length the word vectors are scaled to: GloVe's and wo
 
 
 class Embedding(nn.Cell):
-    """Fixed word vectors, linearly projected, plus a trained offset for every word.
+    """Fixed word vectors, linearly projected, plus a trained offset for each of the most frequent words.
 
-    The projection and the offset are computed for the distinct words of a batch only and then gathered. The offset
-    starts at zero: a word seldom seen keeps what its pretrained vector says, a frequent one learns its sentiment.
+    The projection and the offset are computed for the distinct words of a batch only and then gathered. Ids count
+    words by falling frequency, so the first `trained_words` ids are the frequent ones. The offset starts at zero: a
+    word seldom seen keeps what its pretrained vector says, a frequent one learns its sentiment.
     """
 
-    def __init__(self, vocabulary_size: int, embed_size: int, projection_size: int, trained: bool, seed: int):
+    def __init__(self, vocabulary_size: int, embed_size: int, projection_size: int, trained_words: int, seed: int):
         super().__init__()
         self.vectors = Parameter(
             Tensor(np.zeros((vocabulary_size, embed_size), np.float32)), name="vectors", requires_grad=False
@@ -27,13 +28,13 @@ class Embedding(nn.Cell):
         self.size = projection_size or embed_size
         self.project = ops.MatMul(transpose_b=True)
         self.projected = projection_size > 0
-        self.trained = trained
+        self.trained_words = min(trained_words, vocabulary_size)
         if self.projected:
             bound = (3 / embed_size) ** 0.5  # keeps the variance
             weight = np.random.default_rng([seed, 1]).uniform(-bound, bound, (projection_size, embed_size))
             self.projection = Parameter(Tensor(weight.astype(np.float32)), name="projection")
-        if trained:
-            self.offsets = Parameter(Tensor(np.zeros((vocabulary_size, self.size), np.float32)), name="offsets")
+        if trained_words:
+            self.offsets = Parameter(Tensor(np.zeros((self.trained_words, self.size), np.float32)), name="offsets")
 
     def set_vectors(self, vectors: np.ndarray) -> None:
         """Take pretrained vectors (V, E) float32, scaled as a whole to a mean length of 5; padding stays zero."""
@@ -49,8 +50,10 @@ class Embedding(nn.Cell):
         table = ops.gather(self.vectors, words, 0)  # (U, E)
         if self.projected:
             table = self.project(table, self.projection.astype(table.dtype))  # (U, D)
-        if self.trained:
-            table = table + ops.gather(self.offsets, words, 0)  # (U, D)
+        if self.trained_words:
+            known = (words < self.trained_words).astype(table.dtype).expand_dims(1)  # (U, 1)
+            rows = ops.minimum(words, self.trained_words - 1)  # (U,)
+            table = table + known * ops.gather(self.offsets, rows, 0)  # (U, D)
         return table
 
 
@@ -101,14 +104,14 @@ class SentimentNet(nn.Cell):
         num_classes: int,
         pooling: str,
         projection_size: int = 0,
-        train_embedding: bool = False,
+        trained_words: int = 0,
         embedding_dropout: float = 0.0,
         dropout: float = 0.0,
         seed: int = 0,
     ):
         super().__init__()
         output_size = num_hiddens * (2 if bidirectional else 1)
-        self.embedding = Embedding(vocabulary_size, embed_size, projection_size, train_embedding, seed)
+        self.embedding = Embedding(vocabulary_size, embed_size, projection_size, trained_words, seed)
         self.embedding_dropout = CounterDropout(embedding_dropout, self.embedding.size, [seed, 100])
         self.lstm = LSTM(self.embedding.size, num_hiddens, num_layers, bidirectional, dropout, seed=seed)
         self.pooling = Pooling(pooling, output_size, seed)
