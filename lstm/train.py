@@ -99,7 +99,9 @@ def configure(args, target: str):
             ("embed_size", "num_hiddens", "num_layers", "max_length", "min_count", "vector_window"), positive
         ),
         **dict.fromkeys(("learning_rate", "num_epochs", "batch_size", "eval_batch_size", "vector_epochs"), positive),
-        **dict.fromkeys(counts, zero_or_more),
+        **dict.fromkeys(("pretrain_batch_size", "pretrain_learning_rate"), positive),
+        **dict.fromkeys((*counts, "pretrain_epochs", "trained_words"), zero_or_more),
+        pretrain_length=(lambda value: value >= 2, "2 or more"),
         **dict.fromkeys(("dropout", "embedding_dropout", "word_dropout", "validation_fraction"), share),
         **dict.fromkeys(("weight_average", "label_smoothing", "momentum"), share),
         num_classes=(lambda value: value >= 2, "2 or more"),

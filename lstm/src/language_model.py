@@ -9,12 +9,13 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from src.dataset import Samples, bucketed_plan, pad, truncate
+from src.dataset import PADDING_ID, Samples, bucketed_plan, pad, truncate
+from src.inference import dynamic_inputs
 from src.lr_schedule import warmup_decay
 from src.lstm import SentimentNet
 from src.model_utils.checkpoint import training_checkpoints
 from src.model_utils.recurrent import dropout_keys, padding_mask
-from src.model_utils.runtime import log, rank_and_size
+from src.model_utils.runtime import UserError, log, quiet, rank_and_size
 from src.model_utils.training import Batch, Trainer, TrainStep
 
 
@@ -36,38 +37,46 @@ class LanguageModelLoss(nn.Cell):
         bound = (3 / (config.embed_size * config.num_hiddens)) ** 0.5
         shape = config.embed_size, config.num_hiddens
         weight = np.random.default_rng([config.seed, 200]).uniform(-bound, bound, shape)
-        self.product = ops.MatMul(transpose_b=True)
+        self.project, self.product = ops.MatMul(), ops.MatMul(transpose_b=True)
         self.output_projection = Parameter(Tensor(weight.astype(np.float32)), name="output_projection")
 
-    def construct(self, words, tokens, lengths, dropout_keys):
-        steps = tokens.shape[0]
-        padding = padding_mask(lengths, steps)  # (T, B, 1)
+    def construct(self, words, tokens, lengths, dropout_keys, pairs):
+        """Return the scalar loss. words[0] must be padding; `pairs` (1,) float32 divides the sum of the losses.
+
+        It is the number of neighbouring words in the batch, or a process's equal share of those in the global batch.
+        """
+        padding = padding_mask(lengths, tokens.shape[0])  # (T, B, 1)
         x = ops.gather(self.embedding.table(words), tokens, 0)  # (T, B, D)
         outputs = self.lstm(x, padding, dropout_keys)  # (T, B, H * directions)
-        candidates = ops.matmul(ops.gather(self.embedding.vectors, words, 0), self.output_projection)  # (U, H)
+        rivals = ops.gather(self.embedding.vectors, words[1:], 0)  # (U - 1, E), padding is never predicted
+        candidates = self.project(rivals, self.output_projection)  # (U - 1, H)
         weights = 1 - padding[1:].reshape(-1)  # both steps of a pair are real where the later one is
         forward = outputs[:-1, :, : self.hidden_size]
         loss = self._cross_entropy(forward, candidates, tokens[1:], weights)
         if self.bidirectional:
             backward = outputs[1:, :, self.hidden_size :]
             loss = (loss + self._cross_entropy(backward, candidates, tokens[:-1], weights)) / 2
-        return loss
+        return loss / pairs[0]
 
     def _cross_entropy(self, states, candidates, targets, weights):
-        """Mean cross entropy of states (S, B, H) with the candidates' indices targets (S, B), weights (S * B,).
+        """Summed cross entropy of states (S, B, H) with the words targets (S, B), each with its weight (S * B,).
 
         Written out because ops.cross_entropy takes three times as long over this many classes.
         """
-        states, targets = states.reshape(-1, self.hidden_size), targets.reshape(-1)  # (N, H), (N,)
+        states = states.reshape(-1, self.hidden_size)  # (N, H)
+        targets = ops.maximum(targets.reshape(-1) - 1, 0)  # (N,), indices of candidates; any for padding, of weight 0
         logits = self.product(states, candidates).astype(ms.float32)  # (N, U)
         highest = ops.stop_gradient(logits.max(1, keepdims=True))  # (N, 1)
         normalizer = ops.log(ops.exp(logits - highest).sum(1)) + highest.reshape(-1)  # (N,)
         losses = normalizer - (states * ops.gather(candidates, targets, 0)).sum(1)  # (N,)
-        return (losses * weights).sum() / weights.sum()
+        return (losses * weights).sum()
 
 
 class PretrainingBatches:
-    """Segments of the reviews in shuffled batches of about equal lengths; an epoch is a function of (seed, epoch)."""
+    """Segments of the reviews in shuffled batches of about equal lengths; an epoch is a function of (seed, epoch).
+
+    A data-parallel process takes every size-th segment of a batch, but all processes share the batch's words.
+    """
 
     def __init__(self, sequences: list[np.ndarray], length: int, batch_size: int, seed: int, rank: int, size: int):
         self.segments = []
@@ -75,6 +84,12 @@ class PretrainingBatches:
             pieces = np.array_split(ids, -(-len(ids) // length))
             self.segments += [piece for piece in pieces if len(piece) > 1]
         self.lengths = np.array([len(segment) for segment in self.segments])
+        if batch_size % size:
+            raise UserError(f"pretrain_batch_size {batch_size} does not divide among {size} processes; change it")
+        if len(self.segments) < batch_size:
+            raise UserError(
+                f"{len(self.segments)} segments do not fill a batch of pre-training; lower --pretrain_batch_size"
+            )
         self.batch_size, self.seed, self.rank, self.size = batch_size, seed, rank, size
         self.steps_per_epoch = len(self.segments) // batch_size
 
@@ -83,8 +98,13 @@ class PretrainingBatches:
         for step in range(first_step, len(plan)):
             keys = dropout_keys(self.seed + 1, (epoch - 1) * len(plan) + step, self.batch_size)
             mine = slice(self.rank, None, self.size)
-            inputs = (*pad([self.segments[i] for i in plan[step][mine]]), keys[mine])
-            yield Batch(inputs, self.batch_size, int(self.lengths[plan[step]].sum()))
+            segments = [self.segments[i] for i in plan[step]]
+            words, tokens, lengths = pad([*segments, np.array([PADDING_ID])])  # the last one makes padding a word
+            tokens, lengths = tokens[:, :-1][:, mine], lengths[:-1][mine]
+            total = int(self.lengths[plan[step]].sum())
+            pairs = np.array([(total - self.batch_size) / self.size], np.float32)
+            inputs = words, np.ascontiguousarray(tokens[: lengths.max()]), lengths, keys[mine], pairs
+            yield Batch(inputs, self.batch_size, total)
 
 
 def pretrain(network: SentimentNet, samples: Samples, config, folder: Path, resume: bool) -> None:
@@ -103,9 +123,10 @@ def pretrain(network: SentimentNet, samples: Samples, config, folder: Path, resu
     loss_network = LanguageModelLoss(network, config)
     weights = [weight for weight in loss_network.trainable_params() if "offsets" not in weight.name]
     rates = warmup_decay(steps, steps // 20, steps, 0.0, config.pretrain_learning_rate, 0.0)
-    optimizer = nn.Adam(weights, learning_rate=rates, beta2=0.98)
+    with quiet():  # of a deprecated operator inside it
+        optimizer = nn.Adam(weights, learning_rate=rates, beta2=0.98)
     step = TrainStep(loss_network, optimizer, gradient_clip=1.0)
-    step.set_inputs(*[Tensor(shape=shape, dtype=ms.int32) for shape in ([None], [None, None], [None], [None])])
+    step.set_inputs(*dynamic_inputs()[:4], Tensor(shape=[1], dtype=ms.float32))
     trainer = Trainer(
         name="lm",
         folder=folder,

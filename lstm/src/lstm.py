@@ -31,7 +31,7 @@ class Embedding(nn.Cell):
         self.trained_words = min(trained_words, vocabulary_size)
         if self.projected:
             bound = (3 / embed_size) ** 0.5  # keeps the variance
-            weight = np.random.default_rng([seed, 1]).uniform(-bound, bound, (projection_size, embed_size))
+            weight = np.random.default_rng([seed, 300]).uniform(-bound, bound, (projection_size, embed_size))
             self.projection = Parameter(Tensor(weight.astype(np.float32)), name="projection")
         if trained_words:
             self.offsets = Parameter(Tensor(np.zeros((self.trained_words, self.size), np.float32)), name="offsets")
@@ -70,7 +70,7 @@ class Pooling(nn.Cell):
         self.output_size = size * (2 if kind in ("ends", "mean_max") else 1)
         if kind == "attention":
             bound = size**-0.5
-            weight = np.random.default_rng([seed, 2]).uniform(-bound, bound, (1, 1, size)).astype(np.float32)
+            weight = np.random.default_rng([seed, 301]).uniform(-bound, bound, (1, 1, size)).astype(np.float32)
             self.score = Parameter(Tensor(weight), name="score")
 
     def construct(self, outputs, padding, lengths):
@@ -112,12 +112,12 @@ class SentimentNet(nn.Cell):
         super().__init__()
         output_size = num_hiddens * (2 if bidirectional else 1)
         self.embedding = Embedding(vocabulary_size, embed_size, projection_size, trained_words, seed)
-        self.embedding_dropout = CounterDropout(embedding_dropout, self.embedding.size, [seed, 100])
+        self.embedding_dropout = CounterDropout(embedding_dropout, self.embedding.size, [seed, 303])
         self.lstm = LSTM(self.embedding.size, num_hiddens, num_layers, bidirectional, dropout, seed=seed)
         self.pooling = Pooling(pooling, output_size, seed)
-        self.pooled_dropout = CounterDropout(dropout, self.pooling.output_size, [seed, 101])
+        self.pooled_dropout = CounterDropout(dropout, self.pooling.output_size, [seed, 304])
         bound = self.pooling.output_size**-0.5
-        weight = np.random.default_rng([seed, 3]).uniform(-bound, bound, (num_classes, self.pooling.output_size))
+        weight = np.random.default_rng([seed, 302]).uniform(-bound, bound, (num_classes, self.pooling.output_size))
         self.weight = Parameter(Tensor(weight.astype(np.float32)), name="weight")
         self.bias = Parameter(Tensor(np.zeros(num_classes, np.float32)), name="bias")
         self.project = ops.MatMul(transpose_b=True)
