@@ -1,0 +1,341 @@
+"""Vocabulary, conversion to MindRecord and the batches of training and evaluation."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+
+import numpy as np
+import pytest
+from easydict import EasyDict
+
+from src import dataset
+from src.config import lstm_cfg, presets
+from src.dataset import (
+    PADDING_ID,
+    UNKNOWN_ID,
+    Samples,
+    TrainingBatches,
+    build_vocabulary,
+    encode,
+    encode_reviews,
+    evaluation_batches,
+    load_samples,
+    load_vectors,
+    load_vocabulary,
+    pad,
+    prepare,
+    save_vocabulary,
+    truncate,
+)
+from src.imdb import read_reviews
+from src.model_utils.runtime import UserError
+from src.sample_data import write_sample_corpus
+
+
+def make_config(**changes):
+    return EasyDict({**lstm_cfg, **presets["CPU"]["tiny"], "vector_epochs": 1, "vector_workers": 1, **changes})
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "aclImdb"
+    write_sample_corpus(folder, 40)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def prepared(corpus):
+    prepare(corpus, None, corpus.parent / "preprocess", make_config())
+    return corpus.parent / "preprocess"
+
+
+def make_samples(count=100, seed=0):
+    random = np.random.default_rng(seed)
+    ids = [random.integers(2, 50, length).astype(np.int32) for length in random.integers(1, 60, count)]
+    return Samples(ids, np.arange(count, dtype=np.int32) % 2, [None] * count, [str(i) for i in range(count)])
+
+
+# vocabulary and encoding
+
+
+def test_vocabulary_is_by_falling_count_then_alphabet():
+    vocabulary = build_vocabulary([["b", "a", "c", "b"], ["a", "rare", "d", "d", "c", "b"]], 2)
+    assert list(vocabulary) == ["<pad>", "<unk>", "b", "a", "c", "d"]
+    assert list(vocabulary.values()) == list(range(6))
+    assert vocabulary["<pad>"] == PADDING_ID != UNKNOWN_ID == vocabulary["<unk>"]
+    assert encode(["b", "rare", "d"], vocabulary).tolist() == [2, UNKNOWN_ID, 5]
+    assert encode([], vocabulary).tolist() == [UNKNOWN_ID]
+
+
+def test_vocabulary_file_comes_back(tmp_path):
+    vocabulary = build_vocabulary([["naïve", "\u2028", "日本", '"']], 1)
+    save_vocabulary(tmp_path / "vocab.json", vocabulary)
+    assert load_vocabulary(tmp_path / "vocab.json") == vocabulary
+
+
+@pytest.mark.parametrize("content", ["{", '{"a": 1}', '["a", "b"]', '["<pad>", "<unk>", 3]', "[]"])
+def test_vocabulary_file_of_something_else(tmp_path, content):
+    path = tmp_path / "vocab.json"
+    with pytest.raises(UserError, match="no such file"):
+        load_vocabulary(path)
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(UserError, match="vocab.json"):
+        load_vocabulary(path)
+
+
+@pytest.mark.parametrize(
+    "max_length,truncation,expected",
+    [(5, "head", [0, 1, 2, 3, 4]), (5, "head_tail", [0, 1, 7, 8, 9]), (1, "head_tail", [9]), (10, "head", range(10))],
+)
+def test_truncate(max_length, truncation, expected):
+    assert truncate(np.arange(10), max_length, truncation).tolist() == list(expected)
+
+
+# conversion
+
+
+def test_mindrecord_holds_what_the_corpus_says(corpus, prepared):
+    vocabulary = load_vocabulary(prepared / "vocab.json")
+    assert load_vectors(prepared).shape == (len(vocabulary), 50)
+    for split in ("train", "test"):
+        reviews = read_reviews(corpus, split)
+        wanted, found = encode_reviews(reviews, vocabulary), load_samples(prepared, split)
+        assert len(found) == len(reviews) == 40
+        rows = {path: i for i, path in enumerate(found.paths)}
+        for i, review in enumerate(reviews):
+            row = rows["/".join(review.path.split(os.sep)[-3:])]
+            assert found.ids[row].tolist() == wanted.ids[i].tolist()
+            assert (found.labels[row], found.films[row]) == (review.label, review.film)
+
+
+def test_mindrecord_survives_moving_beside_another_one(prepared, tmp_path):
+    moved = tmp_path / "moved"
+    shutil.copytree(prepared, moved)
+    shutil.copytree(prepared, tmp_path / "preprocess")
+    (tmp_path / "preprocess" / "train.mindrecord").write_bytes(b"another one")
+    assert load_samples(moved, "train").paths == load_samples(prepared, "train").paths
+
+
+def snapshot(folder):
+    return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+
+
+def test_conversion_is_reused_until_something_changes(corpus, tmp_path, monkeypatch):
+    target, conversions = tmp_path / "preprocess", []
+
+    def convert(aclimdb_path, glove_path, folder, config):
+        conversions.append(folder)
+        (folder / "vocab.json").write_text("new", encoding="utf-8")
+
+    monkeypatch.setattr(dataset, "_convert", convert)
+    other_corpus, glove = tmp_path / "aclImdb", tmp_path / "glove.6B.50d.txt"
+    shutil.copytree(corpus, other_corpus)
+    glove.write_text("the 1 2\n", encoding="utf-8")
+    prepare(other_corpus, None, target, make_config())
+    before = snapshot(target)
+    prepare(other_corpus, None, target, make_config(num_epochs=99, vector_workers=7))
+    assert snapshot(target) == before and len(conversions) == 1
+
+    changes = [(None, make_config(min_count=3)), (None, make_config(vector_seed=9)), (glove, make_config())]
+    for number, (glove_path, config) in enumerate(changes):
+        prepare(other_corpus, glove_path, target, config)
+        prepare(other_corpus, glove_path, target, config)
+        assert len(conversions) == number + 2
+    review = next((other_corpus / "train" / "pos").iterdir())
+    review.write_text(review.read_text(encoding="utf-8") + " more", encoding="utf-8")
+    prepare(other_corpus, glove, target, make_config())
+    glove.write_text("the 1 2 3\n", encoding="utf-8")
+    prepare(other_corpus, glove, target, make_config())
+    review.unlink()
+    prepare(other_corpus, glove, target, make_config())
+    assert len(conversions) == 7
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError, UserError])
+def test_interrupted_conversion_leaves_nothing(corpus, tmp_path, monkeypatch, error):
+    def stop(*_):
+        raise error("stop")
+
+    target, real = tmp_path / "preprocess", dataset._write_mindrecord
+    monkeypatch.setattr(dataset, "_write_mindrecord", stop)
+    with pytest.raises(error):
+        prepare(corpus, None, target, make_config())
+    assert not target.exists() and [path.name for path in tmp_path.iterdir()] == [".preprocess.lock"]
+
+    # An older, complete conversion stays as it was.
+    monkeypatch.setattr(dataset, "_write_mindrecord", real)
+    target.mkdir()
+    (target / "fingerprint.json").write_text("{}", encoding="utf-8")
+    before = snapshot(target)
+    monkeypatch.setattr(dataset, "_write_mindrecord", stop)
+    with pytest.raises(error):
+        prepare(corpus, None, target, make_config())
+    assert snapshot(target) == before
+
+
+def test_remains_of_a_killed_conversion_are_replaced(corpus, tmp_path, monkeypatch):
+    (tmp_path / ".preprocess.unfinished").mkdir()
+    (tmp_path / ".preprocess.unfinished" / "train.mindrecord").write_bytes(b"half")
+    monkeypatch.setattr(dataset, "_convert", lambda *arguments: (arguments[2] / "vocab.json").touch())
+    prepare(corpus, None, tmp_path / "preprocess", make_config())
+    assert sorted(path.name for path in (tmp_path / "preprocess").iterdir()) == ["fingerprint.json", "vocab.json"]
+    assert not (tmp_path / ".preprocess.unfinished").exists()
+
+
+def test_foreign_folder_is_untouched(corpus, tmp_path, monkeypatch):
+    (tmp_path / "thesis.txt").write_text("years of work", encoding="utf-8")
+    with pytest.raises(UserError, match="not made by this program"):
+        prepare(corpus, None, tmp_path, make_config())
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(UserError, match="you are in it"):
+        prepare(corpus, None, ".", make_config())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "thesis.txt"]
+
+
+def test_link_to_another_disk_stays_a_link(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(dataset, "_convert", lambda *arguments: (arguments[2] / "vocab.json").touch())
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "preprocess").symlink_to(tmp_path / "disk")
+    for min_count in (1, 2):
+        prepare(corpus, None, tmp_path / "preprocess", make_config(min_count=min_count))
+    assert (tmp_path / "preprocess").is_symlink() and (tmp_path / "disk" / "vocab.json").is_file()
+
+
+def test_trainings_started_together_convert_once(corpus, tmp_path, monkeypatch):
+    conversions, gate = [], threading.Event()
+
+    def convert(aclimdb_path, glove_path, folder, config):
+        conversions.append(folder)
+        gate.wait(10)
+        (folder / "vocab.json").touch()
+
+    monkeypatch.setattr(dataset, "_convert", convert)
+    arguments = (corpus, None, tmp_path / "preprocess", make_config())
+    threads = [threading.Thread(target=prepare, args=arguments) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    gate.set()
+    for thread in threads:
+        thread.join(20)
+    assert len(conversions) == 1 and (tmp_path / "preprocess" / "vocab.json").exists()
+
+
+@pytest.mark.parametrize("kept", [0, 10, 20000, -1])
+def test_damaged_mindrecord_is_named(prepared, tmp_path, kept):
+    folder = tmp_path / "preprocess"
+    shutil.copytree(prepared, folder)
+    path = folder / "train.mindrecord"
+    path.write_bytes(path.read_bytes()[: None if kept < 0 else kept])
+    if kept < 0:
+        path.with_name("train.mindrecord.db").unlink()
+    with pytest.raises(UserError, match=r"train\.mindrecord: damaged .*preprocess again"):
+        load_samples(folder, "train")
+
+
+def test_missing_or_damaged_files_are_named(tmp_path):
+    with pytest.raises(UserError, match=r"train\.mindrecord: no such file.*--preprocess true"):
+        load_samples(tmp_path, "train")
+    (tmp_path / "vectors.npy").write_bytes(b"\x93NUMPY\x01\x00 not numbers")
+    with pytest.raises(UserError, match=r"vectors\.npy.*preprocess again"):
+        load_vectors(tmp_path)
+
+
+# batches
+
+
+def test_pad_collates_distinct_words():
+    words, tokens, lengths = pad([np.array([5, 9, 5]), np.array([7])])
+    assert words.tolist() == [0, 5, 7, 9] and lengths.tolist() == [3, 1]
+    assert words[tokens].tolist() == [[5, 7], [9, 0], [5, 0]]
+    assert {array.dtype for array in (words, tokens, lengths)} == {np.dtype(np.int32)}
+
+
+def equal(first, second):
+    return len(first) == len(second) and all(
+        np.array_equal(a, b) for one, other in zip(first, second) for a, b in zip(one.inputs, other.inputs)
+    )
+
+
+def test_epochs_are_a_pure_function_of_seed_and_epoch():
+    config, samples = make_config(word_dropout=0.2), make_samples()
+    batches = TrainingBatches(samples, config)
+    third = list(batches(3))
+    np.random.seed(1)
+    assert equal(list(batches(3)), third) and equal(list(TrainingBatches(samples, config)(3)), third)
+    assert not equal(list(batches(4)), third)
+    assert not equal(list(TrainingBatches(samples, make_config(word_dropout=0.2, seed=2))(3)), third)
+    for skipped in (1, 4, len(third)):
+        assert equal(list(batches(3, skipped)), third[skipped:])
+
+
+def test_every_batch_is_full_and_an_epoch_sees_all_that_fill_one():
+    samples = make_samples(101)
+    batches = TrainingBatches(samples, make_config(batch_size=16, word_dropout=0.0))
+    seen, left_out = [], set()
+    for epoch in (1, 2, 3):
+        plan = batches.plan(epoch)
+        assert plan.shape == (6, 16) == (batches.steps_per_epoch, 16)
+        assert len(np.unique(plan)) == 96
+        left_out |= set(range(101)) - set(plan.reshape(-1).tolist())
+        seen.append(plan)
+    assert not np.array_equal(seen[0], seen[1]) and len(left_out) > 5
+    for step, batch in enumerate(batches(1)):
+        words, tokens, lengths, keys, labels = batch.inputs
+        assert len(keys) == len(labels) == len(lengths) == tokens.shape[1] == batch.samples == 16
+        assert batch.tokens == lengths.sum() and tokens.shape[0] == lengths.max()
+        for column, i in enumerate(seen[0][step]):
+            assert words[tokens[: lengths[column], column]].tolist() == samples.ids[i].tolist()
+            assert labels[column] == samples.labels[i]
+
+
+def test_batches_hold_reviews_of_about_equal_length():
+    batches = TrainingBatches(make_samples(1000), make_config(batch_size=10))
+    spread = [np.ptp(batches.lengths[rows]) for rows in batches.plan(1)]
+    assert np.mean(spread) < 3
+
+
+def test_two_ranks_make_up_the_global_batch():
+    samples, config = make_samples(), make_config(word_dropout=0.3)
+    ranks = [TrainingBatches(samples, config, rank, 2)(2) for rank in (0, 1)]
+    for whole, *parts in zip(TrainingBatches(samples, config)(2), *ranks):
+        for k in (2, 3, 4):  # lengths, dropout keys, labels
+            merged = np.empty_like(whole.inputs[k])
+            merged[0::2], merged[1::2] = (part.inputs[k] for part in parts)
+            np.testing.assert_array_equal(merged, whole.inputs[k])
+        for rank, part in enumerate(parts):
+            assert (part.samples, part.tokens) == (whole.samples, whole.tokens)
+            ids, whole_ids = (batch.inputs[0][batch.inputs[1]] for batch in (part, whole))
+            np.testing.assert_array_equal(ids, whole_ids[: len(ids), rank::2])
+
+
+def test_word_dropout_takes_its_share_and_never_a_length():
+    samples = make_samples(640)
+    batches = TrainingBatches(samples, make_config(word_dropout=0.25))
+    unknown = total = 0
+    for batch, rows in zip(batches(1), batches.plan(1)):
+        words, tokens, lengths = batch.inputs[:3]
+        assert lengths.tolist() == [len(samples.ids[i]) for i in rows]
+        real = np.arange(len(tokens))[:, None] < lengths
+        unknown, total = unknown + (words[tokens][real] == UNKNOWN_ID).sum(), total + lengths.sum()
+    assert unknown / total == pytest.approx(0.25, abs=5 * (0.25 * 0.75 / total) ** 0.5)
+    assert all(UNKNOWN_ID not in ids for ids in samples.ids)  # the samples themselves stay
+
+
+def test_evaluation_sees_every_sample_once():
+    samples = make_samples(37)
+    seen = []
+    for indices, (words, tokens, lengths, _) in evaluation_batches(samples, make_config(eval_batch_size=8)):
+        for column, i in enumerate(indices):
+            assert words[tokens[: lengths[column], column]].tolist() == samples.ids[i].tolist()
+        seen += indices.tolist()
+    assert sorted(seen) == list(range(37))
+
+
+def test_wrong_batch_sizes_are_named():
+    with pytest.raises(UserError, match="batch_size 15 does not divide among 2 processes"):
+        TrainingBatches(make_samples(), make_config(batch_size=15), 0, 2)
+    with pytest.raises(UserError, match="100 training reviews do not fill one batch of 128"):
+        TrainingBatches(make_samples(), make_config(batch_size=128))

@@ -1,0 +1,206 @@
+"""predict.py: texts from arguments, files and pipes, their order, the words that moved a decision, and errors."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import predict
+from src import explain
+from src.dataset import UNKNOWN_ID, Samples, encode, encode_reviews
+from src.imdb import read_reviews, tokenize
+from src.inference import Classifier, load_trained
+from src.metrics import log_softmax
+from src.model_utils.runtime import UserError
+from src.streaming import LONGEST_LINE, line_chunks
+
+
+@pytest.fixture(scope="module")
+def model(trained):
+    return load_trained(trained.best)
+
+
+@pytest.fixture(scope="module")
+def reviews(trained):
+    return read_reviews(trained.corpus, "test")[::2]
+
+
+def samples_of(ids):
+    return Samples(ids, np.zeros(len(ids), np.int32), [None] * len(ids), [""] * len(ids))
+
+
+def answers(out):
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def test_file_is_answered_line_by_line_as_the_network_says(trained, model, reviews, tmp_path, exit_of):
+    texts = [review.text.replace("\n", " ") for review in reviews]
+    lines = [*texts[:150], "", "   ", *texts[150:], "<br />"]
+    path = tmp_path / "reviews.txt"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    code, out, _ = exit_of(predict.main, "--ckpt_path", trained.best, "--input_file", path, "--json")
+    found = answers(out)
+    assert code == 0 and len(found) == len(lines) == 203
+    for place in (150, 151, 202):
+        empty = found.pop(place if place < 202 else -1) if place != 151 else found.pop(150)
+        assert empty == {"label": None, "probability": None, "text": ""}
+    network, config, vocabulary = model
+    logits = Classifier(network, config).logits(encode_reviews(reviews, vocabulary))
+    assert [answer["label"] for answer in found] == [predict.SENTIMENTS[k] for k in logits.argmax(1)]
+    expected = np.exp(log_softmax(logits)).max(1)
+    np.testing.assert_allclose([answer["probability"] for answer in found], expected, atol=2e-6)
+    assert all(text.startswith(answer["text"][:20]) for text, answer in zip(texts, found))
+    right = [answer["label"][:3] == ("neg", "pos")[review.label] for answer, review in zip(found, reviews)]
+    assert np.mean(right) > 0.8
+
+
+def test_arguments_are_explained_for_people(trained, exit_of):
+    texts = "A gem, charming and moving.", "", "Nothing but a mess, stale and silly \udcff."
+    code, out, err = exit_of(predict.main, "--ckpt_path", trained.best, *texts)
+    lines = out.splitlines()
+    assert code == 0 and err == "" and len(lines) == 5
+    assert lines[0].startswith("positive 0.") and lines[0].endswith("  A gem, charming and moving.")
+    assert lines[2] == "empty"
+    assert lines[3].startswith("negative 0.") and lines[3].endswith("silly \ufffd.")
+    for line in (lines[1], lines[4]):
+        assert line.startswith("    ") and 1 <= len(line.strip().split("   ")) <= predict.EXPLAINED
+    assert "+" in lines[1] and "-" in lines[4]
+    _, out, _ = exit_of(predict.main, "--ckpt_path", trained.best, texts[0], "--explain", "0")
+    assert out == lines[0] + "\n"
+
+
+def test_words_of_json_are_sorted_and_known(trained, tmp_path, exit_of):
+    path = tmp_path / "reviews.txt"
+    path.write_text("The soundtrack was stale, stale and silly zzyzx.\n\n", encoding="utf-8")
+    arguments = "--input_file", path, "--json", "--explain", "3"
+    _, out, _ = exit_of(predict.main, "--ckpt_path", trained.best, *arguments)
+    explained, empty = answers(out)
+    values = [abs(value) for _, value in explained["words"]]
+    assert len(values) == 3 and values == sorted(values, reverse=True)
+    words = [word for word, _ in explained["words"]]
+    assert len(set(words)) == 3 and set(words) <= set(tokenize("The soundtrack was stale, and silly."))
+    assert empty["words"] == [] and empty["label"] is None
+
+
+def test_contributions_add_up_to_what_sets_the_review_apart_from_unknown_words(model, reviews, monkeypatch):
+    """The completeness of integrated gradients (Sundararajan et al. 2017, proposition 1).
+
+    On long reviews the logits may jump on the way from the baseline, and then it takes thousands of steps to see it.
+    """
+    network, config, vocabulary = model
+    known = [[token for token in tokenize(review.text) if token in vocabulary] for review in reviews]
+    known = [tokens for tokens in known if len(tokens) < 30][::6]
+    ids = [encode(tokens, vocabulary) for tokens in [*known, ["zzyzx"]]]
+    unknown = [np.full_like(sequence, UNKNOWN_ID) for sequence in ids]
+    classifier = Classifier(network, config)
+    logits, baseline = (classifier.logits(samples_of(sequences)) for sequences in (ids, unknown))
+    expected = (logits - baseline) @ [-1, 1]
+    explainer = explain.Explainer(network, config)
+    in_few_steps = explainer(samples_of(ids))
+    monkeypatch.setattr(explain, "STEPS", 100)
+    contributions = explainer(samples_of(ids))
+    assert [set(found) for found in contributions] == [set(sequence) - {UNKNOWN_ID} for sequence in ids]
+    sums = [sum(found.values()) for found in contributions]
+    np.testing.assert_allclose(sums, expected, atol=0.02 * np.abs(expected).max())
+    assert np.abs(expected).max() > 1
+    errors = np.abs([sum(found.values()) for found in in_few_steps] - expected)
+    assert np.median(errors) < 0.05 * np.abs(expected).max()
+    alone = explainer(samples_of(ids[:1]))[0]
+    assert alone == pytest.approx(contributions[0], abs=1e-4)
+
+
+def test_bytes_that_are_no_utf8_are_replaced_and_reported(trained, tmp_path, exit_of):
+    path = tmp_path / "reviews.txt"
+    path.write_bytes(b"\xef\xbb\xbfA gem.\r\nA \xff mess.\n\xe9t\xe9\nA caf\xc3\xa9.")
+    code, out, err = exit_of(predict.main, "--ckpt_path", trained.best, "--input_file", path, "--json")
+    assert code == 0
+    assert [answer["text"] for answer in answers(out)] == ["A gem.", "A \ufffd mess.", "\ufffdt\ufffd", "A café."]
+    assert err == f"warning: {path}:2: not UTF-8; what could not be read was replaced in 2 of 4 lines\n"
+
+
+def test_pipe_is_answered_at_once_and_streamed(trained):
+    """A slow writer gets its answer before the next line; afterwards thousands of lines flow in order."""
+    program = Path(predict.__file__)
+    command = [sys.executable, str(program), "--ckpt_path", str(trained.best), "--device_target", "CPU"]
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
+    )
+    killer = threading.Timer(60, process.kill)  # an answer that never comes must not hang the tests
+    killer.start()
+    try:
+        for text in ("A gem.", "", "A mess."):
+            process.stdin.write(text + "\n")
+            answer = process.stdout.readline().strip()
+            assert answer.endswith(text) if text else answer == "empty"
+        out, err = process.communicate("".join(f"review {number} is fine\n" for number in range(3000)))
+    finally:
+        killer.cancel()
+        process.kill()
+    assert process.returncode == 0, err
+    assert [line.split("  ")[1] for line in out.splitlines()] == [f"review {k} is fine" for k in range(3000)]
+    assert [line for line in err.splitlines() if "error" in line.lower()] == []
+
+
+@pytest.mark.parametrize(
+    ("content", "lines"),
+    [
+        (b"", []),
+        (b"\n", [b""]),
+        (b"one", [b"one"]),
+        (b"one\r\n\ntwo\n", [b"one", b"", b"two"]),
+        (b"x" * 200000 + b"\ny\n", [b"x" * 200000, b"y"]),
+        (b"line\n" * 30001, [b"line"] * 30001),
+    ],
+)
+def test_lines_of_a_file_come_whole_and_in_full_chunks(tmp_path, content, lines):
+    path = tmp_path / "lines"
+    path.write_bytes(content)
+    with open(path, "rb") as file:
+        chunks = list(line_chunks(file, "lines", 512))
+    assert [line for chunk in chunks for line in chunk] == lines
+    assert all(chunks) and max(map(len, chunks), default=0) <= 512
+
+
+def test_lines_of_a_pipe_come_when_it_pauses():
+    read_end, write_end = os.pipe()
+    with open(read_end, "rb") as source, open(write_end, "wb", buffering=0) as sink:
+        chunks = line_chunks(source, "pipe", 512)
+        sink.write(b"one\ntwo\nthr")
+        assert next(chunks) == [b"one", b"two"]
+        sink.write(b"ee\n")
+        assert next(chunks) == [b"three"]
+        sink.write(b"four")
+        sink.close()
+        assert next(chunks) == [b"four"]
+        assert next(chunks, None) is None
+
+
+def test_endless_line_is_refused(tmp_path):
+    path = tmp_path / "lines"
+    path.write_bytes(b"one\n" + b"x" * (LONGEST_LINE + 2**17))
+    with open(path, "rb") as file, pytest.raises(UserError, match=f"{path}:2: longer than {LONGEST_LINE} bytes"):
+        list(line_chunks(file, path))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("--ckpt_path {best} text --input_file {glove}", "give either texts or --input_file, not both"),
+        ("--ckpt_path {best} text --explain -2", "--explain -2: choose 0 or more"),
+        ("--ckpt_path {best} --input_file /nowhere", "/nowhere: No such file or directory"),
+        ("--ckpt_path {best} --input_file {folder}", "{folder}: Is a directory"),
+        ("--ckpt_path {best} text --max_length 0", "max_length is 0 but must be positive"),
+        ("--ckpt_path {folder}/lost.ckpt text", "{folder}/lost.ckpt: no such checkpoint file"),
+        ("text", "the following arguments are required: --ckpt_path"),
+    ],
+)
+def test_errors_of_the_user(trained, exit_of, arguments, words):
+    places = vars(trained)
+    code, out, err = exit_of(predict.main, *arguments.format(**places).split())
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ") and words.format(**places) in err and err.count("\n") == 1
