@@ -45,7 +45,7 @@ def options(preprocessed, folder, **changes):
         "print_steps": 1,
         "dropout": 0.4,
         "word_dropout": 0.2,
-        "pretrain_epochs": 0,
+        "pretrain_batch_size": 8,
         **changes,
     }
     return [word for key, value in settings.items() for word in (f"--{key}", str(value))]
