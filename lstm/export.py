@@ -40,7 +40,7 @@ class ExportedNet(nn.Cell):
     def construct(self, ids, lengths):
         """Map ids (B, T), padded on the right, and lengths (B,), both int32, to probabilities (B, C)."""
         x = ops.gather(self.table, ids.T, 0)  # (T, B, D)
-        logits = self.network.classify(x, lengths, lengths)  # (B, C); dropout, which needs keys, is off
+        logits = self.network.classify(x, lengths, lengths, True)  # (B, C); dropout, which needs keys, is off
         return ops.softmax(logits.astype(ms.float32), 1)
 
 

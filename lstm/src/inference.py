@@ -125,7 +125,7 @@ class _Logits(nn.Cell):
         self.network = network
 
     def construct(self, words, tokens, lengths, dropout_keys):
-        return self.network(words, tokens, lengths, dropout_keys).astype(ms.float32)
+        return self.network(words, tokens, lengths, dropout_keys, True).astype(ms.float32)
 
 
 def dynamic_inputs() -> list[Tensor]:

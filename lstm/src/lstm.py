@@ -122,14 +122,17 @@ class SentimentNet(nn.Cell):
         self.bias = Parameter(Tensor(np.zeros(num_classes, np.float32)), name="bias")
         self.project = ops.MatMul(transpose_b=True)
 
-    def construct(self, words, tokens, lengths, dropout_keys):
-        """Map words (U,), tokens (T, B), lengths (B,) and dropout_keys (B,), all int32, to logits (B, C)."""
-        return self.classify(self.embedding(words, tokens), lengths, dropout_keys)
+    def construct(self, words, tokens, lengths, dropout_keys, forward_only=False):
+        """Map words (U,), tokens (T, B), lengths (B,) and dropout_keys (B,), all int32, to logits (B, C).
 
-    def classify(self, x, lengths, dropout_keys):
+        `forward_only` (a constant) says that no gradient will be asked for, which is faster.
+        """
+        return self.classify(self.embedding(words, tokens), lengths, dropout_keys, forward_only)
+
+    def classify(self, x, lengths, dropout_keys, forward_only=False):
         """Map word vectors x (T, B, D), zero or not on padding, to logits (B, C)."""
         padding = padding_mask(lengths, x.shape[0]).astype(x.dtype)  # (T, B, 1)
         x = self.embedding_dropout(x, dropout_keys)
-        outputs = self.lstm(x, padding, dropout_keys)  # (T, B, H)
+        outputs = self.lstm(x, padding, dropout_keys, forward_only)  # (T, B, H)
         pooled = self.pooled_dropout(self.pooling(outputs, padding, lengths), dropout_keys)  # (B, P)
         return self.project(pooled, self.weight.astype(pooled.dtype)) + self.bias  # (B, C)

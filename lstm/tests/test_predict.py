@@ -59,14 +59,24 @@ def test_file_is_answered_line_by_line_as_the_network_says(trained, model, revie
     assert np.mean(right) > 0.8
 
 
+def first_answered_right(trained, exit_of, folder, label):
+    """Return a test review that the small network gets right."""
+    texts = [path.read_text(encoding="utf-8") for path in sorted((trained.corpus / "test" / folder).iterdir())[:20]]
+    _, out, _ = exit_of(predict.main, "--ckpt_path", trained.best, *texts, "--json", "--explain", "0")
+    labels = [json.loads(line)["label"] for line in out.splitlines()]
+    return texts[labels.index(label)]
+
+
 def test_arguments_are_explained_for_people(trained, exit_of):
-    texts = "A gem, charming and moving.", "", "Nothing but a mess, stale and silly \udcff."
+    good = first_answered_right(trained, exit_of, "pos", "positive")
+    bad = "\udcff" + first_answered_right(trained, exit_of, "neg", "negative")
+    texts = good, "", bad
     code, out, err = exit_of(predict.main, "--ckpt_path", trained.best, *texts)
     lines = out.splitlines()
     assert code == 0 and err == "" and len(lines) == 5
-    assert lines[0].startswith("positive 0.") and lines[0].endswith("  A gem, charming and moving.")
+    assert lines[0].startswith("positive 0.") and good[:20] in lines[0]
     assert lines[2] == "empty"
-    assert lines[3].startswith("negative 0.") and lines[3].endswith("silly \ufffd.")
+    assert lines[3].startswith("negative 0.") and "\ufffd" + bad[1:20] in lines[3]
     for line in (lines[1], lines[4]):
         assert line.startswith("    ") and 1 <= len(line.strip().split("   ")) <= predict.EXPLAINED
     assert "+" in lines[1] and "-" in lines[4]

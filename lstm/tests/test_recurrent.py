@@ -19,12 +19,12 @@ def cpu():
 class RunLSTM(nn.Cell):
     """The stack from lengths instead of a mask."""
 
-    def __init__(self, lstm):
+    def __init__(self, lstm, forward_only=False):
         super().__init__(auto_prefix=False)
-        self.lstm = lstm
+        self.lstm, self.forward_only = lstm, forward_only
 
     def construct(self, x, lengths, keys):
-        return self.lstm(x, padding_mask(lengths, x.shape[0]), keys)
+        return self.lstm(x, padding_mask(lengths, x.shape[0]), keys, self.forward_only)
 
 
 class WeightedSum(nn.Cell):
@@ -90,10 +90,11 @@ def run(cell, *arrays):
 
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("num_layers", [1, 2])
-def test_equals_a_loop_over_every_sequence(bidirectional, num_layers):
+@pytest.mark.parametrize("forward_only", [False, True])
+def test_equals_a_loop_over_every_sequence(bidirectional, num_layers, forward_only):
     lstm = LSTM(5, 7, num_layers, bidirectional, seed=3)
     x, lengths, keys = batch_of(9, [9, 1, 5, 2, 8, 3, 9], 5)
-    outputs = run(RunLSTM(lstm), x, lengths, keys)
+    outputs = run(RunLSTM(lstm, forward_only), x, lengths, keys)
     np.testing.assert_allclose(outputs, loop(x.astype(np.float64), lengths, weights_of(lstm)), atol=1e-5)
     for b, length in enumerate(lengths):
         assert np.all(outputs[length:, b] == 0)
@@ -131,8 +132,9 @@ def test_gradients_equal_finite_differences(bidirectional, num_layers):
                 np.testing.assert_allclose(found[f"layers.{k}.{name}{suffix}"], numeric(array), atol=2e-5)
 
 
-def test_padding_changes_no_bit():
-    lstm = RunLSTM(LSTM(5, 16, 2, True, seed=5))
+@pytest.mark.parametrize("forward_only", [False, True])
+def test_padding_changes_no_bit(forward_only):
+    lstm = RunLSTM(LSTM(5, 16, 2, True, seed=5), forward_only)
     lstm.set_inputs(*[Tensor(shape=s, dtype=d) for s, d in (([None, None, 5], ms.float32), *[([None], ms.int32)] * 2)])
     x, lengths, keys = batch_of(12, [12, 4, 1, 7], 5)
     expected = run(lstm, x, lengths, keys)
