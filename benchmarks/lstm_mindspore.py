@@ -13,11 +13,12 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor
 
-import train as entry_point
 from src.dataset import TrainingBatches, load_samples, load_vectors, load_vocabulary, prepare, split_train
 from src.inference import Classifier, build_network
 from src.model_utils.runtime import UserError, init_device
+from src.options import configure, parse
 from src.sample_data import write_sample_corpus
+from src.train_step import build_step, learning_rates
 
 
 def prepare_measurement(preset: str, changes: list[str], preprocess_path: str | None, steps: int) -> dict:
@@ -30,7 +31,7 @@ def prepare_measurement(preset: str, changes: list[str], preprocess_path: str | 
     with tempfile.TemporaryDirectory() as folder:
         path = preprocess_path or f"{folder}/preprocess"
         options = ["--preset", preset, "--preprocess", "false", "--preprocess_path", path, *changes]
-        config = entry_point.configure(entry_point.parse(options), target)
+        config = configure(parse(options, ""), target)
         if not preprocess_path:
             write_sample_corpus(f"{folder}/aclImdb")
             prepare(f"{folder}/aclImdb", None, path, config)
@@ -45,7 +46,7 @@ def prepare_measurement(preset: str, changes: list[str], preprocess_path: str | 
     epochs = (batches(epoch) for epoch in itertools.count(1))
     network = build_network(config, words)
     network.embedding.set_vectors(vectors)
-    rates = np.resize(entry_point.learning_rates(config, batches.steps_per_epoch), 2 * steps)
+    rates = np.resize(learning_rates(config, batches.steps_per_epoch), 2 * steps)
     chosen = list(itertools.islice(itertools.chain.from_iterable(epochs), steps))
     first = [Tensor(array) for array in chosen[0].inputs]
     return {
@@ -66,7 +67,7 @@ class Side:
         network = build_network(config, len(weights["embedding.vectors"]))
         for parameter in network.get_parameters():
             parameter.set_data(Tensor(weights[parameter.name]))
-        self.step = entry_point.build_step(network, config, rates if config.dynamic_lr else rates[0])
+        self.step = build_step(network, config, rates if config.dynamic_lr else rates[0])
         self.classifier = Classifier(network, config).network
         self.version = ms.__version__
 

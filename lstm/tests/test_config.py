@@ -14,15 +14,17 @@ import pytest
 
 import train
 from src import config as config_module
+from src import options
 from src.config import lstm_cfg, lstm_cfg_ascend, presets
 from src.lr_schedule import warmup_decay
 from src.model_utils import runtime
 from src.model_utils.configuration import Parser, read_yaml, write_yaml
 from src.model_utils.runtime import UserError, atomic_write
+from src.train_step import learning_rates
 
 
 def configure(*arguments, target="CPU"):
-    return train.configure(train.parse(["--aclimdb_path", "aclImdb", *arguments]), target)
+    return options.configure(options.parse(["--aclimdb_path", "aclImdb", *arguments], ""), target)
 
 
 # where values come from
@@ -95,8 +97,8 @@ def test_mistakes_on_the_command_line(arguments, message):
 
 def test_missing_corpus_is_named():
     with pytest.raises(UserError, match="--aclimdb_path is missing"):
-        train.parse([])
-    assert train.parse(["--preprocess", "false"]).preprocess is False
+        options.parse([], "")
+    assert options.parse(["--preprocess", "false"], "").preprocess is False
 
 
 @pytest.mark.parametrize(
@@ -139,7 +141,7 @@ def test_yaml_file_that_is_no_text(tmp_path):
 
 def test_help_explains_every_key(capsys):
     with pytest.raises(SystemExit) as ended:
-        train.parse(["--help"])
+        options.parse(["--help"], "")
     assert ended.value.code == 0
     shown = " ".join(capsys.readouterr().out.split())
     comments = dict(re.findall(r"^    (\w+)=.*?  # (.+)$", inspect.getsource(config_module), re.MULTILINE))
@@ -191,7 +193,7 @@ def test_zoo_preset_is_the_original_recipe(target):
 def test_every_preset_resolves_on_every_device(target, preset):
     config = configure("--preset", preset, target=target)
     assert set(config) == set(lstm_cfg_ascend if target == "Ascend" else lstm_cfg)
-    rates = train.learning_rates(config, 10)
+    rates = learning_rates(config, 10)
     assert np.all(np.array(rates) >= 0) and np.max(rates) > 0
     if config.dynamic_lr:
         assert len(rates) == 10 * config.num_epochs
@@ -207,7 +209,7 @@ def test_ascend_configuration_takes_its_own_keys():
 
 def ascend_rates(**changes):
     arguments = [word for key, value in changes.items() for word in (f"--{key}", str(value))]
-    return train.learning_rates(configure("--preset", "zoo", *arguments, target="Ascend"), 10)
+    return learning_rates(configure("--preset", "zoo", *arguments, target="Ascend"), 10)
 
 
 @pytest.mark.parametrize(
@@ -244,7 +246,7 @@ def test_cosine_is_half_a_cosine():
 
 
 def test_constant_rate_without_dynamic_lr():
-    assert train.learning_rates(configure("--dynamic_lr", "false", "--learning_rate", "0.3"), 10) == 0.3
+    assert learning_rates(configure("--dynamic_lr", "false", "--learning_rate", "0.3"), 10) == 0.3
 
 
 # how an entry point ends

@@ -34,6 +34,7 @@ from src.model_utils.configuration import resolve
 from src.model_utils.reporting import MetricsFile
 from src.model_utils.runtime import UserError, init_device
 from src.model_utils.training import Batch, Trainer, TrainStep, averaged_weights, claim_folder, measure_throughput
+from src.options import parse
 from src.sample_data import write_sample_corpus
 
 
@@ -445,7 +446,7 @@ SETTINGS = {
 def preprocessed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
     write_sample_corpus(folder / "aclImdb", 60)
-    config = resolve(lstm_cfg, train.parse(["--preprocess", "false"]), presets["CPU"]["tiny"])
+    config = resolve(lstm_cfg, parse(["--preprocess", "false"], ""), presets["CPU"]["tiny"])
     prepare(folder / "aclImdb", None, folder / "preprocess", config)
     return folder / "preprocess"
 
