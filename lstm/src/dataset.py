@@ -96,10 +96,12 @@ def encode(tokens: list[str], vocabulary: dict[str, int]) -> np.ndarray:
     return np.array([vocabulary.get(token, UNKNOWN_ID) for token in tokens] or [UNKNOWN_ID], np.int32)
 
 
-def encode_reviews(reviews: list[Review], vocabulary: dict[str, int]) -> Samples:
-    """Tokenize and encode reviews; an unlabelled one has label -1."""
+def encode_reviews(reviews: list[Review], vocabulary: dict[str, int], token_lists=None) -> Samples:
+    """Encode reviews, tokenizing them unless their `token_lists` are given; an unlabelled one has label -1."""
+    if token_lists is None:
+        token_lists = (tokenize(review.text) for review in reviews)
     return Samples(
-        [encode(tokenize(review.text), vocabulary) for review in reviews],
+        [encode(tokens, vocabulary) for tokens in token_lists],
         np.array([NO_LABEL if review.label is None else review.label for review in reviews], np.int32),
         [review.film for review in reviews],
         [review.path for review in reviews],
@@ -169,9 +171,9 @@ def _convert(aclimdb_path, glove_path, folder: Path, config) -> None:
         f"vocabulary: {len(vocabulary)} tokens seen {config.min_count} times or more, {100 * covered:.2f} % of the text"
     )
     save_vocabulary(folder / "vocab.json", vocabulary)
-    _write_mindrecord(folder / "train.mindrecord", encode_reviews(train, vocabulary))
+    _write_mindrecord(folder / "train.mindrecord", encode_reviews(train, vocabulary, texts[: len(train)]))
     if unlabelled:
-        _write_mindrecord(folder / "unsup.mindrecord", encode_reviews(unlabelled, vocabulary))
+        _write_mindrecord(folder / "unsup.mindrecord", encode_reviews(unlabelled, vocabulary, texts[len(train) :]))
     _write_mindrecord(folder / "test.mindrecord", encode_reviews(test, vocabulary))
     if glove_path:
         vectors, found = read_glove(glove_path, config.embed_size, vocabulary)

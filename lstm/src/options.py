@@ -62,29 +62,27 @@ def configure(args, target: str):
             f"--resume continues with {changed[0]} {preset.get(changed[0])} from {args.ckpt_path}/config.yaml, which"
             " cannot be changed on the way; start a new training with another --ckpt_path"
         )
-    positive = (lambda value: value > 0, "positive")
-    zero_or_more = (lambda value: value >= 0, "0 or more")
-    counts = ("projection_size", "early_stop_patience", "validate_steps", "save_checkpoint_steps")
-    counts += ("keep_checkpoint_max", "print_steps", "seed", "split_seed", "vector_seed", "warmup_epochs")
-    counts += (
-        "weight_decay",
-        "gradient_clip",
-        "adversarial_epsilon",
-        *(set(config) & {"lr_adjust_epoch", "global_step"}),
-    )
-    share = (lambda value: 0 <= value < 1, "at least 0 and below 1")
+    _check_values(config)
+    return config
+
+
+def _check_values(config) -> None:
+    positive = ["embed_size", "num_hiddens", "num_layers", "max_length", "min_count", "learning_rate", "num_epochs"]
+    positive += ["batch_size", "eval_batch_size", "vector_epochs", "vector_window", "pretrain_batch_size"]
+    positive += ["pretrain_learning_rate"]
+    zero_or_more = ["projection_size", "trained_words", "pretrain_epochs", "warmup_epochs", "weight_decay", "seed"]
+    zero_or_more += ["gradient_clip", "adversarial_epsilon", "early_stop_patience", "validate_steps", "split_seed"]
+    zero_or_more += ["save_checkpoint_steps", "keep_checkpoint_max", "print_steps", "vector_seed"]
+    zero_or_more += set(config) & {"lr_adjust_epoch", "global_step"}  # keys of Ascend only
+    shares = ["dropout", "embedding_dropout", "word_dropout", "validation_fraction", "weight_average", "momentum"]
+    shares += ["label_smoothing"]
     require(
         config,
-        **dict.fromkeys(
-            ("embed_size", "num_hiddens", "num_layers", "max_length", "min_count", "vector_window"), positive
-        ),
-        **dict.fromkeys(("learning_rate", "num_epochs", "batch_size", "eval_batch_size", "vector_epochs"), positive),
-        **dict.fromkeys(("pretrain_batch_size", "pretrain_learning_rate"), positive),
-        **dict.fromkeys((*counts, "pretrain_epochs", "trained_words"), zero_or_more),
-        pretrain_length=(lambda value: value >= 2, "2 or more"),
-        **dict.fromkeys(("dropout", "embedding_dropout", "word_dropout", "validation_fraction"), share),
-        **dict.fromkeys(("weight_average", "label_smoothing", "momentum"), share),
+        **dict.fromkeys(positive, (lambda value: value > 0, "positive")),
+        **dict.fromkeys(zero_or_more, (lambda value: value >= 0, "0 or more")),
+        **dict.fromkeys(shares, (lambda value: 0 <= value < 1, "at least 0 and below 1")),
         num_classes=(lambda value: value >= 2, "2 or more"),
+        pretrain_length=(lambda value: value >= 2, "2 or more"),
         on_bad_file=(lambda value: value in BAD_FILE_POLICIES, " or ".join(BAD_FILE_POLICIES)),
         pooling=(lambda value: value in POOLINGS, "one of " + ", ".join(POOLINGS)),
         truncation=(lambda value: value in ("head", "head_tail"), "head or head_tail"),
@@ -92,4 +90,3 @@ def configure(args, target: str):
         lr_shape=(lambda value: value in ("cosine", "linear"), "cosine or linear"),
         amp_level=(lambda value: value in ("O0", "O1", "O2", "O3"), "O0, O1, O2 or O3"),
     )
-    return config
