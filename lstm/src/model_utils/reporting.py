@@ -37,21 +37,22 @@ def draw_curves(records: list[dict], path, metric: str) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, 3.6), layout="constrained")
+    panels = {"loss": ("loss", "valid_loss"), metric.replace("_", " "): (metric,), "learning rate": ("learning_rate",)}
+    lines = {
+        title: [(key, [(r["global_step"], r[key]) for r in records if key in r]) for key in keys]
+        for title, keys in panels.items()
+        if any(key in record for record in records for key in keys)  # without validation there is nothing to draw of it
+    }
+    if not lines:
+        return
+    figure = Figure(figsize=(4 * len(lines), 3.6), layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(1, 3)
-    for axes, title, keys in zip(
-        panels,
-        ("loss", metric.replace("_", " "), "learning rate"),
-        (("loss", "valid_loss"), (metric,), ("learning_rate",)),
-    ):
-        for key in keys:
-            points = [(record["global_step"], record[key]) for record in records if key in record]
+    for axes, (title, drawn) in zip(figure.subplots(1, len(lines), squeeze=False)[0], lines.items()):
+        for key, points in drawn:
             if points:
                 axes.plot(*zip(*points), marker="o" if key.startswith("valid") else "", markersize=3, label=key)
         axes.set(title=title, xlabel="step")
         axes.grid(alpha=0.3)
-        if len(keys) > 1:
-            axes.legend()
+        axes.legend()
     with atomic_write(path, "wb") as file:
         figure.savefig(file, format="png", dpi=110)
