@@ -33,7 +33,8 @@ def parse(argv, description: str):
         "--distributed", type=boolean, default=False, metavar="BOOL", help="data-parallel, under msrun (default: false)"
     )
     parser.add_argument("--performance_steps", type=int, default=0, metavar="N", help="time N steps and leave")
-    parser.add_config_options(config_module, config_module.lstm_cfg_ascend)
+    shown = {**config_module.lstm_cfg_ascend, **config_module.lstm_cfg}  # defaults of CPU and GPU where both have them
+    parser.add_config_options(config_module, shown)
     args = parser.parse_args(argv)
     if args.resume and (args.overwrite or args.pre_trained):
         raise UserError("--resume goes neither with --overwrite nor with --pre_trained: it continues what is there")
