@@ -50,24 +50,28 @@ class LanguageModelLoss(nn.Cell):
         outputs = self.lstm(x, padding, dropout_keys)  # (T, B, H * directions)
         rivals = ops.gather(self.embedding.vectors, words[1:], 0)  # (U - 1, E), padding is never predicted
         candidates = self.project(rivals, self.output_projection)  # (U - 1, H)
-        weights = 1 - padding[1:].reshape(-1)  # both steps of a pair are real where the later one is
-        forward = outputs[:-1, :, : self.hidden_size]
-        loss = self._cross_entropy(forward, candidates, tokens[1:], weights)
+        real = 1 - padding[1:].reshape(-1)  # ((T - 1) * B,), both steps of a pair are real where the later one is
+        none = ops.zeros_like(padding[0]).reshape(-1)  # (B,), the pair around the end; slices of outputs would be slow
+        parts = ops.split(outputs, self.hidden_size, 2)  # (T, B, H) of each direction
+        following = ops.cat((tokens[1:], tokens[:1]))  # (T, B)
+        loss = self._cross_entropy(parts[0], candidates, following, ops.cat((real, none)))
         if self.bidirectional:
-            backward = outputs[1:, :, self.hidden_size :]
-            loss = (loss + self._cross_entropy(backward, candidates, tokens[:-1], weights)) / 2
+            preceding = ops.cat((tokens[-1:], tokens[:-1]))  # (T, B)
+            loss = (loss + self._cross_entropy(parts[1], candidates, preceding, ops.cat((none, real)))) / 2
         return loss / pairs[0]
 
     def _cross_entropy(self, states, candidates, targets, weights):
-        """Summed cross entropy of states (S, B, H) with the words targets (S, B), each with its weight (S * B,).
+        """Summed cross entropy of states (T, B, H) with the words targets (T, B), each with its weight (T * B,).
 
-        Written out because ops.cross_entropy takes three times as long over this many classes.
+        Written out because ops.cross_entropy takes three times as long over this many classes; tiled because
+        subtracting a column from a matrix takes as long as the LSTM.
         """
         states = states.reshape(-1, self.hidden_size)  # (N, H)
         targets = ops.maximum(targets.reshape(-1) - 1, 0)  # (N,), indices of candidates; any for padding, of weight 0
         logits = self.product(states, candidates).astype(ms.float32)  # (N, U)
         highest = ops.stop_gradient(logits.max(1, keepdims=True))  # (N, 1)
-        normalizer = ops.log(ops.exp(logits - highest).sum(1)) + highest.reshape(-1)  # (N,)
+        shifted = logits - ops.tile(highest, (1, candidates.shape[0]))  # (N, U)
+        normalizer = ops.log(ops.exp(shifted).sum(1)) + highest.reshape(-1)  # (N,)
         losses = normalizer - (states * ops.gather(candidates, targets, 0)).sum(1)  # (N,)
         return (losses * weights).sum()
 

@@ -118,7 +118,10 @@ def _shown(record: dict) -> str:
 
 
 def _squared_sum(gradient):
-    return ops.square(gradient.astype(ms.float32)).sum()
+    squares = ops.square(gradient.astype(ms.float32))
+    if squares.ndim > 1:  # the CPU kernel adds up columns on all cores, but everything at once on one
+        squares = squares.reshape(-1, squares.shape[-1]).sum(0)
+    return squares.sum()
 
 
 def _scale(scale, gradient):
