@@ -7,7 +7,6 @@ import errno
 import logging
 import os
 import sys
-import threading
 import traceback
 from pathlib import Path
 
@@ -124,24 +123,7 @@ def init_device(device_target: str | None = None, device_id: int = 0, distribute
         init()
         rank, size = rank_and_size()
         ms.set_auto_parallel_context(parallel_mode="data_parallel", gradients_mean=True, device_num=size)
-    if target == "CPU":
-        _yield_to_kernels()
     return target
-
-
-def _yield_to_kernels() -> None:
-    """Lower the priority of the calling thread, so that it leaves the processors to the threads that run the kernels.
-
-    MindSpore's CPU kernels run in a pool of as many threads as there are processors, and the thread that called the
-    graph spins until each kernel is done: a thread too many, which now and then keeps a kernel waiting for its second
-    half. Linux has a priority for each thread; the pool, which would inherit it, must be there before.
-    """
-    from mindspore import Tensor
-
-    if sys.platform.startswith("linux"):
-        _ = (Tensor(1.0) + 1.0).asnumpy()  # makes the pool
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
 
 
 def rank_and_size() -> tuple[int, int]:
