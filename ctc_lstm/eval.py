@@ -1,0 +1,104 @@
+"""Score a checkpoint: phone error rate with its kinds of errors, accuracy, and the most frequent confusions."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from pathlib import Path
+
+from src.corpus import SPLITS, read_corpus
+from src.dataset import check_prepared, compute_samples, load_samples
+from src.inference import Recognizer, add_checkpoint_options, apply_settings, load_ngram_of, load_trained
+from src.manifest import read_manifest
+from src.metrics import score
+from src.model_utils.configuration import Parser
+from src.model_utils.runtime import UserError, init_device, log, run
+from src.timit import scored
+
+
+def parse(argv=None):
+    """Read the command line."""
+    parser = Parser(__doc__)
+    add_checkpoint_options(parser)
+    parser.add_argument(
+        "--data_path", metavar="DIR|FILE", help="the corpus, as for train.py, or one manifest (.jsonl, .tsv)"
+    )
+    parser.add_argument("--preprocess_path", metavar="DIR", help="folder of the features, used without --data_path")
+    parser.add_argument("--split", choices=SPLITS, default="test", help="default: test")
+    parser.add_argument("--confusions", type=int, default=10, metavar="N", help="show N errors of a kind (default 10)")
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output, messages elsewhere")
+    args = parser.parse_args(argv)
+    if not args.data_path and not args.preprocess_path:
+        raise UserError("no utterances given: --data_path DIR, or --preprocess_path DIR that train.py has filled")
+    if args.confusions < 0:
+        raise UserError(f"--confusions {args.confusions}: choose 0 or more")
+    return args
+
+
+def read_samples(args, config):
+    """Return the samples of the asked split."""
+    if not args.data_path:
+        check_prepared(args.preprocess_path, config)
+        return load_samples(args.preprocess_path, args.split)
+    path = Path(args.data_path)
+    if path.is_file():
+        problems: list[str] = []
+        utterances = read_manifest(path, problems)
+        if problems:
+            raise UserError(problems[0])
+    else:
+        utterances = read_corpus(path, config)[args.split]
+    if not utterances:
+        raise UserError(f"{path}: has no {args.split} split; choose another --split")
+    return compute_samples(utterances, config)
+
+
+def show(result: dict) -> None:
+    """Print the metrics as a table."""
+    print(f"\n{result['utterances']} {result['split']} utterances, {result['frames_per_second']:.0f} frames/s")
+    print(f"error rate   {100 * result['per']:7.2f} %  (accuracy {100 * result['accuracy']:.2f} %)")
+    for kind in ("substitutions", "deletions", "insertions"):
+        print(f"{kind:13}{100 * result[kind] / result['labels']:7.2f} %  {result[kind]} of {result['labels']} labels")
+    print(f"{result['wrong_utterances']} utterances have an error")
+    for title, errors in (
+        ("said -> heard", [[f"{said} -> {heard}", count] for said, heard, count in result["confusions"]]),
+        ("not heard", result["deleted"]),
+        ("not said", result["inserted"]),
+    ):
+        if errors:
+            print(f"\n{title:16} count\n" + "\n".join(f"{what:16}{count:6}" for what, count in errors))
+
+
+def main(argv=None) -> dict:
+    """Evaluate as the command line says; returns the metrics."""
+    args = parse(argv)
+    with contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext():
+        init_device(args.device_target, args.device_id)
+        network, config, vocabulary = load_trained(args.ckpt_path)
+        config = apply_settings(config, args)
+        samples = read_samples(args, config)
+        log(f"{args.ckpt_path}: {len(samples)} {args.split} utterances of {args.data_path or args.preprocess_path}")
+        recognizer = Recognizer(network, config, vocabulary, load_ngram_of(args.ckpt_path, config))
+        recognizer.log_probs(samples.select([0]))  # compiles, which is not part of the speed
+        start = time.monotonic()
+        heard = [scored(labels, config.phone_set) for labels in recognizer.labels(samples, "evaluation")]
+        seconds = time.monotonic() - start
+    said = [scored(labels, config.phone_set) for labels in samples.labels]
+    result = {
+        "checkpoint": str(args.ckpt_path),
+        "split": args.split,
+        "decoder": config.decoder,
+        **score(said, heard, args.confusions),
+        "frames_per_second": round(sum(map(len, samples.frames)) / seconds),
+    }
+    if args.json:
+        print(json.dumps(result, ensure_ascii=False), flush=True)
+    else:
+        show(result)
+    return result
+
+
+if __name__ == "__main__":
+    run(main)

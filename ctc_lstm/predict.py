@@ -1,0 +1,140 @@
+"""Recognise audio files: labels with time stamps, as text or JSON, as Praat TextGrids, and as pictures."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from src.audio import read_audio
+from src.dataset import Samples
+from src.features import compute_features, normalize
+from src.inference import Recognizer, add_checkpoint_options, apply_settings, load_ngram_of, load_trained
+from src.model_utils.configuration import Parser
+from src.model_utils.runtime import UserError, atomic_write, init_device, run
+from src.network import subsampling_of
+from src.segments import draw, segments, text_grid
+
+CHUNK = 32  # files that are recognised together
+
+
+def parse(argv=None):
+    """Read the command line."""
+    parser = Parser(__doc__)
+    parser.add_argument("audio", nargs="*", metavar="AUDIO", help="audio files; without any, their paths are read")
+    add_checkpoint_options(parser)
+    parser.add_argument("--input_file", metavar="FILE", help="file with one path a line (default: standard input)")
+    parser.add_argument("--json", action="store_true", help="one JSON object a file")
+    parser.add_argument("--times", action="store_true", help="a line for each label with its start and end in seconds")
+    parser.add_argument("--plot", metavar="DIR", help="draw waveform, spectrogram and posteriors into DIR/*.png")
+    parser.add_argument("--textgrid", metavar="DIR", help="write Praat TextGrids into DIR/*.TextGrid")
+    parser.add_argument(
+        "--same_speaker", action="store_true", help="normalise all files together, as the training did by speaker"
+    )
+    args = parser.parse_args(argv)
+    if args.audio and args.input_file:
+        raise UserError("give either audio files or --input_file, not both")
+    return args
+
+
+class Predictor:
+    """Recognises audio files with a trained network."""
+
+    def __init__(self, recognizer: Recognizer, args):
+        self.recognizer, self.config, self.args = recognizer, recognizer.config, args
+        self.step = subsampling_of(self.config.front_end) * self.config.frame_shift_ms / 1000  # seconds
+        self.names: dict[str, str] = {}
+
+    def __call__(self, paths: list[str]) -> list[dict]:
+        """Return audio, seconds, labels and segments of each file; UserError or a warning for one that is of no use."""
+        read = []
+        for path in paths:
+            try:
+                samples, rate = read_audio(path, self.config.max_seconds)
+                frames = compute_features(samples, rate, self.config)
+                if not len(frames):
+                    raise UserError(f"{path}: shorter than one frame; leave it out")
+                read.append((path, samples, rate, frames))
+            except UserError as error:
+                if self.config.on_bad_file == "error":
+                    raise
+                print(f"warning: left out {error}", file=sys.stderr)
+        if not read:
+            return []
+        frames = [each[3] for each in read]
+        if self.config.cmvn != "none":
+            groups = ["all" if self.args.same_speaker else str(i) for i in range(len(read))]
+            frames = normalize(frames, groups)
+        names = [path for path, *_ in read]
+        every = self.recognizer.log_probs(Samples(names, [""] * len(names), frames, [()] * len(names)))
+        return [self._answer(*each[:3], log_probs) for each, log_probs in zip(read, every)]
+
+    def _answer(self, path: str, samples: np.ndarray, rate: int, log_probs: np.ndarray) -> dict:
+        vocabulary, labels = self.recognizer.vocabulary, self.recognizer.decode(log_probs)
+        seconds = len(samples) / rate
+        found = segments(log_probs, labels, vocabulary, self.step, seconds)
+        if self.args.textgrid:
+            with atomic_write(self._output(path, self.args.textgrid, ".TextGrid")) as file:
+                file.write(text_grid(found, seconds))
+        if self.args.plot:
+            draw(self._output(path, self.args.plot, ".png"), samples, rate, log_probs, found, vocabulary, self.step)
+        names = [vocabulary[label] for label in labels]
+        return {"audio": path, "seconds": round(seconds, 4), "labels": names, "segments": found}
+
+    def _output(self, path: str, folder: str, suffix: str) -> Path:
+        """Return where the answer of an audio file goes; UserError where another file of its name went there."""
+        target = Path(folder) / (Path(path).stem + suffix)
+        if self.names.setdefault(str(target), path) != path:
+            raise UserError(
+                f"{path}: {self.names[str(target)]} goes to {target} too; recognise them one after the other"
+            )
+        return target
+
+
+def chunks(args, source) -> Iterator[list[str]]:
+    """Yield the paths of the command line, or those on the lines of `source`, some at a time."""
+    paths = iter(args.audio) if args.audio else (line.strip() for line in source)
+    chunk: list[str] = []
+    for path in paths:
+        if path:
+            chunk.append(path)
+        if len(chunk) == CHUNK and not args.same_speaker:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def shown(answer: dict, times: bool) -> str:
+    """Return the lines for people of an answer."""
+    if not times:
+        return f"{answer['audio']}: {' '.join(answer['labels'])}"
+    lines = [f"{s['start']:8.3f} {s['end']:8.3f}  {s['label']}" for s in answer["segments"]]
+    return "\n".join([f"{answer['audio']}: {answer['seconds']:.3f} s", *lines])
+
+
+def main(argv=None) -> int:
+    """Recognise the files that the command line names; returns their number."""
+    args = parse(argv)
+    with contextlib.ExitStack() as stack:
+        source = stack.enter_context(open(args.input_file, encoding="utf-8")) if args.input_file else sys.stdin
+        with contextlib.redirect_stdout(sys.stderr):  # standard output holds answers only
+            init_device(args.device_target, args.device_id)
+            network, config, vocabulary = load_trained(args.ckpt_path)
+            config = apply_settings(config, args)
+            recognizer = Recognizer(network, config, vocabulary, load_ngram_of(args.ckpt_path, config))
+        predictor, count = Predictor(recognizer, args), 0
+        for paths in chunks(args, source):
+            for answer in predictor(paths):
+                print(json.dumps(answer, ensure_ascii=False) if args.json else shown(answer, args.times))
+                count += 1
+            sys.stdout.flush()
+    return count
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,1 @@
+"""Phoneme and digit recognition with bidirectional LSTMs and CTC."""

@@ -1,0 +1,86 @@
+"""What every corpus gives: utterances in three splits, from the TIMIT layout or from manifests."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+from src.model_utils.runtime import UserError, log
+
+SPLITS = ("train", "valid", "test")
+BAD_FILE_POLICIES = ("error", "skip")
+BAD_FILES_LOGGED = 10
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One recording: its name, its speaker ("" if unknown), its audio file and its labels in order."""
+
+    name: str
+    speaker: str
+    audio: str
+    labels: tuple[str, ...]
+
+
+def read_corpus(data_path, config) -> dict[str, list[Utterance]]:
+    """Read train, valid and test of a folder: TIMIT in LDC's layout (TRAIN/, TEST/) or manifests (train.jsonl, ...).
+
+    A corpus without validation of its own lends `validation_fraction` of its training speakers. Raises UserError for
+    another layout, and for bad files under the policy `on_bad_file` error.
+    """
+    from src.manifest import find_manifests, read_manifest
+    from src.timit import read_timit, subfolder
+
+    root = Path(data_path)
+    if not root.is_dir():
+        raise UserError(f"{root}: no such folder; check --data_path")
+    problems: list[str] = []
+    if "train" in find_manifests(root):  # first, as their audio may lie in a folder named train
+        splits = {split: read_manifest(path, problems) for split, path in find_manifests(root).items()}
+    elif subfolder(root, "train"):
+        splits = read_timit(root, problems)
+    else:
+        nested = [path for path in root.iterdir() if path.is_dir() and subfolder(path, "train")]
+        mend = f"did you mean {nested[0]}?" if nested else "see the README's section on data"
+        raise UserError(f"{root}: holds neither TRAIN/ and TEST/ of TIMIT nor train.jsonl or train.tsv; {mend}")
+    report_bad(problems, config.on_bad_file)
+    if not splits.get("valid"):
+        splits["train"], splits["valid"] = hold_out(splits["train"], config.validation_fraction, config.split_seed)
+        if splits["valid"]:
+            log(
+                f"no validation split in {root}: held out {_count(splits['valid'])} of the training part;"
+                f" {_count(splits['train'])} remain"
+            )
+    if not splits["train"]:
+        raise UserError(f"{root}: no training utterance is left; check --data_path and --validation_fraction")
+    return {split: splits.get(split, []) for split in SPLITS}
+
+
+def _count(utterances: list[Utterance]) -> str:
+    return f"{len(utterances)} utterances of {len({u.speaker for u in utterances})} speakers"
+
+
+def report_bad(problems: list[str], policy: str) -> None:
+    """Raise UserError for the first of the problems, or under the policy `skip` log them."""
+    if problems and policy == "error":
+        raise UserError(f"{problems[0]} (bad files: {len(problems)}; --on_bad_file skip leaves them out)")
+    for problem in problems[:BAD_FILES_LOGGED]:
+        log(f"warning: left out {problem}")
+    if len(problems) > BAD_FILES_LOGGED:
+        log(f"warning: left out {len(problems)} files in all")
+
+
+def hold_out(utterances: list[Utterance], fraction: float, seed: int) -> tuple[list[Utterance], list[Utterance]]:
+    """Split off whole speakers for validation, about `fraction` of them and at least one; the choice follows `seed`.
+
+    Where fewer than three speakers are known, single utterances are split off instead.
+    """
+    if not fraction:
+        return utterances, []
+    speakers = sorted({u.speaker for u in utterances})
+    key = (lambda u: u.speaker) if len(speakers) >= 3 else (lambda u: u.name)
+    groups = sorted({key(u) for u in utterances})
+    random.Random(seed).shuffle(groups)
+    chosen = set(groups[: max(1, round(fraction * len(groups)))])
+    return [u for u in utterances if key(u) not in chosen], [u for u in utterances if key(u) in chosen]

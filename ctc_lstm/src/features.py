@@ -1,0 +1,136 @@
+"""Samples to feature frames: filter banks or MFCC, deltas, normalisation, SpecAugment. NumPy only, no graph.
+
+`settings` is any mapping with the feature keys of src/config.py.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from src.audio import change_speed, read_audio, resample
+from src.model_utils.runtime import UserError
+
+DELTA_WINDOW = 2  # frames to each side of the regression
+FEATURE_KEYS = (  # what stored features depend on
+    "features",
+    "sample_rate",
+    "num_mels",
+    "num_ceps",
+    "energy",
+    "deltas",
+    "frame_length_ms",
+    "frame_shift_ms",
+    "cmvn",
+    "max_seconds",
+)
+
+
+def feature_size(settings) -> int:
+    """Return the number of values in a frame."""
+    static = settings["num_mels"] + settings["energy"] if settings["features"] == "fbank" else settings["num_ceps"]
+    return static * (1 + settings["deltas"])
+
+
+def static_features(samples: np.ndarray, settings) -> np.ndarray:
+    """Return (T, D) float32 frames, one every `frame_shift_ms`, centred in its shift, as Kaldi computes them.
+
+    fbank: log mel energies, behind the log energy of the frame if `energy`. mfcc: cepstra, whose first is the log
+    energy instead of c0 if `energy`. No dither, so that the same audio always gives the same features.
+    """
+    import kaldi_native_fbank as kaldi
+
+    fbank = settings["features"] == "fbank"
+    options = kaldi.FbankOptions() if fbank else kaldi.MfccOptions()
+    options.frame_opts.samp_freq = settings["sample_rate"]
+    options.frame_opts.frame_length_ms = settings["frame_length_ms"]
+    options.frame_opts.frame_shift_ms = settings["frame_shift_ms"]
+    options.frame_opts.dither = 0
+    options.frame_opts.snip_edges = False
+    options.mel_opts.num_bins = settings["num_mels"]
+    options.use_energy = settings["energy"]
+    if not fbank:
+        options.num_ceps = settings["num_ceps"]
+    computer = kaldi.OnlineFbank(options) if fbank else kaldi.OnlineMfcc(options)
+    computer.accept_waveform(settings["sample_rate"], samples * 32768)  # Kaldi reads 16-bit integers as they are
+    computer.input_finished()
+    frames = [computer.get_frame(i) for i in range(computer.num_frames_ready)]
+    return np.stack(frames) if frames else np.zeros((0, computer.dim), np.float32)
+
+
+def add_deltas(frames: np.ndarray, order: int) -> np.ndarray:
+    """Append `order` regression derivatives over time to frames (T, D): (T, D * (1 + order)). Edges are repeated.
+
+    Furui 1986; the window of HTK and Kaldi, DELTA_WINDOW frames to each side.
+    """
+    parts = [frames]
+    shifts = range(1, DELTA_WINDOW + 1)
+    for _ in range(order):
+        padded = np.pad(parts[-1], ((DELTA_WINDOW, DELTA_WINDOW), (0, 0)), "edge")
+        middle = slice(DELTA_WINDOW, DELTA_WINDOW + len(frames))
+        later = [padded[middle.start + n : middle.stop + n] for n in shifts]
+        earlier = [padded[middle.start - n : middle.stop - n] for n in shifts]
+        slopes = sum(n * (after - before) for n, after, before in zip(shifts, later, earlier))
+        parts.append(slopes / (2 * sum(n * n for n in shifts)))
+    return np.concatenate(parts, 1).astype(np.float32)
+
+
+def compute_features(samples: np.ndarray, rate: int, settings, speed: float = 1.0) -> np.ndarray:
+    """Return the frames (T, D) of samples at any rate, with deltas, before normalisation."""
+    samples = resample(samples, rate, settings["sample_rate"])
+    if speed != 1.0:
+        samples = change_speed(samples, speed)
+    return add_deltas(static_features(samples, settings), settings["deltas"])
+
+
+def features_of_file(path, settings, speed: float = 1.0) -> np.ndarray:
+    """Return the frames (T, D) of an audio file before normalisation; UserError naming it where it is of no use."""
+    frames = compute_features(*read_audio(path, settings["max_seconds"]), settings, speed)
+    if not len(frames):
+        raise UserError(f"{path}: shorter than one frame; leave it out")
+    return frames
+
+
+def normalize(utterances: list[np.ndarray], groups: list[str]) -> list[np.ndarray]:
+    """Give the frames of each group zero mean and unit variance in every column (CMVN).
+
+    `groups[i]` names the group of utterances[i] (T_i, D): its speaker, or the utterance itself.
+    """
+    members: dict[str, list[int]] = {}
+    for i, group in enumerate(groups):
+        members.setdefault(group, []).append(i)
+    done: list[np.ndarray] = [np.zeros(0, np.float32)] * len(utterances)
+    for chosen in members.values():
+        count = sum(len(utterances[i]) for i in chosen)
+        mean = sum(utterances[i].sum(0, dtype=np.float64) for i in chosen) / count
+        variance = sum(np.square(utterances[i] - mean).sum(0) for i in chosen) / count
+        scale = 1 / np.sqrt(variance + 1e-8)
+        for i in chosen:
+            done[i] = ((utterances[i] - mean) * scale).astype(np.float32)
+    return done
+
+
+def cmvn_groups(utterance_ids: list[str], speakers: list[str], cmvn: str) -> list[str]:
+    """Return the group that each utterance is normalised in; one of an unknown speaker stands for itself."""
+    if cmvn == "speaker":
+        return [f"speaker {s}" if s else f"utterance {u}" for u, s in zip(utterance_ids, speakers)]
+    return [f"utterance {u}" for u in utterance_ids]
+
+
+def spec_augment(frames: np.ndarray, settings, random: np.random.Generator) -> np.ndarray:
+    """Return frames (T, D) with bands of time and of frequency set to zero, which is the mean after normalisation.
+
+    Park et al. 2019, section 2, without time warping. A band of frequency covers the same mel bins of the frames and
+    of their deltas. A band of time is `time_mask_width` frames wide at most, and a fifth of the utterance.
+    """
+    frames = frames.copy()
+    steps, size = frames.shape
+    static = size // (1 + settings["deltas"])
+    for _ in range(settings["freq_masks"]):
+        width = random.integers(0, min(settings["freq_mask_width"], static) + 1)
+        start = random.integers(0, static - width + 1)
+        frames.reshape(steps, -1, static)[:, :, start : start + width] = 0
+    for _ in range(settings["time_masks"]):
+        width = random.integers(0, min(settings["time_mask_width"], steps // 5) + 1)
+        start = random.integers(0, steps - width + 1)
+        frames[start : start + width] = 0
+    return frames

@@ -1,0 +1,95 @@
+"""Manifests: one utterance a line, its audio file and its labels, as JSON lines or tab-separated values.
+
+    {"audio": "wav/a.wav", "labels": "three one four", "speaker": "ann", "name": "a"}
+    wav/a.wav<TAB>three one four<TAB>ann<TAB>a
+
+Speaker and name may be left out. A TSV file may begin with the line `audio<TAB>labels<TAB>speaker<TAB>name`. Labels are
+separated by spaces, in JSON also a list of strings. Paths are relative to the manifest's folder.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from src.corpus import SPLITS, Utterance
+from src.model_utils.runtime import UserError
+
+FIELDS = ("audio", "labels", "speaker", "name")
+
+
+def find_manifests(folder: Path) -> dict[str, Path]:
+    """Return the manifest of each split that the folder has; UserError where a split has two."""
+    found = {}
+    for split in SPLITS:
+        paths = [path for path in (folder / f"{split}.jsonl", folder / f"{split}.tsv") if path.is_file()]
+        if len(paths) > 1:
+            raise UserError(f"{paths[0]}: there is {paths[1].name} as well; keep one of them")
+        if paths:
+            found[split] = paths[0]
+    return found
+
+
+def read_manifest(path: Path, problems: list[str]) -> list[Utterance]:
+    """Read a manifest; what is wrong with a line is added to `problems` as `path:line: ...`.
+
+    Raises UserError where the file is not UTF-8 or empty, and where two lines have one name.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
+    utterances, names = [], {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or (number == 1 and line.split("\t")[:2] == list(FIELDS[:2])):
+            continue
+        try:
+            fields = _json_fields(line) if path.suffix == ".jsonl" else _tsv_fields(line)
+            audio = path.parent / fields["audio"]
+            if not audio.is_file():
+                raise ValueError(f"there is no audio file {audio}")
+        except ValueError as error:
+            problems.append(f"{path}:{number}: {error}")
+            continue
+        name = fields.get("name") or Path(fields["audio"]).with_suffix("").as_posix()
+        if name in names:
+            raise UserError(f"{path}:{number}: '{name}' is the name on line {names[name]} too; give each its own")
+        names[name] = number
+        utterances.append(Utterance(name, fields.get("speaker") or "", str(audio), tuple(fields["labels"].split())))
+    if not utterances and not problems:
+        raise UserError(f"{path}: holds no utterance")
+    return utterances
+
+
+def _json_fields(line: str) -> dict[str, str]:
+    try:
+        fields = json.loads(line)
+    except ValueError:
+        raise ValueError("not valid JSON") from None
+    if not isinstance(fields, dict):
+        raise ValueError("expected a JSON object with the fields audio and labels")
+    if isinstance(fields.get("labels"), list):
+        if not all(isinstance(label, str) and len(label.split()) == 1 for label in fields["labels"]):
+            raise ValueError("labels must be strings without spaces")
+        fields["labels"] = " ".join(fields["labels"])
+    unknown = [key for key in fields if key not in FIELDS]
+    if unknown:
+        raise ValueError(f"unknown field '{unknown[0]}'; expected {', '.join(FIELDS)}")
+    return _checked(fields)
+
+
+def _tsv_fields(line: str) -> dict[str, str]:
+    columns = line.split("\t")
+    if not 2 <= len(columns) <= len(FIELDS):
+        raise ValueError(f"{len(columns)} columns, expected audio and labels, and perhaps speaker and name")
+    return _checked(dict(zip(FIELDS, columns)))
+
+
+def _checked(fields: dict) -> dict[str, str]:
+    for key in FIELDS[:2]:
+        if not isinstance(fields.get(key), str) or not fields[key].strip():
+            raise ValueError(f"has no {key}")
+    for key in FIELDS[2:]:
+        if not isinstance(fields.get(key, ""), str):
+            raise ValueError(f"{key} must be a string")
+    return fields

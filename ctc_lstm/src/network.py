@@ -1,0 +1,179 @@
+"""The acoustic network: front end, bidirectional LSTM layers with batch normalisation, log-probabilities of labels."""
+
+from __future__ import annotations
+
+import re
+
+import mindspore as ms
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
+
+from src.model_utils.recurrent import CounterDropout, LSTMLayer, padding_mask
+from src.model_utils.runtime import rank_and_size
+
+FRONT_ENDS = "none, stack-2 to stack-9, or conv"
+_CONV_SUBSAMPLING = 2
+
+
+def subsampling_of(front_end: str) -> int:
+    """Return how many frames become one output step; ValueError for an unknown front end."""
+    stack = re.fullmatch(r"stack-([2-9])", front_end)
+    if stack:
+        return int(stack[1])
+    return {"none": 1, "conv": _CONV_SUBSAMPLING}[front_end]
+
+
+def output_lengths(lengths, front_end: str):
+    """Return the output steps of utterances of `lengths` frames, a number or an array: the last one may be partial."""
+    return -(-lengths // subsampling_of(front_end))
+
+
+def _uniform(seed, *shape) -> Tensor:
+    bound = shape[-1] ** -0.5
+    return Tensor(np.random.default_rng(seed).uniform(-bound, bound, shape).astype(np.float32))
+
+
+class Stack(nn.Cell):
+    """Lay `count` neighbouring frames side by side: (B, T, D), T a multiple of count, to (T / count, B, count * D)."""
+
+    def __init__(self, count: int, size: int):
+        super().__init__()
+        self.count, self.output_size = count, count * size
+
+    def construct(self, x, padding):
+        batch, steps, _ = x.shape
+        return x.reshape(batch, steps // self.count, self.output_size).swapaxes(0, 1)  # (T / count, B, count * D)
+
+
+class TimeConvolution(nn.Cell):
+    """Two convolutions over time with ReLU: six frames every two, then three steps (Waibel et al. 1989).
+
+    Written as shifted copies side by side and one matrix product, which is far faster than Conv1d on a CPU. Outside an
+    utterance all values are zero, so no result depends on padding.
+    """
+
+    def __init__(self, size: int, channels: int, seed: int):
+        super().__init__()
+        self.stack = Stack(_CONV_SUBSAMPLING, size)
+        self.channels, self.output_size = channels, channels
+        self.weight_1 = Parameter(_uniform([seed, 401], channels, 3 * self.stack.output_size), name="weight_1")
+        self.bias_1 = Parameter(Tensor(np.zeros(channels, np.float32)), name="bias_1")
+        self.weight_2 = Parameter(_uniform([seed, 402], channels, 3 * channels), name="weight_2")
+        self.bias_2 = Parameter(Tensor(np.zeros(channels, np.float32)), name="bias_2")
+        self.multiply = ops.MatMul(transpose_b=True)
+
+    def construct(self, x, padding):
+        """Map frames (B, T, D), zero on padding, and padding (T / 2, B, 1) to (T / 2, B, C)."""
+        x = self._convolve(self.stack(x, padding), self.weight_1, self.bias_1) * (1 - padding)
+        return self._convolve(x, self.weight_2, self.bias_2) * (1 - padding)
+
+    def _convolve(self, x, weight, bias):
+        steps, batch, size = x.shape
+        edge = ops.zeros((1, batch, size), x.dtype)
+        x = ops.cat((ops.cat((edge, x[:-1]), 0), x, ops.cat((x[1:], edge), 0)), 2)  # (T, B, 3 * I)
+        x = self.multiply(x.reshape(steps * batch, 3 * size), weight.astype(x.dtype))  # (T * B, C)
+        return ops.relu(x.reshape(steps, batch, self.channels) + bias.astype(x.dtype))
+
+
+class MaskedBatchNorm(nn.Cell):
+    """Batch normalisation of each column over the real steps of all utterances of a batch (Ioffe & Szegedy 2015).
+
+    The input must be exactly zero on padding, as an LSTMLayer leaves it: sums over everything are then sums over the
+    real steps, and only their number must be told. In a data-parallel training they are those of all processes. It
+    returns a factor and a summand, so that a dropout can be multiplied into them: one pass over x, and a gradient that
+    sums over time alone, which the CPU does ten times faster than over time and utterances at once.
+    """
+
+    def __init__(self, size: int, momentum: float = 0.95, epsilon: float = 1e-5):
+        super().__init__()
+        self.momentum, self.epsilon = momentum, epsilon
+        self.weight = Parameter(Tensor(np.ones(size, np.float32)), name="weight")
+        self.bias = Parameter(Tensor(np.zeros(size, np.float32)), name="bias")
+        self.mean = Parameter(Tensor(np.zeros(size, np.float32)), name="mean", requires_grad=False)
+        self.variance = Parameter(Tensor(np.ones(size, np.float32)), name="variance", requires_grad=False)
+        self.sum_over_ranks = ops.AllReduce() if rank_and_size()[1] > 1 else None
+        self.multiply = ops.MatMul()
+
+    def construct(self, x, count):
+        """Return factor and summand (1, C) that normalise x (T, B, C), zero on padding, of `count` (1,) real steps."""
+        if self.training:
+            flat = x.astype(ms.float32).reshape(-1, x.shape[2])  # (T * B, C)
+            ones = ops.ones((1, flat.shape[0]), ms.float32)  # a product with ones is a far faster sum
+            total, squares = self.multiply(ones, flat), self.multiply(ones, flat * flat)  # (1, C)
+            if self.sum_over_ranks is not None:
+                total, squares = self.sum_over_ranks(total), self.sum_over_ranks(squares)
+                count = self.sum_over_ranks(count)
+            mean = total / count
+            variance = ops.maximum(squares / count - mean * mean, 0.0)
+            mean = self._keep(self.mean, mean)
+            variance = self._keep(self.variance, variance)
+        else:
+            mean, variance = self.mean.expand_dims(0), self.variance.expand_dims(0)
+        scale = self.weight * ops.rsqrt(variance + self.epsilon)  # (1, C)
+        return scale, self.bias - mean * scale
+
+    def _keep(self, average, value):
+        """Return value (1, C) after it has moved its running average (C,)."""
+        new = self.momentum * average + (1 - self.momentum) * ops.stop_gradient(value)[0]
+        return ops.depend(value, ops.assign(average, new))
+
+
+class CTCNet(nn.Cell):
+    """Log-probabilities of the blank and the labels at every output step; exact for utterances of any lengths.
+
+    Each LSTM layer but the first, and the output layer, reads batch-normalised outputs of the layer below, with columns
+    dropped for a whole utterance. After Graves et al. 2013, section 3.
+    """
+
+    def __init__(
+        self,
+        feature_size: int,
+        num_labels: int,
+        front_end: str,
+        conv_channels: int,
+        hidden_size: int,
+        num_layers: int,
+        bidirectional: bool,
+        batch_norm: bool,
+        dropout: float = 0.0,
+        seed: int = 0,
+    ):
+        super().__init__()
+        self.subsampling = subsampling_of(front_end)
+        if front_end == "conv":
+            self.front_end = TimeConvolution(feature_size, conv_channels, seed)
+        else:
+            self.front_end = Stack(self.subsampling, feature_size)
+        size = hidden_size * (2 if bidirectional else 1)
+        sizes = [self.front_end.output_size] + [size] * (num_layers - 1)
+        self.layers = nn.CellList(
+            [LSTMLayer(each, hidden_size, bidirectional, 1.0, [seed, k]) for k, each in enumerate(sizes)]
+        )
+        self.norms = nn.CellList([MaskedBatchNorm(size) for _ in range(num_layers if batch_norm else 0)])
+        self.dropouts = nn.CellList([CounterDropout(dropout, size, [seed, k]) for k in range(num_layers)])
+        self.weight = Parameter(_uniform([seed, 403], num_labels, size), name="weight")
+        self.bias = Parameter(Tensor(np.zeros(num_labels, np.float32)), name="bias")
+        self.multiply = ops.MatMul(transpose_b=True)
+
+    def construct(self, frames, lengths, dropout_keys, forward_only=False):
+        """Map frames (B, T, D), zero on padding, T a multiple of the subsampling, to log-probabilities (T', B, V).
+
+        `lengths` (B,) int32 counts frames, T' = T / subsampling. What stands behind an utterance's end means nothing.
+        `forward_only` (a constant) says that no gradient will be asked for, which is faster.
+        """
+        steps = (lengths + (self.subsampling - 1)) // self.subsampling  # (B,)
+        padding = padding_mask(steps, frames.shape[1] // self.subsampling).astype(frames.dtype)  # (T', B, 1)
+        count = steps.astype(ms.float32).sum().reshape(1)
+        x = self.front_end(frames, padding)  # (T', B, I)
+        for k in range(len(self.layers)):
+            x = self.layers[k](x, padding, forward_only)  # (T', B, H), zero on padding
+            factor = self.dropouts[k](ops.ones((x.shape[1], x.shape[2]), x.dtype), dropout_keys)  # (B, H)
+            if len(self.norms):
+                scale, shift = self.norms[k](x, count)
+                x = x * (scale.astype(x.dtype) * factor) + shift.astype(x.dtype) * factor
+            elif self.training:
+                x = x * factor
+        max_steps, batch, size = x.shape
+        logits = self.multiply(x.reshape(max_steps * batch, size), self.weight.astype(x.dtype))  # (T' * B, V)
+        logits = logits + self.bias.astype(x.dtype)
+        return ops.log_softmax(logits.astype(ms.float32).reshape(max_steps, batch, -1), 2)

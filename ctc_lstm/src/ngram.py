@@ -1,0 +1,73 @@
+"""An n-gram model of label sequences with Witten-Bell smoothing, for the beam search."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter, defaultdict
+from pathlib import Path
+
+from src.model_utils.runtime import UserError, atomic_write
+
+START, END = "<s>", "</s>"
+
+
+class NGram:
+    """p(label | the `order` - 1 labels before it), trained by `train_ngram` or read by `load_ngram`.
+
+    p(w | h) = (c(h w) + n(h) p(w | h')) / (c(h) + n(h)), where n(h) is the number of distinct labels seen behind h, and
+    h' is h without its oldest label; below a single label it is uniform (Witten & Bell 1991; Chen & Goodman 1998, 2.5).
+    """
+
+    def __init__(self, order: int, labels: list[str], counts: dict[tuple[str, ...], Counter]):
+        self.order, self.labels, self.counts = order, labels, counts
+        self.totals = {history: sum(after.values()) for history, after in counts.items()}
+        self._cache: dict[tuple, float] = {}
+
+    def probability(self, label: str, history: tuple[str, ...]) -> float:
+        """Return p(label | history); `label` may be END, and the history of a beginning is (START,)."""
+        history = history[max(0, len(history) - self.order + 1) :]
+        key = (label, history)
+        if key not in self._cache:
+            lower = self.probability(label, history[1:]) if history else 1 / (len(self.labels) + 1)
+            after = self.counts.get(history)
+            if after:
+                total, kinds = self.totals[history], len(after)
+                lower = (after[label] + kinds * lower) / (total + kinds)
+            self._cache[key] = lower
+        return self._cache[key]
+
+    def log_probability(self, label: str, history: tuple[str, ...]) -> float:
+        """Return ln p(label | history)."""
+        return math.log(self.probability(label, history))
+
+
+def train_ngram(sequences, order: int) -> NGram:
+    """Count the n-grams of label sequences, beginnings and ends included."""
+    counts: dict[tuple[str, ...], Counter] = defaultdict(Counter)
+    labels = sorted({label for sequence in sequences for label in sequence})
+    for sequence in sequences:
+        padded = (START, *sequence, END)
+        for i in range(1, len(padded)):
+            for n in range(min(order, i + 1)):
+                counts[padded[i - n : i]][padded[i]] += 1
+    return NGram(order, labels, dict(counts))
+
+
+def save_ngram(path, model: NGram) -> None:
+    """Write the counts as JSON."""
+    counts = [[" ".join(history), dict(after)] for history, after in model.counts.items()]
+    with atomic_write(path) as file:
+        json.dump({"order": model.order, "labels": model.labels, "counts": counts}, file, ensure_ascii=False)
+
+
+def load_ngram(path) -> NGram:
+    """Read what `save_ngram` wrote; UserError where it is missing or no such file."""
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        counts = {tuple(history.split()): Counter(after) for history, after in content["counts"]}
+        return NGram(content["order"], content["labels"], counts)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; it lies beside the checkpoint that train.py wrote") from None
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{path}: not an n-gram model of train.py; restore it from the training's folder") from None

@@ -1,0 +1,42 @@
+"""The training step of a configuration: loss, gradients, optimizer and learning rates around the network."""
+
+from __future__ import annotations
+
+import mindspore as ms
+from mindspore import nn
+
+from src.features import feature_size
+from src.inference import dynamic_inputs
+from src.loss import CTCLoss
+from src.lr_schedule import warmup_decay
+from src.model_utils.runtime import quiet
+from src.model_utils.training import TrainStep
+
+
+def learning_rates(config, steps_per_epoch: int) -> list[float]:
+    """Return the rate of every step."""
+    return warmup_decay(
+        config.num_epoches * steps_per_epoch,
+        round(config.warmup_epochs * steps_per_epoch),
+        config.learning_rate,
+        config.lr_shape,
+        config.lr_decay,
+        config.lr_decay_epochs * steps_per_epoch,
+    )
+
+
+def build_step(network, config, rates: list[float]) -> TrainStep:
+    """Put loss, gradients and optimizer of a configuration around the network."""
+    loss_network = CTCLoss(network)
+    with quiet():  # of a deprecated operator inside it
+        optimizer = nn.Adam(
+            network.trainable_params(), learning_rate=rates, beta2=0.98, weight_decay=config.weight_decay
+        )
+    scaler = None
+    if config.amp_level != "O0":
+        ms.amp.auto_mixed_precision(network, config.amp_level)
+        scaler = ms.amp.DynamicLossScaler(2**15, 2, 1000)
+    step = TrainStep(loss_network, optimizer, config.gradient_clip, config.weight_average, loss_scaler=scaler)
+    if not config.pad_to_bucket:
+        step.set_inputs(*dynamic_inputs(feature_size(config)))
+    return step

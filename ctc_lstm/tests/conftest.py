@@ -1,0 +1,57 @@
+"""Makes `src` and the entry points importable wherever pytest is started from, and trains one small model for all."""
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory):
+    """A synthetic corpus in TIMIT's layout: 8 training and 2 test speakers, 8 sentences each, of which 2 are SA."""
+    from src.sample_data import write_sample_corpus
+
+    folder = tmp_path_factory.mktemp("corpus") / "TIMIT"
+    write_sample_corpus(folder, 8, 2)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(corpus, tmp_path_factory):
+    """Paths of the corpus, its features, and a tiny network trained on them."""
+    import train
+
+    folder = tmp_path_factory.mktemp("trained")
+    prepared, outputs = folder / "preprocess", folder / "outputs"
+    options = {"data_path": corpus, "preprocess_path": prepared, "ckpt_path": outputs, "num_epoches": 20}
+    arguments = [word for key, value in options.items() for word in (f"--{key}", str(value))]
+    result = train.main(["--preset", "tiny", "--device_target", "CPU", *arguments])
+    best = outputs / "ctc_lstm_best.ckpt"
+    return SimpleNamespace(folder=folder, corpus=corpus, prepared=prepared, outputs=outputs, best=best, result=result)
+
+
+@pytest.fixture
+def exit_of(capsys):
+    """Runs an entry point as its script does; returns the exit code, standard output and standard error."""
+    from src.model_utils.runtime import run
+
+    def call(main, *arguments):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            run(lambda: main([str(argument) for argument in arguments]))
+        return (left.value.code, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def settings():
+    """The configuration of the preset tiny, free to copy and change."""
+    from easydict import EasyDict
+
+    from src.config import ctc_cfg, presets
+
+    return EasyDict({**ctc_cfg, **presets["tiny"]})

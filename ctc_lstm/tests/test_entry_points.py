@@ -1,0 +1,180 @@
+"""eval.py, predict.py and export.py on the network that was trained for all tests."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import sys
+
+import mindspore as ms
+import numpy as np
+import onnxruntime
+import pytest
+from mindspore import Tensor, nn
+
+import eval as evaluation
+import export
+import predict
+from src.dataset import load_samples
+from src.inference import load_trained
+from src.onnx_graph import build_onnx
+from src.segments import text_grid
+
+
+@pytest.fixture(scope="module")
+def audio(trained):
+    return sorted(trained.corpus.glob("TEST/*/*/S[XI]*.WAV"))
+
+
+def test_eval_from_corpus_and_from_features(trained, exit_of):
+    common = ["--ckpt_path", trained.best, "--device_target", "CPU", "--json"]
+    code, out, error = exit_of(evaluation.main, *common, "--data_path", trained.corpus)
+    assert code == 0, error
+    result = json.loads(out)
+    assert (
+        result["utterances"] == 12 and result["per"] < 0.15 and result["accuracy"] == pytest.approx(1 - result["per"])
+    )
+    wrong = result["substitutions"] + result["deletions"] + result["insertions"]
+    assert (
+        result["per"] == pytest.approx(wrong / result["labels"])
+        and result["labels"] == result["hits"] + wrong - result["insertions"]
+    )
+    code, out, _ = exit_of(evaluation.main, *common, "--preprocess_path", trained.prepared, "--decoder", "beam")
+    assert code == 0 and json.loads(out)["decoder"] == "beam" and json.loads(out)["per"] < 0.15
+    code, out, _ = exit_of(evaluation.main, *common[:-1], "--preprocess_path", trained.prepared, "--split", "train")
+    assert code == 0 and re.search(r"error rate +\d+\.\d\d %", out) and "36 train utterances" in out
+
+
+def test_eval_of_a_manifest(trained, audio, tmp_path, exit_of):
+    phones = [line.split()[2] for line in audio[0].with_suffix(".PHN").read_text().splitlines()]
+    (tmp_path / "a.jsonl").write_text(json.dumps({"audio": str(audio[0]), "labels": phones}) + "\n")
+    common = ["--ckpt_path", trained.best, "--device_target", "CPU", "--json"]
+    code, out, error = exit_of(evaluation.main, *common, "--data_path", tmp_path / "a.jsonl")
+    assert code == 0, error
+    assert json.loads(out)["labels"] == len(phones)
+
+
+def test_wrong_use(trained, tmp_path, exit_of):
+    for main, arguments, message in (
+        (evaluation.main, [], "--ckpt_path"),
+        (evaluation.main, ["--ckpt_path", trained.best], "no utterances given"),
+        (evaluation.main, ["--ckpt_path", tmp_path / "a.ckpt", "--data_path", trained.corpus], "no such checkpoint"),
+        (
+            evaluation.main,
+            ["--ckpt_path", trained.best, "--data_path", trained.corpus, "--beam_width", "0"],
+            "beam_width",
+        ),
+        (predict.main, ["a.wav", "--input_file", "b", "--ckpt_path", trained.best], "either"),
+        (predict.main, [tmp_path / "a.wav", "--ckpt_path", trained.best], "a.wav: unreadable audio"),
+        (export.main, ["--ckpt_path", trained.best, "--formats", "AIR"], "unknown format 'AIR'"),
+    ):
+        code, _, error = exit_of(main, *arguments)
+        assert code == 2 and message in error and error.count("\n") == 1, error
+    (tmp_path / "a.yaml").write_text("hidden_size: 5\n")
+    arguments = ["--ckpt_path", trained.best, "--data_path", trained.corpus, "--config_path", tmp_path / "a.yaml"]
+    code, _, error = exit_of(evaluation.main, *arguments)
+    assert code == 2 and "hidden_size is 5, but the checkpoint was trained with 32" in error
+
+
+def test_predict_writes_labels_times_pictures_and_textgrids(trained, audio, tmp_path, exit_of):
+    output = tmp_path / "out"
+    arguments = [
+        audio[0],
+        audio[1],
+        "--ckpt_path",
+        trained.best,
+        "--device_target",
+        "CPU",
+        "--json",
+        "--decoder",
+        "beam",
+    ]
+    code, out, error = exit_of(predict.main, *arguments, "--plot", output, "--textgrid", output)
+    assert code == 0, error
+    answers = [json.loads(line) for line in out.splitlines()]
+    assert [answer["audio"] for answer in answers] == [str(path) for path in audio[:2]]
+    for answer, path in zip(answers, audio):
+        found = answer["segments"]
+        assert [segment["label"] for segment in found] == answer["labels"]
+        times = [0, *(t for segment in found for t in (segment["start"], segment["end"])), answer["seconds"]]
+        assert times == sorted(times) and all(0 < segment["probability"] <= 1 for segment in found)
+        assert (output / f"{path.stem}.png").read_bytes().startswith(b"\x89PNG")
+        grid = (output / f"{path.stem}.TextGrid").read_text()
+        assert grid.startswith('File type = "ooTextFile"') and f'text = "{answer["labels"][1]}"' in grid
+        bounds = [float(x) for x in re.findall(r"^ {12}xm(?:in|ax) = (\S+)", grid, re.MULTILINE)]
+        assert (
+            bounds[0] == 0
+            and bounds[1:-1:2] == bounds[2::2]
+            and bounds[-1] == pytest.approx(answer["seconds"], abs=1e-4)
+        )
+
+
+def test_predict_reads_paths_and_leaves_out_bad_files(trained, audio, tmp_path, exit_of, monkeypatch):
+    (tmp_path / "bad.wav").write_text("x")
+    paths = f"{audio[0]}\n\n{tmp_path / 'bad.wav'}\n{audio[1]}\n"
+    (tmp_path / "list.txt").write_text(paths)
+    arguments = ["--ckpt_path", trained.best, "--device_target", "CPU", "--on_bad_file", "skip"]
+    code, from_file, error = exit_of(predict.main, *arguments, "--input_file", tmp_path / "list.txt")
+    assert code == 0 and from_file.count("\n") == 2 and f"{audio[0]}: sil " in from_file and "left out" in error
+    monkeypatch.setattr(sys, "stdin", io.StringIO(paths))
+    code, from_pipe, _ = exit_of(predict.main, *arguments, "--times", "--same_speaker")
+    assert code == 0 and re.search(r"^ +0\.000 +\d\.\d{3}  sil$", from_pipe, re.MULTILINE)
+
+
+def test_two_files_of_one_name_do_not_overwrite_each_other(trained, audio, tmp_path, exit_of):
+    arguments = [audio[0], audio[0].parents[2] / "DR2" / "x" / audio[0].name]
+    arguments[1] = next(path for path in audio if path.name == audio[0].name and path != audio[0])
+    code, _, error = exit_of(predict.main, *arguments, "--ckpt_path", trained.best, "--textgrid", tmp_path)
+    assert code == 2 and "recognise them one after the other" in error
+
+
+def test_text_grid_fills_gaps():
+    grid = text_grid([{"label": 'a"', "start": 0.1, "end": 0.3}, {"label": "b", "start": 0.3, "end": 0.5}], 0.6)
+    assert re.findall(r'text = "(.*)"', grid) == ["", 'a""', "b", ""] and "size = 4" in grid
+    assert re.findall(r'text = "(.*)"', text_grid([], 0.6)) == [""]
+
+
+def test_export_is_what_was_trained(trained, tmp_path, exit_of):
+    common = ["--ckpt_path", trained.best, "--device_target", "CPU", "--output_dir", tmp_path]
+    code, out, error = exit_of(export.main, *common, "--preprocess_path", trained.prepared)
+    assert code == 0 and out.count(": ok, differs by") == 2, error
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "ctc_lstm.mindir",
+        "ctc_lstm.onnx",
+        "vocab.json",
+        "config.yaml",
+    }
+    frames = load_samples(trained.prepared, "test").frames[0][None, :50]
+    loaded = nn.GraphCell(ms.load(str(tmp_path / "ctc_lstm.mindir")))
+    one = loaded(Tensor(frames), Tensor(np.array([50], np.int32))).asnumpy()
+    session = onnxruntime.InferenceSession(str(tmp_path / "ctc_lstm.onnx"), providers=["CPUExecutionProvider"])
+    other = session.run(None, {"frames": frames, "lengths": np.array([50], np.int32)})[0]
+    assert one.shape == other.shape == (1, 17, 13)
+    np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+@pytest.mark.parametrize("front_end,bidirectional,batch_norm", [("conv", True, True), ("none", False, False)])
+def test_onnx_of_other_networks(front_end, bidirectional, batch_norm):
+    from test_network import SIZE, make_network, tensors, utterances
+
+    network = make_network(front_end, batch_norm=batch_norm, bidirectional=bidirectional)
+    frames = utterances([9, 5, 7])
+    session = onnxruntime.InferenceSession(
+        build_onnx(network, SIZE).SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    inputs = tensors(frames, front_end)
+    found = session.run(None, {"frames": inputs[0].asnumpy(), "lengths": inputs[1].asnumpy()})[0]
+    expected = network(*inputs).asnumpy()
+    for b, each in enumerate(frames):
+        steps = -(-len(each) // network.subsampling)
+        np.testing.assert_allclose(found[b, :steps], expected[:steps, b], atol=1e-5)
+
+
+def test_checkpoint_of_another_model(trained, tmp_path):
+    for name in ("config.yaml", "vocab.json", "ctc_lstm_best.ckpt"):
+        (tmp_path / name).write_bytes((trained.outputs / name).read_bytes())
+    text = (tmp_path / "config.yaml").read_text()
+    (tmp_path / "config.yaml").write_text(text.replace("hidden_size: 32", "hidden_size: 16"))
+    with pytest.raises(Exception, match="has shape .* the configured network"):
+        load_trained(tmp_path / "ctc_lstm_best.ckpt")

@@ -1,0 +1,145 @@
+"""Audio and features: against formulas and known sounds, the same from any process, and clear about bad files."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import soundfile
+from easydict import EasyDict
+
+from src.audio import change_speed, read_audio, resample
+from src.extraction import extract
+from src.features import (
+    add_deltas,
+    cmvn_groups,
+    compute_features,
+    feature_size,
+    normalize,
+    spec_augment,
+    static_features,
+)
+from src.model_utils.runtime import UserError
+from src.sample_data import sphere
+
+RATE = 16000
+
+
+def tone(hertz, seconds=0.5, rate=RATE):
+    return (0.3 * np.sin(2 * np.pi * hertz * np.arange(int(seconds * rate)) / rate)).astype(np.float32)
+
+
+def test_sphere_riff_and_flac_hold_the_same(tmp_path):
+    samples = tone(440)
+    (tmp_path / "a.WAV").write_bytes(sphere(samples))
+    soundfile.write(tmp_path / "b.wav", samples, RATE)
+    soundfile.write(tmp_path / "c.flac", np.stack([samples, samples], 1), RATE)
+    for name in ("a.WAV", "b.wav", "c.flac"):
+        found, rate = read_audio(tmp_path / name)
+        assert rate == RATE and found.dtype == np.float32 and found.shape == samples.shape
+        np.testing.assert_allclose(found, samples, atol=1e-4)
+
+
+def test_bad_audio_is_named(tmp_path):
+    (tmp_path / "text.wav").write_text("no audio")
+    soundfile.write(tmp_path / "empty.wav", np.zeros(0), RATE)
+    soundfile.write(tmp_path / "silent.wav", np.full(RATE, 0.2), RATE)
+    soundfile.write(tmp_path / "nan.wav", np.full(RATE, np.nan), RATE, subtype="FLOAT")
+    soundfile.write(tmp_path / "long.wav", tone(440, 3), RATE)
+    for name, message in (
+        ("missing", "unreadable audio"),
+        ("text", "unreadable audio"),
+        ("empty", "holds no samples"),
+        ("silent", "silent"),
+        ("nan", "not finite"),
+        ("long", "3 seconds long, more than max_seconds 2"),
+    ):
+        with pytest.raises(UserError, match=rf"{name}\.wav: .*{message}"):
+            read_audio(tmp_path / f"{name}.wav", 2.0)
+
+
+def test_resampling_and_speed_keep_the_sound():
+    np.testing.assert_allclose(resample(tone(440), RATE, 8000)[100:-100], tone(440, rate=8000)[100:-100], atol=2e-3)
+    faster = change_speed(tone(400, 1.1), 1.1)
+    np.testing.assert_allclose(faster[200:15000], tone(440, 1)[200:15000], atol=2e-3)
+    assert resample(tone(440), RATE, RATE) is not None and len(change_speed(tone(440), 0.9)) == round(8000 / 0.9 + 0.5)
+
+
+@pytest.mark.parametrize(
+    "features,energy,deltas,size",
+    [("fbank", True, 2, 63), ("fbank", False, 0, 20), ("mfcc", True, 1, 26)],
+)
+def test_shape_and_size(settings, features, energy, deltas, size):
+    changed = EasyDict(settings, features=features, energy=energy, deltas=deltas)
+    frames = compute_features(tone(440), RATE, changed)
+    assert feature_size(changed) == size and frames.shape == (50, size) and frames.dtype == np.float32
+
+
+def test_filter_bank_hears_the_pitch(settings):
+    fbank = EasyDict(settings, energy=False, num_mels=40)
+    mel = [1127 * np.log(1 + hertz / 700) for hertz in (20, RATE / 2)]  # Kaldi's lowest and highest
+    for hertz in (300, 1000, 4000):
+        loudest = static_features(tone(hertz), fbank).mean(0).argmax()
+        where = (1127 * np.log(1 + hertz / 700) - mel[0]) / (mel[1] - mel[0]) * 41 - 1
+        assert abs(loudest - where) < 1
+    louder = static_features(2 * tone(1000), fbank)[10:40] - static_features(tone(1000), fbank)[10:40]
+    np.testing.assert_allclose(louder.max(1), np.log(4), atol=0.01)
+
+
+def test_deltas_are_the_regression(settings):
+    frames = np.random.default_rng(0).standard_normal((9, 3)).astype(np.float32)
+    found = add_deltas(frames, 2)
+    assert found.shape == (9, 9)
+
+    def at(x, t):
+        return x[min(max(t, 0), 8)].astype(np.float64)
+
+    def delta(x):
+        return np.array([sum(n * (at(x, t + n) - at(x, t - n)) for n in (1, 2)) / 10 for t in range(9)])
+
+    np.testing.assert_allclose(found[:, :3], frames)
+    np.testing.assert_allclose(found[:, 3:6], delta(frames), atol=1e-6)
+    np.testing.assert_allclose(found[:, 6:], delta(delta(frames)), atol=1e-6)
+    line = add_deltas(np.arange(10, dtype=np.float32)[:, None], 1)
+    np.testing.assert_allclose(line[2:-2, 1], 1)
+
+
+def test_normalisation_by_group():
+    random = np.random.default_rng(0)
+    utterances = [random.normal(i, 1 + i, (20 + i, 4)).astype(np.float32) for i in range(4)]
+    by_speaker = normalize(utterances, cmvn_groups(list("abcd"), ["x", "x", "", ""], "speaker"))
+    together = np.concatenate(by_speaker[:2])
+    np.testing.assert_allclose(together.mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(together.std(0), 1, atol=1e-4)
+    assert abs(by_speaker[0].mean()) > 0.1, "one of the two is not normalised by itself"
+    np.testing.assert_allclose(by_speaker[2].std(0), 1, atol=1e-4)
+    alone = normalize(utterances, cmvn_groups(list("abcd"), ["x"] * 4, "utterance"))
+    np.testing.assert_allclose(alone[0].mean(0), 0, atol=1e-5)
+
+
+def test_spec_augment(settings):
+    changed = EasyDict(settings, deltas=1, freq_masks=1, freq_mask_width=3, time_masks=1, time_mask_width=4)
+    frames = np.ones((50, 16), np.float32)
+    kinds = set()
+    for seed in range(20):
+        found = spec_augment(frames, changed, np.random.default_rng(seed))
+        rows, columns = (found == 0).all(1), (found == 0).all(0)
+        assert rows.sum() <= 4 and columns[:8].sum() <= 3 and (columns[:8] == columns[8:]).all()
+        assert ((found == 0) == (rows[:, None] | columns)).all()
+        kinds.add((rows.any(), columns.any()))
+    assert len(kinds) > 1 and frames.all(), "the input is not changed"
+
+
+def test_processes_give_what_one_gives(tmp_path, settings, monkeypatch):
+    for i in range(6):
+        soundfile.write(tmp_path / f"{i}.wav", tone(200 + 100 * i, 0.2 + 0.1 * i), RATE)
+    (tmp_path / "bad.wav").write_text("x")
+    jobs = [(str(tmp_path / f"{name}.wav"), speed) for name in [*range(6), "bad"] for speed in (1.0, 0.9)]
+    alone = extract(jobs, settings, 1)
+    monkeypatch.setattr("src.extraction.FEW", 5)
+    together = extract(jobs, settings, 3)
+    assert len(alone) == len(together) == 14
+    for one, other in zip(alone, together):
+        if isinstance(one, str):
+            assert one == other and "bad.wav: unreadable" in one
+        else:
+            np.testing.assert_array_equal(one, other)

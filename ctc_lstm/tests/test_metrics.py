@@ -1,0 +1,47 @@
+"""Scores against hand-counted errors."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from src.metrics import error_rate, score
+
+
+def levenshtein(a, b):
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        last, row[0] = row[0], i
+        for j, y in enumerate(b, 1):
+            last, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, last + (x != y))
+    return row[-1]
+
+
+def test_errors_by_kind():
+    said = [("a", "b", "c", "d"), ("a", "a"), ("b",)]
+    heard = [("a", "x", "c"), ("a", "a"), ("b", "b", "h#")]
+    result = score(said, heard)
+    assert (result["hits"], result["substitutions"], result["deletions"], result["insertions"]) == (5, 1, 1, 2)
+    assert result["labels"] == 7 and result["utterances"] == 3 and result["wrong_utterances"] == 2
+    assert result["per"] == pytest.approx(4 / 7) and result["accuracy"] == pytest.approx(3 / 7)
+    assert result["confusions"] == [["b", "x", 1]] and result["deleted"] == [["d", 1]]
+    assert sorted(result["inserted"]) == [["b", 1], ["h#", 1]]
+
+
+def test_nothing_said_or_heard():
+    assert error_rate([("a", "b"), ()], [(), ("a",)]) == pytest.approx(3 / 2)
+    result = score([(), ("a",)], [("b",), ()])
+    assert result["insertions"] == 1 and result["inserted"] == [["b", 1]] and result["deleted"] == [["a", 1]]
+    assert math.isnan(error_rate([()], [()]))
+
+
+def test_equals_levenshtein():
+    random = np.random.default_rng(0)
+    pairs = [[tuple(random.choice(list("abc"), random.integers(1, 12))) for _ in range(2)] for _ in range(30)]
+    said, heard = zip(*pairs)
+    wanted = sum(levenshtein(a, b) for a, b in pairs) / sum(map(len, said))
+    assert error_rate(said, heard) == pytest.approx(wanted)
+    counts = score(said, heard, 1000)
+    assert sum(n for *_, n in counts["confusions"]) == counts["substitutions"]
