@@ -1,0 +1,1 @@
+"""Named entities with BiLSTM and BiLSTM-CRF networks."""

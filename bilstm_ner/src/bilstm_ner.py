@@ -1,0 +1,97 @@
+"""The tagging network: character and bigram vectors, BiLSTM, a score for each tag at each character."""
+
+from __future__ import annotations
+
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
+
+from src.model_utils.recurrent import LSTM, CounterDropout, padding_mask
+
+
+class Embedding(nn.Cell):
+    """A character's vector beside those of the bigrams that it ends and begins (one table for both)."""
+
+    def __init__(self, characters: int, bigrams: int, character_size: int, bigram_size: int, seed: int):
+        super().__init__()
+        self.character_table = _table(characters, character_size, [seed, 300], "character_table")
+        self.with_bigrams = bigram_size > 0
+        if self.with_bigrams:
+            self.bigram_table = _table(bigrams, bigram_size, [seed, 301], "bigram_table")
+        self.size = character_size + 2 * bigram_size
+
+    def construct(self, characters, bigrams):
+        """Map characters (T, B) and bigrams (T + 1, B), both int32, to vectors (T, B, E)."""
+        x = ops.gather(self.character_table, characters, 0)  # (T, B, C)
+        if self.with_bigrams:
+            ending = ops.gather(self.bigram_table, bigrams[:-1], 0)  # (T, B, P)
+            beginning = ops.gather(self.bigram_table, bigrams[1:], 0)  # (T, B, P)
+            x = ops.cat((x, ending, beginning), 2)
+        return x
+
+
+def _table(rows: int, size: int, seed, name: str) -> Parameter:
+    bound = (3 / size) ** 0.5  # a variance of 1 / size
+    values = np.random.default_rng(seed).uniform(-bound, bound, (rows, size))
+    return Parameter(Tensor(values.astype(np.float32)), name=name)
+
+
+class Tagger(nn.Cell):
+    """Emissions of a BiLSTM, exact for sentences of any lengths in one padded batch, and a CRF's transitions.
+
+    Huang et al. 2015. `crf` False leaves the transitions out. Dropout masks are the same at every step of a sentence
+    (Gal & Ghahramani 2016).
+    """
+
+    def __init__(
+        self,
+        characters: int,
+        bigrams: int,
+        tags: int,
+        character_size: int,
+        bigram_size: int,
+        num_hiddens: int,
+        num_layers: int,
+        embedding_dropout: float,
+        dropout: float,
+        crf: bool,
+        seed: int,
+    ):
+        super().__init__()
+        self.seed = seed
+        self.embedding = Embedding(characters, bigrams, character_size, bigram_size, seed)
+        self.embedding_dropout = CounterDropout(embedding_dropout, self.embedding.size, [seed, 302])
+        self.lstm = LSTM(self.embedding.size, num_hiddens, num_layers, True, dropout, seed=seed)
+        self.dropout = CounterDropout(dropout, 2 * num_hiddens, [seed, 303])
+        bound = (2 * num_hiddens) ** -0.5
+        weight = np.random.default_rng([seed, 304]).uniform(-bound, bound, (tags, 2 * num_hiddens))
+        self.weight = Parameter(Tensor(weight.astype(np.float32)), name="weight")
+        self.bias = Parameter(Tensor(np.zeros(tags, np.float32)), name="bias")
+        self.crf = crf
+        if crf:
+            self.transitions = Parameter(Tensor(np.zeros((tags, tags), np.float32)), name="transitions")
+            self.start = Parameter(Tensor(np.zeros(tags, np.float32)), name="start")
+            self.end = Parameter(Tensor(np.zeros(tags, np.float32)), name="end")
+        self.project = ops.MatMul(transpose_b=True)
+
+    def construct(self, characters, bigrams, lengths, dropout_keys, forward_only=False):
+        """Map characters (T, B), bigrams (T + 1, B), lengths (B,) and dropout_keys (B,), int32, to scores (T, B, K).
+
+        `forward_only` (a constant) says that no gradient will be asked for, which is faster.
+        """
+        return self.emissions(self.embedding(characters, bigrams), lengths, dropout_keys, forward_only)
+
+    def emissions(self, x, lengths, dropout_keys, forward_only=False):
+        """Map vectors x (T, B, E) to scores (T, B, K)."""
+        return self.scores(self.states(x, lengths, dropout_keys, forward_only))
+
+    def states(self, x, lengths, dropout_keys, forward_only=False):
+        """Map vectors x (T, B, E) to the LSTM's outputs (T, B, 2H), after dropout: forward, then backward direction."""
+        padding = padding_mask(lengths, x.shape[0]).astype(x.dtype)  # (T, B, 1)
+        x = self.embedding_dropout(x, dropout_keys)
+        return self.dropout(self.lstm(x, padding, dropout_keys, forward_only), dropout_keys)
+
+    def scores(self, states):
+        """Map outputs of the LSTM (T, B, 2H) to scores (T, B, K)."""
+        steps, batch, size = states.shape
+        scores = self.project(states.reshape(-1, size), self.weight.astype(states.dtype)) + self.bias
+        return scores.reshape(steps, batch, -1)

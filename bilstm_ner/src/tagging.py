@@ -1,0 +1,101 @@
+"""Tagging schemes: which tags may follow each other, and tag sequences to entities. Pure functions on strings.
+
+BMES (begin, middle, end, single), BIOES (the same with I for the middle) and BIO; a tag is `O` or `PREFIX-TYPE`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from src.model_utils.runtime import UserError
+
+OUTSIDE = "O"
+FORBIDDEN = -1e4  # score of what the scheme does not allow: exp of it is exactly 0, and it fits into float16
+SCHEMES = {"BMES": "BMES", "BIOES": "BIES", "BIO": "BI"}  # scheme -> its prefixes
+
+
+@dataclass(frozen=True)
+class Entity:
+    """Characters [start, end) of a sentence, with a type."""
+
+    start: int
+    end: int
+    type: str
+
+
+def split_tag(tag: str) -> tuple[str, str]:
+    """Return prefix and type of a tag, ("O", "") for the outside tag. Raises ValueError for anything else."""
+    prefix, dash, kind = tag.partition("-")
+    if tag == OUTSIDE:
+        return OUTSIDE, ""
+    if not dash or not kind or prefix not in tuple("BMIES"):
+        raise ValueError(f"'{tag}' is no tag")
+    return prefix, kind
+
+
+def detect_scheme(tags) -> str:
+    """Return the scheme of a collection of valid tags; UserError for prefixes that do not go together."""
+    prefixes = {split_tag(tag)[0] for tag in tags} - {OUTSIDE}
+    fitting = [name for name, known in SCHEMES.items() if prefixes <= set(known)]
+    if not fitting:
+        raise UserError(
+            f"tags with the prefixes {', '.join(sorted(prefixes))} are of no scheme: use BMES, BIOES or BIO"
+        )
+    return "BIO" if "BIO" in fitting else fitting[0]
+
+
+def may_follow(before: str | None, after: str | None, scheme: str) -> bool:
+    """Whether tag `after` may follow tag `before`; None stands for the beginning and the end of a sentence."""
+    prefix, kind = split_tag(before) if before else (OUTSIDE, "")
+    following, following_kind = split_tag(after) if after else (OUTSIDE, "")
+    if scheme == "BIO":
+        return following != "I" or (prefix in "BI" and kind == following_kind)
+    if prefix in "BMI":  # inside an entity, which must go on
+        return following in "MIE" and kind == following_kind
+    return following in "OBS"
+
+
+def illegal_step(tags: list[str], scheme: str) -> int | None:
+    """Return the first position of `tags` that its predecessor does not allow (the length: the end), None if legal."""
+    for position, (before, after) in enumerate(zip([None, *tags], [*tags, None])):
+        if not may_follow(before, after, scheme):
+            return position
+    return None
+
+
+def constraints(tags: list[str], scheme: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return what to add to the scores of a CRF over `tags`: to transitions (K, K), first tags (K,), last tags (K,).
+
+    0 where the scheme allows it, FORBIDDEN where not; float32.
+    """
+
+    def score(before, after):
+        return 0.0 if may_follow(before, after, scheme) else FORBIDDEN
+
+    transitions = np.array([[score(a, b) for b in tags] for a in tags], np.float32)
+    return transitions, *(np.array(row, np.float32) for row in zip(*[(score(None, t), score(t, None)) for t in tags]))
+
+
+def entities(tags: list[str], scheme: str) -> list[Entity]:
+    """Return the entities of a tag sequence, strictly: what the scheme does not allow is no entity.
+
+    BMES: B M* E and S, BIOES: B I* E and S, BIO: B I*; all of one type. This is seqeval's strict mode.
+    """
+    has_end = scheme != "BIO"
+    found, start, kind = [], None, ""
+    for position, tag in enumerate([*tags, OUTSIDE]):
+        prefix, new_kind = split_tag(tag)
+        goes_on = prefix in "MIE" and start is not None and new_kind == kind
+        if start is not None and not goes_on and not has_end:
+            found.append(Entity(start, position, kind))
+        if goes_on:
+            if prefix == "E":
+                found.append(Entity(start, position + 1, kind))
+                start = None
+            continue
+        start, kind = (position, new_kind) if prefix == "B" else (None, "")
+        if prefix == "S":
+            found.append(Entity(position, position + 1, new_kind))
+    return found

@@ -1,0 +1,39 @@
+"""The training step of a configuration: loss, gradients, optimizer and learning rates around the network."""
+
+from __future__ import annotations
+
+import mindspore as ms
+from mindspore import nn
+
+from src.dataset import Vocabulary
+from src.loss import AdversarialGradient, TaggingLoss
+from src.lr_schedule import warmup_decay
+from src.model_utils.runtime import UserError, quiet
+from src.model_utils.training import TrainStep
+from src.tagging import constraints
+
+
+def learning_rates(config, steps_per_epoch: int) -> list[float]:
+    """Return the rate of every step."""
+    total = config.train_epochs * steps_per_epoch
+    return warmup_decay(total, round(config.warmup_epochs * steps_per_epoch), total, 0.0, config.learning_rate, 0.0)
+
+
+def build_step(network, vocabulary: Vocabulary, config, rates) -> TrainStep:
+    """Put loss, gradients and optimizer of a configuration around the network."""
+    fixed = constraints(vocabulary.tags, vocabulary.scheme)
+    loss_network = TaggingLoss(network, fixed, config.language_model, config.language_model_characters)
+    with quiet():  # of a deprecated operator inside it
+        optimizer = nn.Adam(
+            loss_network.trainable_params(), learning_rate=rates, beta2=0.98, weight_decay=config.weight_decay
+        )
+    scaler = None
+    if config.amp_opt_level != "O0":
+        ms.amp.auto_mixed_precision(network, config.amp_opt_level)
+        scaler = ms.amp.DynamicLossScaler(2**15, 2, 1000)
+    gradient = None
+    if config.adversarial_epsilon > 0:
+        if scaler:
+            raise UserError("adversarial_epsilon needs float32; set --amp_opt_level O0 or --adversarial_epsilon 0")
+        gradient = AdversarialGradient(loss_network, optimizer.parameters, config.adversarial_epsilon)
+    return TrainStep(loss_network, optimizer, config.gradient_clip, config.weight_average, gradient, scaler)

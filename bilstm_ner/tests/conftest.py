@@ -1,0 +1,44 @@
+"""Makes `src` and the entry points importable wherever pytest is started from, and trains one small model for all."""
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory):
+    """Folder of a synthetic corpus."""
+    from src.sample_data import write_sample_corpus
+
+    folder = tmp_path_factory.mktemp("corpus") / "sample"
+    write_sample_corpus(folder, 160)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(corpus, tmp_path_factory):
+    """Paths of a tiny CRF trained on the synthetic corpus, and what train.py returned."""
+    import train
+
+    outputs = tmp_path_factory.mktemp("trained") / "outputs"
+    options = ["--preset", "tiny", "--device_target", "CPU", "--data_path", str(corpus), "--ckpt_path", str(outputs)]
+    result = train.main(options)
+    return SimpleNamespace(corpus=corpus, outputs=outputs, best=outputs / "bilstm_ner_best.ckpt", result=result)
+
+
+@pytest.fixture
+def exit_of(capsys):
+    """Runs an entry point as its script does; returns the exit code, standard output and standard error."""
+    from src.model_utils.runtime import run
+
+    def call(main, *arguments):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            run(lambda: main([str(argument) for argument in arguments]))
+        return (left.value.code, *capsys.readouterr())
+
+    return call

@@ -1,0 +1,78 @@
+"""The tagging network and its losses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from mindspore import Tensor
+
+from src.config import bilstm_ner_cfg, presets
+from src.dataset import TrainingBatches, build_vocabulary, collate, encode_corpus
+from src.inference import Decoder, build_network
+from src.metrics import entity_report
+from src.model_utils.configuration import EasyDict
+from src.model_utils.runtime import init_device
+from src.resume_ner import Corpus, find_file, read_corpus
+from src.tagging import illegal_step
+from src.train_step import build_step
+
+
+def configured(**changes):
+    config = {**bilstm_ner_cfg, **presets["tiny"], "embedding_dropout": 0.0, "dropout": 0.0}
+    return EasyDict({**config, "mention_replacement": 0.0, **changes})
+
+
+@pytest.fixture(scope="module")
+def train(corpus):
+    init_device("CPU")
+    return read_corpus(find_file(corpus, "train"))
+
+
+@pytest.mark.parametrize("crf", [True, False])
+def test_every_parameter_moves_and_eight_sentences_can_be_learnt(train, crf):
+    few = Corpus([s for s in train.sentences if 16 < len(s.tags) <= 32][:8], train.scheme, 0)
+    vocabulary = build_vocabulary(few, 1, 1)
+    config = configured(crf=crf, batch_size=8, weight_average=0.0, character_dropout=0.0, bigram_dropout=0.0)
+    network = build_network(config, vocabulary)
+    step = build_step(network, vocabulary, config, 0.02)
+    before = [weight.asnumpy().copy() for weight in step.weights]
+    inputs = [Tensor(array) for array in next(TrainingBatches(few, vocabulary, config)(1)).inputs]
+    step.set_train(True)
+    first = float(step(*inputs)[0].asnumpy())
+    still = [w.name for w, old in zip(step.weights, before) if np.array_equal(w.asnumpy(), old)]
+    assert not still and len(step.weights) == (2 + 6 + 2 + 3 * crf + 4)
+    for _ in range(60):
+        loss = float(step(*inputs)[0].asnumpy())
+    assert loss < first / 5
+    found = Decoder(network, vocabulary, config)(encode_corpus(few, vocabulary))
+    assert entity_report([s.tags for s in few.sentences], found, few.scheme)["f1"] > 0.9
+
+
+def test_no_result_depends_on_padding_or_on_the_batch(train):
+    vocabulary, config = build_vocabulary(train, 1, 2), configured()
+    samples = encode_corpus(train, vocabulary)
+    network = Decoder(build_network(config, vocabulary), vocabulary, config).network
+    characters, bigrams, lengths = collate(samples, range(6))
+    keys = np.zeros(6, np.int32)
+    together = network(*map(Tensor, (characters, bigrams, lengths, keys))).asnumpy()
+    spoilt, spoilt_pairs = characters.copy(), bigrams.copy()
+    for row, length in enumerate(lengths):
+        spoilt[length:, row], spoilt_pairs[length + 1 :, row] = 5, 7
+    other = network(*map(Tensor, (spoilt, spoilt_pairs, lengths, keys))).asnumpy()
+    for row, length in enumerate(lengths):
+        alone = [characters[:length, [row]], bigrams[: length + 1, [row]], lengths[[row]], keys[:1]]
+        single = network(*[Tensor(np.ascontiguousarray(array)) for array in alone]).asnumpy()
+        np.testing.assert_allclose(together[:length, row], single[:, 0], atol=1e-6)
+        np.testing.assert_allclose(together[:length, row], other[:length, row], atol=1e-6)
+
+
+@pytest.mark.parametrize("crf", [True, False])
+def test_an_untrained_network_answers_legally_and_best_begins_with_the_best(train, crf):
+    vocabulary, config = build_vocabulary(train, 1, 2), configured(crf=crf)
+    samples = encode_corpus(Corpus(train.sentences[:10], train.scheme, 0), vocabulary)
+    decoder = Decoder(build_network(config, vocabulary), vocabulary, config)
+    found, best = decoder(samples), decoder.best(samples, 3)
+    for tags, paths in zip(found, best):
+        assert illegal_step(tags, vocabulary.scheme) is None
+        assert paths[0][0] == tags and [s for _, s in paths] == sorted((s for _, s in paths), reverse=True)
+        assert len({tuple(path) for path, _ in paths}) == len(paths) == 3
