@@ -28,6 +28,17 @@ MODELS = {
         "zoo": ("packed", "strongest", "padded500"),
         "tiny": ("packed", "strongest"),
     },
+    "bilstm_ner": {
+        "default": ("packed", "strongest"),
+        "bilstm": ("packed", "strongest"),
+        "tiny": ("packed", "strongest"),
+    },
+    "ctc_lstm": {
+        "default": ("packed", "strongest"),
+        "timit_sample": ("packed", "strongest"),
+        "fsdd": ("packed", "strongest"),
+        "tiny": ("packed", "strongest"),
+    },
 }
 NOT_EXACT = {"padded500"}  # these need not give MindSpore's logits
 MALLOC = {  # glibc otherwise hands large blocks back to the system, and gets them anew, at every step
@@ -48,7 +59,7 @@ def parse(argv=None):
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="run.py", description=__doc__, allow_abbrev=False)
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS), help="default: all")
-    parser.add_argument("--presets", nargs="+", default=["default", "zoo"], metavar="NAME", help="default: default zoo")
+    parser.add_argument("--presets", nargs="+", metavar="NAME", help="those that a model has; default: all but tiny")
     parser.add_argument("--against", choices=["pytorch"], help="measure this framework's networks as well")
     parser.add_argument("--variants", nargs="+", metavar="NAME", help="only these networks of the other framework")
     parser.add_argument("--preprocess_path", metavar="DIR", help="made by train.py; default: the synthetic sample")
@@ -70,10 +81,12 @@ def parse(argv=None):
         raise UserError("--against pytorch needs PyTorch: pip install -r benchmarks/requirements.txt")
     if not args.output.endswith(".json"):
         raise UserError(f"--output {args.output}: must end in .json")
-    for model in args.models:
-        for preset in args.presets:
-            if preset not in MODELS[model]:
-                raise UserError(f"--presets: {model} has no '{preset}', only {', '.join(MODELS[model])}")
+    has = {name for model in args.models for name in MODELS[model]}
+    for preset in args.presets or []:
+        if preset not in has:
+            raise UserError(f"--presets: no model has '{preset}', only {', '.join(sorted(has))}")
+    if len(args.models) > 1 and (args.preprocess_path or args.set):
+        raise UserError("--preprocess_path and --set are those of one model; name it with --models")
     known = sorted({name for model in args.models for names in MODELS[model].values() for name in names})
     for name in args.variants or []:
         if name not in known:
@@ -256,7 +269,13 @@ def main(argv=None) -> dict:
     log(", ".join(f"{key} {value}" for key, value in about.items()))
     if about["load_average_at_start"] > 0.5:
         log(f"warning: load average {about['load_average_at_start']:.1f}, but only an idle machine gives sound numbers")
-    records = [record for model in args.models for preset in args.presets for record in measure(model, preset, args)]
+    records = [
+        record
+        for model in args.models
+        for preset in MODELS[model]
+        if (preset in args.presets if args.presets else preset != "tiny")
+        for record in measure(model, preset, args)
+    ]
     compared = ratios(records)
     for record in records:
         log(f"median, {_about(record)}: {_line(record['medians'])}")

@@ -16,8 +16,8 @@ FOLDER = Path(run.__file__).parent
 needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="PyTorch is optional")
 
 
-def benchmark(tmp_path, *options):
-    common = ["--presets", "tiny", "--steps", "3", "--rounds", "1", "--output", str(tmp_path / "found.json")]
+def benchmark(tmp_path, *options, model="lstm"):
+    common = f"--models {model} --presets tiny --steps 3 --rounds 1 --output {tmp_path / 'found.json'}".split()
     return run.main([*common, *options])
 
 
@@ -44,6 +44,16 @@ def test_pytorch_networks_compute_what_mindspore_does(tmp_path, changes):
         assert record["runs"][0]["logits_difference"] <= 1e-4
         np.testing.assert_allclose(record["runs"][0]["losses"], expected, atol=1e-5)
     assert [ratio["variant"] for ratio in result["ratios"]] == ["packed", "strongest"]
+
+
+@needs_torch
+@pytest.mark.parametrize("model", [model for model in run.MODELS if model != "lstm"])
+def test_pytorch_networks_of_the_other_models(tmp_path, model):
+    mindspore, *others = benchmark(tmp_path, "--against", "pytorch", "--set", "dropout=0", model=model)["results"]
+    assert [record["variant"] for record in others] == ["packed", "strongest"]
+    for record in others:
+        assert record["runs"][0]["logits_difference"] <= 1e-4
+        np.testing.assert_allclose(record["runs"][0]["losses"], mindspore["runs"][0]["losses"], rtol=1e-4)
 
 
 def test_mindspore_alone(tmp_path):
@@ -158,10 +168,11 @@ def test_environment_replaces_the_callers_allocator_settings(monkeypatch):
         (["--preprocess_path", "nowhere"], "no such file"),
         (["--output", "found.txt"], ".json"),
         (["--variants", "quick"], "no network 'quick'"),
+        (["--models", "lstm", "ctc_lstm", "--set", "dropout=0"], "name it with --models"),
     ],
 )
 def test_wrong_input_is_one_line_and_code_2(tmp_path, options, message):
-    command = [sys.executable, str(FOLDER / "run.py"), "--presets", "tiny", *options]
+    command = [sys.executable, str(FOLDER / "run.py"), "--models", "lstm", "--presets", "tiny", *options]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 2
     assert message in done.stderr

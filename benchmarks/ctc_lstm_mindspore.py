@@ -1,0 +1,90 @@
+"""The MindSpore side of ctc_lstm/: its batches and starting weights, and its training step and inference to be timed.
+
+Runs in a worker whose sys.path begins with ctc_lstm/, so every name below is the model's own. Tokens are frames.
+"""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+
+import mindspore as ms
+import numpy as np
+from easydict import EasyDict
+from mindspore import Tensor
+
+from src.dataset import TrainingBatches, build_vocabulary, check_prepared, load_samples, prepare, training_samples
+from src.inference import Recognizer, build_network
+from src.model_utils.runtime import init_device
+from src.network import output_lengths
+from src.options import configure, parse
+from src.sample_data import write_sample_corpus
+from src.train_step import build_step, learning_rates
+
+
+def prepare_measurement(preset: str, changes: list[str], preprocess_path: str | None, steps: int) -> dict:
+    """Return what every side is given: config, rates, weights by name, `steps` batches and the output of the first.
+
+    The rates are those of two passes over the batches. `changes` are further options of train.py. Without
+    `preprocess_path` the synthetic sample is written and used.
+    """
+    target = init_device("CPU")
+    with tempfile.TemporaryDirectory() as folder:
+        path = preprocess_path or f"{folder}/preprocess"
+        config = configure(parse(["--preset", preset, "--data_path", folder, *changes], ""), target)
+        if not preprocess_path:
+            write_sample_corpus(f"{folder}/TIMIT", sentences=10)
+            prepare(f"{folder}/TIMIT", path, config)
+        check_prepared(path, config)
+        samples = training_samples(load_samples(path, "train"), config)
+    vocabulary = build_vocabulary(samples.labels)
+    batches = TrainingBatches(samples, vocabulary, config)
+    network = build_network(config, len(vocabulary))
+    rates = np.resize(learning_rates(config, batches.steps_per_epoch), 2 * steps)
+    every = itertools.chain.from_iterable(batches(epoch) for epoch in itertools.count(1))
+    chosen = list(itertools.islice(every, steps))
+    weights = {parameter.name: parameter.asnumpy() for parameter in network.get_parameters()}
+    return {
+        "config": dict(config),
+        "rates": [float(rate) for rate in rates],
+        "weights": weights,
+        "batches": chosen,
+        "logits": log_probs(Recognizer(network, config, vocabulary).network, chosen[0].inputs, config),
+    }
+
+
+def log_probs(network, inputs: tuple, config) -> np.ndarray:
+    """Return the log-probabilities of the real output steps of a batch, (steps of all utterances, V), by time."""
+    frames, lengths = inputs[:2]
+    found = network(Tensor(frames), Tensor(lengths)).asnumpy()  # (T', B, V)
+    return found[np.arange(len(found))[:, None] < output_lengths(lengths, config.front_end)]
+
+
+class Side:
+    """Training and inference as train.py and eval.py build them."""
+
+    def __init__(self, variant: str, config, rates: list[float], weights: dict[str, np.ndarray]):
+        init_device("CPU")
+        self.config = EasyDict(vars(config))
+        ms.set_seed(config.seed)
+        vocabulary = [str(label) for label in range(len(weights["bias"]))]
+        network = build_network(self.config, len(vocabulary))
+        for parameter in network.get_parameters():
+            parameter.set_data(Tensor(weights[parameter.name]))
+        self.step = build_step(network, self.config, rates)
+        self.network = Recognizer(network, self.config, vocabulary).network
+        self.version = ms.__version__
+
+    def collate(self, inputs: tuple) -> tuple:
+        """Return the arrays of a batch as this side wants them; not timed."""
+        return inputs
+
+    def train(self, batch: tuple) -> float:
+        """Do one optimizer step and return its loss."""
+        self.step.set_train(True)
+        return float(self.step(*[Tensor(array) for array in batch])[0].asnumpy())
+
+    def logits(self, batch: tuple) -> np.ndarray:
+        """Return the log-probabilities of the real output steps without dropout."""
+        self.network.set_train(False)
+        return log_probs(self.network, batch, self.config)
