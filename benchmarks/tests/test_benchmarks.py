@@ -161,7 +161,7 @@ def test_environment_replaces_the_callers_allocator_settings(monkeypatch):
 @pytest.mark.parametrize(
     "options, message",
     [
-        (["--presets", "huge"], "no 'huge'"),
+        (["--presets", "huge"], "no model has 'huge'"),
         (["--steps", "0"], "at least 1"),
         (["--set", "batch_size"], "KEY=VALUE"),
         (["--set", "batch_sizes=4"], "did you mean '--batch_size'"),

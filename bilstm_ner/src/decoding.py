@@ -12,23 +12,28 @@ def viterbi(emissions, lengths, transitions, start, end) -> tuple[list[np.ndarra
     """Return the best path of each sentence, (length,) int64, and their scores (B,) float64.
 
     Of emissions (T, B, K), lengths (B,) of at least 1, transitions (K, K) from row to column, start (K,), end (K,).
+    The way there keeps maxima only; which tag gave a maximum is found on the way back, for one tag instead of K.
     """
-    steps, batch, _ = emissions.shape
-    scores = np.empty_like(emissions)  # (T, B, K), of the best path to each tag
-    scores[0] = emissions[0] + start
-    for t in range(1, steps):  # the maximum over the first axis of (K from, B, K to) is the fast one
-        scores[t] = (scores[t - 1].T[:, :, None] + transitions[:, None, :]).max(0) + emissions[t]
-    last, rows = lengths - 1, np.arange(batch)
-    tag = (scores[last, rows] + end).argmax(1)  # (B,)
-    tags = np.empty((steps, batch), np.int64)
-    tags[-1] = tag
-    for t in range(steps - 2, -1, -1):  # which tag led to the best one is only asked on the way back
-        before = (scores[t] + transitions[:, tag].T).argmax(1)
-        tag = np.where(t < last, before, tag)  # before a sentence's end the best last tag just waits
-        tags[t] = tag
-    paths = [tags[:length, b] for b, length in enumerate(lengths)]
-    scores = [path_score(emissions[:, b], path, transitions, start, end) for b, path in enumerate(paths)]
-    return paths, np.array(scores)
+    order = np.argsort(-lengths, kind="stable")  # the longest first, so that those still running are the first ones
+    lengths_sorted = lengths[order]
+    running = [int((lengths_sorted > t).sum()) for t in range(int(lengths_sorted[0]))]
+    scores = emissions[: len(running), order]  # a copy; (T, B, K), becomes the best score of a path that ends there
+    scores[0] += start
+    for t in range(1, len(running)):
+        through = scores[t - 1, : running[t]].T[:, :, None] + transitions[:, None, :]  # (K from, B, K to)
+        scores[t, : running[t]] += through.max(0)
+    tags = np.zeros(scores.shape[:2], np.int64)
+    for t in range(len(running) - 1, -1, -1):
+        later = running[t + 1] if t + 1 < len(running) else 0  # those that end here come behind them
+        if later:
+            tags[t, :later] = (scores[t, :later] + transitions.T[tags[t + 1, :later]]).argmax(1)
+        if later < running[t]:
+            tags[t, later : running[t]] = (scores[t, later : running[t]] + end).argmax(1)
+    paths: list = [None] * len(lengths)
+    for column, row in enumerate(order):
+        paths[row] = tags[: lengths[row], column]
+    found = [path_score(emissions[:, b], path, transitions, start, end) for b, path in enumerate(paths)]
+    return paths, np.array(found)
 
 
 def path_score(emissions, path, transitions, start, end) -> float:

@@ -140,7 +140,7 @@ def test_distributed_training_goes_through_msrun(caller, device):
         ("run_train_gpu.sh", "data", "too few arguments"),
         ("run_train_gpu.sh", "data data", "DEVICE_ID must be a number, not 'data'"),
         ("run_train_gpu.sh", "0 data other", "one argument too many, 'other'"),
-        ("run_train_cpu.sh", "x data", "one argument too many, 'data'"),
+        ("run_train_cpu.sh", "x data", "DATA_DIR: there is no folder 'x'"),
         (
             "run_train_cpu.sh",
             "data --train_epochs 3",

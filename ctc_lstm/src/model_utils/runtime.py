@@ -7,6 +7,7 @@ import errno
 import logging
 import os
 import sys
+import time
 import traceback
 from pathlib import Path
 
@@ -38,6 +39,8 @@ def run(main) -> None:
         code = 1
     sys.stderr.flush()
     if "mindspore" in sys.modules and rank_and_size()[1] > 1 and code:
+        if rank_and_size()[0] != 0:
+            time.sleep(3)  # msrun stops the others when one leaves, and the log that is shown is that of rank 0
         os._exit(code)  # leaving normally waits for the other ranks, which wait for this one
     sys.exit(code)
 
