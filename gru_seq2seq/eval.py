@@ -1,0 +1,91 @@
+"""Score a checkpoint by sacreBLEU: BLEU cased and lower-cased, chrF, perplexity, and BLEU by the source's length."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+
+from src.inference import Translator, add_checkpoint_options, apply_settings, load_trained
+from src.metrics import bleu_by_length, translation_scores
+from src.model_utils.configuration import Parser
+from src.model_utils.runtime import UserError, atomic_write, init_device, log, run
+from src.multi30k import SPLITS, read_pairs
+from src.options import usual_spelling
+
+
+def parse(argv=None):
+    """Read the command line; options may be written with - or _."""
+    parser = Parser(__doc__)
+    add_checkpoint_options(parser)
+    parser.add_argument("--data_dir", metavar="DIR", help="folder of test.de and test.en, or of other --split files")
+    parser.add_argument("--split", choices=list(SPLITS), default="test", help="files of the folder (default: test)")
+    parser.add_argument("--preprocess_path", metavar="DIR", help="ignored: the texts are read as they are")
+    parser.add_argument("--output", metavar="FILE", help="write source, translation and reference, tabs between them")
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output, messages elsewhere")
+    args = parser.parse_args(usual_spelling(sys.argv[1:] if argv is None else argv))
+    if not args.data_dir:
+        raise UserError("--data_dir is missing: the folder that holds the texts, such as test.de and test.en")
+    return args
+
+
+def show(result: dict) -> None:
+    """Print the metrics as tables."""
+    print(f"\n{result['sentences']} {result['split']} sentences, {result['sentences_per_second']:.0f} sentences/s")
+    for key, name in (("bleu", "BLEU"), ("bleu_lowercase", "BLEU, lower-cased"), ("chrf", "chrF")):
+        print(f"{name:20}{result[key]:8.2f}   {result[f'{key}_signature']}")
+    print(f"{'perplexity':20}{result['perplexity']:8.2f}")
+    precisions = "/".join(f"{value:.1f}" for value in result["precisions"])
+    print(f"n-gram precisions {precisions}, brevity penalty {result['brevity_penalty']:.3f}")
+    print(f"\n{'words of the source':20}{'sentences':>10}{'BLEU':>8}")
+    for group in result["bleu_by_length"]:
+        words = f"{group['from']} or more" if group["to"] is None else f"{group['from']} to {group['to']}"
+        print(f"{words:20}{group['sentences']:10}{group['bleu']:8.2f}")
+
+
+def write_texts(path, *columns: list[str]) -> None:
+    """Write texts side by side, a row a line; tabs in them become blanks."""
+    with atomic_write(path) as file:
+        file.writelines("\t".join(" ".join(text.split()) for text in row) + "\n" for row in zip(*columns))
+
+
+def main(argv=None) -> dict:
+    """Evaluate as the command line says; returns the metrics."""
+    args = parse(argv)
+    with contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext():
+        init_device(args.device_target, args.device_id)
+        network, tokenizers, config = load_trained(args.ckpt_path, args.average)
+        config = apply_settings(config, args)
+        pairs = read_pairs(args.data_dir, args.split, config.source, config.target, config.on_bad_pair)
+        sources, references = (list(side) for side in zip(*pairs))
+        log(f"{args.ckpt_path}: {len(pairs)} {args.split} sentences of {args.data_dir}, beam {config.beam_size}")
+        translator = Translator(network, tokenizers, config)
+        translator.compile_for(sources)  # which is not part of the speed
+        start = time.monotonic()
+        translations = [best[0].text for best in translator.translate(sources, progress="evaluation")]
+        seconds = time.monotonic() - start
+        result = {
+            "checkpoint": str(args.ckpt_path),
+            "average": args.average,
+            "split": args.split,
+            "sentences": len(pairs),
+            "beam_size": config.beam_size,
+            "length_penalty": config.length_penalty,
+            **translation_scores(translations, references),
+            "perplexity": translator.perplexity(pairs),
+            "bleu_by_length": bleu_by_length(sources, translations, references),
+            "sentences_per_second": round(len(pairs) / seconds, 1),
+        }
+        if args.output:
+            write_texts(args.output, sources, translations, references)
+            log(f"{args.output}: source, translation and reference of {len(pairs)} sentences")
+    if args.json:
+        print(json.dumps(result, ensure_ascii=False), flush=True)
+    else:
+        show(result)
+    return result
+
+
+if __name__ == "__main__":
+    run(main)

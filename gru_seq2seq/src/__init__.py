@@ -1,0 +1,1 @@
+"""Translation with gated recurrent units and attention."""

@@ -1,0 +1,317 @@
+"""Sentence pairs to MindRecord and back to batches: tokenizers, conversion, a few shapes that hold them all."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from src.model_utils.recurrent import dropout_keys
+from src.model_utils.runtime import UserError, atomic_write, log, rank_and_size
+from src.model_utils.training import Batch
+from src.multi30k import find_files, has_split, read_pairs
+from src.tokenization import BOS, EOS, PAD, save_tokenizers, train_tokenizers
+
+VERSION = 1  # of the files below; raise it when their content changes
+OPTIONS = ("source", "target", "tokenizer", "lowercase", "on_bad_pair")  # that the preprocessed data depend on
+_SCHEMA = {
+    "source": {"type": "string"},
+    "target": {"type": "string"},
+    "source_ids": {"type": "int32", "shape": [-1]},
+    "target_ids": {"type": "int32", "shape": [-1]},
+}
+
+
+@dataclass
+class Samples:
+    """Sentence pairs: their texts, and the ids (length,) int32 of the tokens, without beginning and end."""
+
+    sources: list[str]
+    targets: list[str]
+    source_ids: list[np.ndarray]
+    target_ids: list[np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """The texts."""
+        return list(zip(self.sources, self.targets))
+
+
+def prepare(data_dir, preprocess_path, config) -> None:
+    """Learn the tokenizers and convert train and val to MindRecord in `preprocess_path`, unless that is done already.
+
+    A fingerprint of the sources and options says whether it is. The folder is made beside its place and renamed when
+    complete, so an interrupted conversion leaves nothing that could be mistaken for a finished one.
+    """
+    target = Path(preprocess_path).resolve()  # a link to another disk stays a link
+    fingerprint = _fingerprint(data_dir, config)
+    if _read_fingerprint(target) == fingerprint:
+        log(f"{target}: preprocessed data is up to date")
+        return
+    if rank_and_size()[0] != 0:
+        while _read_fingerprint(target) != fingerprint:  # rank 0 is at it; if it fails, msrun ends this process
+            time.sleep(1)
+        return
+    if target.exists() and any(target.iterdir()) and not (target / "fingerprint.json").exists():
+        raise UserError(f"{target}: not empty and not made by this program; choose another --preprocess_path")
+    if target in (Path.cwd(), *Path.cwd().parents):
+        raise UserError(f"{target}: would be replaced, but you are in it; choose another --preprocess_path")
+    unfinished = target.with_name(f".{target.name}.unfinished")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with open(target.with_name(f".{target.name}.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # of several trainings that are started together, one converts
+        if _read_fingerprint(target) == fingerprint:
+            return
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir()
+        try:
+            _convert(data_dir, unfinished, config)
+            with atomic_write(unfinished / "fingerprint.json") as file:
+                json.dump(fingerprint, file, indent=1)
+            if target.exists():
+                shutil.rmtree(target)
+            os.replace(unfinished, target)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _convert(data_dir, folder: Path, config) -> None:
+    start = time.monotonic()
+    texts = {split: _read(data_dir, split, config) for split in _splits(data_dir, config)}
+    tokenizers = train_tokenizers(*(list(side) for side in zip(*texts["train"])), config)
+    save_tokenizers(folder, tokenizers)
+    sizes = [len(tokenizer) for tokenizer in tokenizers]
+    joint = tokenizers[0] is tokenizers[1]
+    log(f"vocabulary: {f'{sizes[0]} pieces' if joint else f'{sizes[0]} {config.source}, {sizes[1]} {config.target}'}")
+    for split, pairs in texts.items():
+        sides = [list(side) for side in zip(*pairs)]
+        ids = [tokenizer.encode_all(side, config.workers) for tokenizer, side in zip(tokenizers, sides)]
+        samples = Samples(*sides, *([np.array(each, np.int32) for each in side] for side in ids))
+        _write_mindrecord(folder / f"{split}.mindrecord", samples)
+        shown = []
+        for language, side in ((config.source, samples.source_ids), (config.target, samples.target_ids)):
+            lengths = np.array([len(each) for each in side])
+            shown.append(
+                f"{lengths.sum()} tokens {language} ({lengths.mean():.1f} a sentence, {lengths.max()} at most)"
+            )
+        log(f"{split}: {len(samples)} pairs, {', '.join(shown)}")
+    log(f"preprocessing took {time.monotonic() - start:.0f} s")
+
+
+def _splits(data_dir, config) -> list[str]:
+    return ["train", *(["val"] if has_split(data_dir, "val", config.source, config.target) else [])]
+
+
+def _read(data_dir, split: str, config):
+    return read_pairs(data_dir, split, config.source, config.target, config.on_bad_pair)
+
+
+def _fingerprint(data_dir, config) -> dict:
+    """What the preprocessed files depend on: names and sizes of the sources, options, version of the format."""
+    digest = hashlib.sha256()
+    for split in _splits(data_dir, config):
+        for file in find_files(data_dir, split, config.source, config.target):
+            digest.update(f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}\n".encode())
+    return {"version": VERSION, "corpus": digest.hexdigest(), **_options(config)}
+
+
+def _options(config) -> dict:
+    size = "vocab_size" if config.tokenizer == "sentencepiece" else "min_count"
+    return {key: config[key] for key in (*OPTIONS, size)}
+
+
+def _read_fingerprint(folder: Path) -> dict | None:
+    try:
+        return json.loads((folder / "fingerprint.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def check_prepared(preprocess_path, config) -> None:
+    """Raise UserError where the data in a folder were prepared with other settings than the configuration's."""
+    found = _read_fingerprint(Path(preprocess_path))
+    if found is None:
+        raise UserError(f"{preprocess_path}: holds no preprocessed data; give --data_dir")
+    for key, value in _options(config).items():
+        if found.get(key) != value:
+            raise UserError(
+                f"{preprocess_path}: was prepared with {key} {found.get(key)}, the configuration says {value}; give"
+                " --data_dir to prepare it again"
+            )
+
+
+def _write_mindrecord(path: Path, samples: Samples) -> None:
+    from mindspore.mindrecord import FileWriter
+
+    writer = FileWriter(str(path), shard_num=1)
+    writer.add_schema(_SCHEMA, "tokenized sentence pairs")
+    columns = list(zip(_SCHEMA, vars(samples).values()))
+    for start in range(0, len(samples), 1000):
+        rows = range(start, min(start + 1000, len(samples)))
+        writer.write_raw_data([{key: values[i] for key, values in columns} for i in rows])
+    writer.commit()
+
+
+def load_samples(preprocess_path, split: str, missing_ok: bool = False) -> Samples:
+    """Read a split that `prepare` wrote; UserError where it is missing (no samples if `missing_ok`) or damaged."""
+    from mindspore.mindrecord import FileReader
+
+    path = Path(preprocess_path) / f"{split}.mindrecord"
+    if not path.is_file():
+        if missing_ok:
+            return Samples([], [], [], [])
+        raise UserError(f"{path}: no such file; give train.py --data_dir first")
+    try:
+        reader = FileReader(str(path))
+        rows = list(reader.get_next())
+        reader.close()
+    except Exception as error:  # the reader raises RuntimeError and others of its own on damaged files
+        reason = str(error).strip().split("\n")[0][:120]
+        raise UserError(f"{path}: damaged ({reason}); delete {preprocess_path} and prepare again") from None
+    return Samples(
+        [str(row["source"]) for row in rows],
+        [str(row["target"]) for row in rows],
+        [np.asarray(row["source_ids"], np.int32) for row in rows],
+        [np.asarray(row["target_ids"], np.int32) for row in rows],
+    )
+
+
+def bucket_shapes(source_lengths: np.ndarray, target_lengths: np.ndarray, buckets: int) -> list[tuple[int, int]]:
+    """Return at most `buckets` rising shapes (S, T) that hold all pairs of lengths (N,) with the least padding.
+
+    A bucket takes the pairs whose longer side has a length of some interval; a dynamic programme finds the intervals.
+    """
+    longer = np.maximum(source_lengths, target_lengths)
+    ends, counts = np.unique(longer, return_counts=True)
+    # the shape of a bucket that ends at each of the lengths, and how many pairs there are below it
+    shapes = [tuple(int(side[longer <= end].max()) for side in (source_lengths, target_lengths)) for end in ends]
+    widths = np.array([sum(shape) for shape in shapes])
+    below = np.concatenate([[0], np.cumsum(counts)])
+    best = np.where(np.arange(len(ends) + 1) == 0, 0.0, np.inf)  # least cost of the first so many lengths
+    starts = []
+    for _ in range(min(buckets, len(ends))):
+        # cost[i, j]: the first i lengths in the buckets so far, those up to j in one more
+        cost = best[:-1, None] + (below[None, 1:] - below[:-1, None]) * widths[None, :]
+        cost[np.arange(len(ends))[:, None] > np.arange(len(ends))[None, :]] = np.inf
+        starts.append(cost.argmin(0))
+        best = np.concatenate([[np.inf], cost.min(0)])
+    chosen, end = [], len(ends)
+    for start in reversed(starts):
+        chosen.append(shapes[end - 1])
+        end = int(start[end - 1])
+    return chosen[::-1]
+
+
+class TrainingBatches:
+    """Shuffled batches of a few fixed shapes; every epoch is a pure function of (seed, epoch).
+
+    Call it with an epoch (from 1) and the number of steps to skip. Each batch has `batch_size` rows, of which a
+    data-parallel process takes every size-th. What does not fill a batch of a bucket moves on to the bucket of the next
+    longer pairs, and the last batch of all is filled up with rows that have no target, so every pair is in every epoch
+    once. With `subword_sampling` the segmentations are drawn anew for each epoch (Kudo 2018).
+    """
+
+    def __init__(self, samples: Samples, config, rank: int = 0, size: int = 1, tokenizers=None):
+        if config.batch_size % size:
+            raise UserError(f"batch_size {config.batch_size} does not divide among {size} processes; set --batch_size")
+        self.config, self.rank, self.size = config, rank, size
+        sides = list(zip(samples.source_ids, samples.target_ids))
+        kept = [i for i, pair in enumerate(sides) if max(map(len, pair)) < config.max_length]
+        self.left_out = len(samples) - len(kept)
+        if not kept:
+            raise UserError(f"no training pair is at most {config.max_length} tokens long; raise --max_length")
+        self.ids = [sides[i] for i in kept]
+        self.texts = [[texts[i] for i in kept] for texts in (samples.sources, samples.targets)]
+        self.tokenizers = tokenizers
+        self.shapes = bucket_shapes(*self._lengths(self.segmented(0)), config.buckets)
+        if config.subword_sampling:  # the segmentation that fits always
+            longest = self._lengths(self.ids).max(1)
+            self.shapes[-1] = tuple(max(pair) for pair in zip(self.shapes[-1], longest.tolist()))
+        self.steps_per_epoch = -(-len(self.ids) // config.batch_size)
+
+    @staticmethod
+    def _lengths(pairs) -> np.ndarray:
+        """Return (2, N): the lengths of sources and targets, their end included."""
+        return np.array([[len(source) + 1, len(target) + 1] for source, target in pairs]).T
+
+    @property
+    def tokens(self) -> int:
+        """Source and target tokens of an epoch, the ends included."""
+        return int(self._lengths(self.ids).sum())
+
+    def segmented(self, epoch: int) -> list[tuple]:
+        """Return the (source ids, target ids) of an epoch."""
+        alpha, limit = self.config.subword_sampling, self.config.max_length
+        if not alpha:
+            return self.ids
+        seeds = np.random.SeedSequence([self.config.seed, epoch]).generate_state(2)
+        drawn = [t.sample_all(x, alpha, int(s)) for t, x, s in zip(self.tokenizers, self.texts, seeds)]
+        return [new if max(map(len, new)) < limit else old for new, old in zip(zip(*drawn), self.ids)]
+
+    def plan(self, lengths: np.ndarray, epoch: int) -> list[tuple[np.ndarray, tuple[int, int]]]:
+        """Return for each step the indices of its pairs, and the shape; lengths (2, N) fit into the last bucket."""
+        random = np.random.default_rng([self.config.seed, epoch])
+        rows = self.config.batch_size
+        fits = np.array([(lengths <= np.array(shape)[:, None]).all(0) for shape in self.shapes])
+        bucket_of = fits.argmax(0)
+        steps, rest = [], np.zeros(0, int)
+        for number, shape in enumerate(self.shapes):
+            members = random.permutation(np.concatenate([np.flatnonzero(bucket_of == number), rest]))
+            last = number == len(self.shapes) - 1
+            full = len(members) if last else len(members) // rows * rows
+            steps += [(members[start : start + rows], shape) for start in range(0, full, rows)]
+            rest = members[full:]
+        return [steps[i] for i in random.permutation(len(steps))]
+
+    def __call__(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
+        pairs = self.segmented(epoch)
+        lengths = self._lengths(pairs)
+        if self.config.subword_sampling:  # a draw that is too long for every bucket
+            for i in np.flatnonzero((lengths > np.array(self.shapes[-1])[:, None]).any(0)):
+                pairs[i] = self.ids[i]
+            lengths = self._lengths(pairs)
+        plan = self.plan(lengths, epoch)
+        for step in range(first_step, len(plan)):
+            chosen, shape = plan[step]
+            keys = dropout_keys(self.config.seed, (epoch - 1) * len(plan) + step, self.config.batch_size)
+            mine = slice(self.rank, None, self.size)
+            rows = self.config.batch_size // self.size
+            inputs = (*pad_pairs([pairs[i] for i in chosen[mine]], *shape, rows), keys[mine])
+            yield Batch(inputs, len(chosen), int(lengths[:, chosen].sum()))
+
+    def one_of_each_shape(self) -> list[Batch]:
+        """Return a batch of every shape that the first epoch has."""
+        found: dict[tuple, Batch] = {}
+        for batch in self(1):
+            found.setdefault((batch.inputs[0].shape[0], batch.inputs[2].shape[0]), batch)
+        return list(found.values())
+
+
+def pad_pairs(pairs, source_steps: int, target_steps: int, rows: int) -> tuple[np.ndarray, ...]:
+    """Collate pairs of ids into source (S, B), source_lengths (B,), target_input (T, B), target_output (T, B), int32.
+
+    The source ends with the end token, which its length counts. The decoder reads the beginning token and the target
+    and is to say the target and the end token. Rows without a pair have a source of one token and no target.
+    """
+    source = np.full((source_steps, rows), PAD, np.int32)
+    source[0] = EOS
+    lengths = np.ones(rows, np.int32)
+    target_input = np.full((target_steps, rows), PAD, np.int32)
+    target_output = np.full((target_steps, rows), PAD, np.int32)
+    for row, (source_ids, target_ids) in enumerate(pairs):
+        lengths[row] = len(source_ids) + 1
+        source[: len(source_ids), row], source[len(source_ids), row] = source_ids, EOS
+        target_input[0, row], target_input[1 : len(target_ids) + 1, row] = BOS, target_ids
+        target_output[: len(target_ids), row], target_output[len(target_ids), row] = target_ids, EOS
+    return source, lengths, target_input, target_output

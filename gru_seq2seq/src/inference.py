@@ -1,0 +1,224 @@
+"""A trained model from its checkpoint: the network, its tokenizers and configuration, and translations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from easydict import EasyDict
+from mindspore import Parameter, Tensor
+from tqdm import tqdm
+
+from src.config import gru_seq2seq_cfg
+from src.decoding import BeamSearch, compiled, padded_length
+from src.model_utils.checkpoint import AVERAGE_PREFIX, load_checkpoint, load_into, training_checkpoints
+from src.model_utils.configuration import Parser, read_yaml, require, resolve
+from src.model_utils.runtime import UserError, log
+from src.network import Seq2Seq
+from src.tokenization import BOS, PAD, UNK, load_tokenizers
+
+NAME = "gru_seq2seq"
+LONGEST = 128  # tokens of a source that are read: the encoder is compiled step by step, which takes long for more
+SETTINGS = (  # the configuration keys that may differ from the training's, as none changes the network
+    "beam_size",
+    "length_penalty",
+    "max_length_ratio",
+    "max_length_extra",
+    "unknown_words",
+    "on_bad_pair",
+)
+
+
+def build_network(config, source_size: int, target_size: int) -> Seq2Seq:
+    """Build the network of a configuration for vocabularies of these sizes."""
+    return Seq2Seq(
+        source_size,
+        target_size,
+        config.embed_size,
+        config.hidden_size,
+        config.encoder_layers,
+        config.decoder_layers,
+        config.attention,
+        config.dropout,
+        config.tied_embeddings,
+        config.layer_norm,
+        config.seed,
+    )
+
+
+def load_trained(ckpt_path, average: int = 0) -> tuple[Seq2Seq, tuple, EasyDict]:
+    """Return (network, tokenizers, configuration) of a checkpoint, from the files that train.py left beside it.
+
+    A training checkpoint that holds a weight average gives the averaged weights. With `average` N the weights are the
+    mean of those of the N newest training checkpoints of its folder. Raises UserError for a missing or damaged file and
+    for the checkpoint of another model.
+    """
+    folder = Path(ckpt_path).parent
+    parameters = mean_parameters(folder, average) if average else load_checkpoint(ckpt_path)[0]
+    saved = read_yaml(folder / "config.yaml")
+    absent = [key for key in gru_seq2seq_cfg if key not in saved]
+    if absent:
+        raise UserError(f"{folder / 'config.yaml'}: has no '{absent[0]}'; it was written for another model or version")
+    config = EasyDict(saved)
+    tokenizers = load_tokenizers(folder)
+    network = build_network(config, *map(len, tokenizers))
+    load_into(network.get_parameters(), parameters, ckpt_path, averaged=True)
+    network.set_train(False)
+    return network, tokenizers, config
+
+
+def mean_parameters(folder, count: int) -> dict[str, Parameter]:
+    """Return the mean of the weights of the `count` newest training checkpoints of a folder, by name.
+
+    Of a checkpoint that holds a weight average, that is taken. Raises UserError where there are fewer.
+    """
+    paths = training_checkpoints(folder, NAME)[-count:]
+    if len(paths) < count:
+        raise UserError(f"--average {count}: {folder} holds {len(paths)} training checkpoints; average so many at most")
+    total: dict[str, np.ndarray] = {}
+    for path in paths:
+        loaded, _ = load_checkpoint(path)
+        for name in loaded:
+            if not name.startswith(AVERAGE_PREFIX):
+                value = loaded.get(AVERAGE_PREFIX + name, loaded[name]).asnumpy().astype(np.float64)
+                total[name] = total.get(name, 0.0) + value
+    log(f"weights: mean of {', '.join(path.name for path in paths)}")
+    return {name: Parameter(Tensor((value / count).astype(np.float32)), name=name) for name, value in total.items()}
+
+
+def add_checkpoint_options(parser: Parser) -> None:
+    """Add --ckpt_path, --average, and an option for each of SETTINGS."""
+    from src import config as config_module
+
+    parser.add_argument("--ckpt_path", metavar="FILE", required=True, help="a checkpoint that train.py wrote")
+    parser.add_argument(
+        "--average",
+        type=int,
+        default=0,
+        metavar="N",
+        help="take the mean of the N newest training checkpoints beside --ckpt_path instead (default: 0, not)",
+    )
+    parser.add_config_options(config_module, {key: gru_seq2seq_cfg[key] for key in SETTINGS})
+
+
+def apply_settings(config: EasyDict, args) -> EasyDict:
+    """Return a checkpoint's configuration with the SETTINGS that the command line or --config_path changes.
+
+    Raises UserError for any other change: it would describe another model than the checkpoint's.
+    """
+    resolved = resolve(config, args)
+    changed = [key for key in config if key not in SETTINGS and resolved[key] != config[key]]
+    if changed:
+        raise UserError(
+            f"{args.config_path}: {changed[0]} is {resolved[changed[0]]}, but the checkpoint was trained with"
+            f" {config[changed[0]]}; only {', '.join(SETTINGS)} can be changed here"
+        )
+    zero_or_more = (lambda value: value >= 0, "0 or more")
+    require(
+        resolved,
+        beam_size=(lambda value: value > 0, "positive"),
+        **dict.fromkeys(("length_penalty", "max_length_ratio", "max_length_extra"), zero_or_more),
+        on_bad_pair=(lambda value: value in ("error", "skip"), "error or skip"),
+        unknown_words=(lambda value: value in ("keep", "forbid", "copy"), "keep, forbid or copy"),
+    )
+    return resolved
+
+
+class Hypothesis(NamedTuple):
+    """A translation: text, ids without the end, ln p normalised by the length, attention (T, S) if asked for."""
+
+    text: str
+    ids: list[int]
+    score: float
+    attention: np.ndarray | None
+
+
+class Translator:
+    """Translates sentences with a network and its tokenizers (source, target).
+
+    `graphs` (encode, step) of an exported model may stand for the network, whose sources are padded to what `padded`
+    says and cut to `longest` tokens, their end included.
+    """
+
+    def __init__(
+        self,
+        network: Seq2Seq | None,
+        tokenizers,
+        config,
+        graphs: tuple[Callable, Callable] | None = None,
+        padded: Callable[[int], int] = padded_length,
+        longest: int = LONGEST,
+        put: Callable = Tensor,
+    ):
+        self.source_tokenizer, self.target_tokenizer = tokenizers
+        self.config, self.longest = config, longest
+        self.search = BeamSearch(
+            *(graphs or compiled(network)),
+            config.length_penalty,
+            config.max_length_ratio,
+            config.max_length_extra,
+            (PAD, BOS, UNK) if config.unknown_words == "forbid" else (PAD, BOS),
+            put,
+            padded,
+        )
+
+    def translate(
+        self,
+        sentences: list[str],
+        beam_size: int | None = None,
+        n_best: int = 1,
+        progress: str = "",
+        attention: bool = False,
+    ) -> list[list[Hypothesis]]:
+        """Return the `n_best` translations of each sentence, best first; fewer where the beam found no more.
+
+        `beam_size` is that of the configuration where it is None; `progress` names a bar on a terminal. The only
+        translation of a blank sentence is empty.
+        """
+        beam_size = beam_size or self.config.beam_size
+        if n_best > beam_size:
+            raise UserError(f"the {n_best} best of a beam of {beam_size} cannot be given; raise --beam_size")
+        results = [[Hypothesis("", [], 0.0, None)] for _ in sentences]
+        places = [i for i, sentence in enumerate(sentences) if sentence.strip()]
+        with tqdm(total=len(places), desc=progress, disable=None if progress else True, leave=False) as bar:
+            sources = self._encode(self.source_tokenizer, [sentences[i] for i in places])
+            for i, found in zip(places, self.search(sources, beam_size, n_best, attention, bar.update)):
+                if found:  # nothing is found where the weights are not finite
+                    results[i] = [
+                        Hypothesis(self._text(each, sentences[i]), each.ids, each.score, each.attention)
+                        for each in found
+                    ]
+        return results
+
+    def compile_for(self, sentences: list[str], beam_size: int | None = None) -> None:
+        """Compile what translating these sentences needs, which then takes no part of its time."""
+        sources = self._encode(self.source_tokenizer, [sentence for sentence in sentences if sentence.strip()])
+        self.search.compile_for(sources, beam_size or self.config.beam_size)
+
+    def perplexity(self, pairs: list[tuple[str, str]]) -> float:
+        """Return exp(- ln p / tokens) of the targets given their sources, ends included; nan without any pair."""
+        sources = self._encode(self.source_tokenizer, [source for source, _ in pairs])
+        targets = self._encode(self.target_tokenizer, [target for _, target in pairs])
+        tokens = sum(len(target) + 1 for target in targets)
+        return math.exp(-self.search.log_probs(sources, targets).sum() / tokens) if tokens else math.nan
+
+    def _encode(self, tokenizer, sentences: list[str]) -> list[list[int]]:
+        ids = [tokenizer.encode(sentence) for sentence in sentences]
+        most = self.longest - 1
+        cut = sum(len(each) > most for each in ids)
+        if cut:
+            log(f"warning: {cut} sentences are longer than {most} tokens, of which no more is read; split them")
+        return [each[:most] for each in ids]
+
+    def _text(self, found, sentence: str) -> str:
+        if UNK not in found.ids or self.config.unknown_words != "copy":
+            return self.target_tokenizer.decode(found.ids)
+        said = self.source_tokenizer.pieces(sentence)
+        pieces = self.target_tokenizer.tokens(found.ids)
+        for place, (token, attended) in enumerate(zip(found.ids, found.aligned)):
+            if token == UNK:
+                pieces[place] = said[attended]
+        return self.target_tokenizer.join(pieces)

@@ -1,0 +1,234 @@
+"""Encoder and decoder of GRUs with attention (Cho et al. 2014, Bahdanau et al. 2015, Luong et al. 2015)."""
+
+from __future__ import annotations
+
+import mindspore as ms
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
+
+from src.gru import GRU
+from src.model_utils.recurrent import CounterDropout, padding_mask
+
+_MASKED = -1e4  # a score that leaves exactly no weight in a float32 softmax, and fits into float16
+
+
+class Linear(nn.Cell):
+    """y = x W^T + b over the last axis, W (outputs, inputs), Glorot & Bengio 2010 at the start."""
+
+    def __init__(self, inputs: int, outputs: int, seed, bias: bool = True):
+        super().__init__()
+        bound = (6 / (inputs + outputs)) ** 0.5
+        weight = np.random.default_rng(seed).uniform(-bound, bound, (outputs, inputs))
+        self.weight = Parameter(Tensor(weight.astype(np.float32)), name="weight")
+        self.bias = Parameter(Tensor(np.zeros(outputs, np.float32)), name="bias") if bias else None
+        self.product = ops.MatMul(transpose_b=True)
+
+    def construct(self, x):
+        """Map x (..., inputs) to (..., outputs)."""
+        shape = x.shape
+        y = self.product(x.reshape(-1, shape[-1]), self.weight)
+        if self.bias is not None:
+            y = y + self.bias
+        return y.reshape(shape[:-1] + (y.shape[-1],))
+
+
+class Attention(nn.Cell):
+    """Weights over the memory of a source.
+
+    The score of a query q and a state m is q W m with "luong" (Luong et al. 2015, section 3.1, "general") and
+    v tanh(W q + U m + b) with "bahdanau" (Bahdanau et al. 2015, appendix A.1.2).
+    """
+
+    def __init__(self, kind: str, query_size: int, memory_size: int, seed):
+        super().__init__()
+        self.additive = kind == "bahdanau"
+        self.memory_key = Linear(memory_size, query_size, [*seed, 0], bias=self.additive)
+        if self.additive:
+            self.query = Linear(query_size, query_size, [*seed, 1], bias=False)
+            self.score = Linear(query_size, 1, [*seed, 2], bias=False)
+        self.compare = ops.BatchMatMul(transpose_b=True)
+        self.mix = ops.BatchMatMul()
+
+    def keys(self, memory):
+        """Return what the queries are compared with (B, S, Q) of memory (B, S, M); the same at every step."""
+        return self.memory_key(memory)
+
+    def construct(self, queries, keys, memory, mask):
+        """Return contexts (B, T, M) and weights (B, T, S) of queries (B, T, Q); `mask` (B, S) is -1e4 where padded."""
+        if self.additive:
+            sums = self.query(queries).expand_dims(2) + keys.expand_dims(1)  # (B, T, S, Q)
+            scores = self.score(ops.tanh(sums)).squeeze(-1)  # (B, T, S)
+        else:
+            scores = self.compare(queries, keys)  # (B, T, S)
+        weights = ops.softmax(scores + mask.expand_dims(1), -1)
+        return self.mix(weights, memory), weights
+
+
+class Seq2Seq(nn.Cell):
+    """Translate: a bidirectional GRU encoder, a GRU decoder with attention, logits over the target vocabulary.
+
+    With "luong" the decoder's first layer asks for the context, which the layers above it read (as in Wu et al. 2016)
+    and which joins the last state before the output. No context flows back into the layer that asks, so attention is
+    computed for all target steps at once. With "bahdanau" the first layer reads the context that its state before asked
+    for, step by step, as in the paper.
+
+    `tied_embeddings` "decoder" shares the target embedding with the output matrix (Press & Wolf 2017), "all" the source
+    embedding too, which needs one vocabulary for both. Padding never changes a result.
+    """
+
+    def __init__(
+        self,
+        source_vocabulary: int,
+        target_vocabulary: int,
+        embed_size: int,
+        hidden_size: int,
+        encoder_layers: int = 1,
+        decoder_layers: int = 2,
+        attention: str = "luong",
+        dropout: float = 0.0,
+        tied_embeddings: str = "none",
+        layer_norm: bool = False,
+        seed: int = 0,
+    ):
+        super().__init__()
+        if tied_embeddings == "all" and source_vocabulary != target_vocabulary:
+            raise ValueError('tied_embeddings "all" needs one vocabulary for source and target')
+        half = hidden_size // 2
+        self.hidden_size = hidden_size
+        self.recurrent_attention = attention == "bahdanau"
+        self.attends_below = decoder_layers > 1 and not self.recurrent_attention
+
+        def table(name, rows, k):
+            values = np.random.default_rng([seed, k]).normal(0, embed_size**-0.5, (rows, embed_size))
+            return Parameter(Tensor(values.astype(np.float32)), name=name)
+
+        self.target_embedding = table("target_embedding", target_vocabulary, 1)
+        self.source_embedding = (
+            self.target_embedding if tied_embeddings == "all" else table("source_embedding", source_vocabulary, 0)
+        )
+        self.output_embedding = (
+            table("output_embedding", target_vocabulary, 2) if tied_embeddings == "none" else self.target_embedding
+        )
+        self.output_bias = Parameter(Tensor(np.zeros(target_vocabulary, np.float32)), name="output_bias")
+
+        self.encoder = nn.CellList(
+            [GRU(hidden_size if k else embed_size, half, True, [seed, 10 + k]) for k in range(encoder_layers)]
+        )
+        sizes = [embed_size + (hidden_size if self.recurrent_attention else 0)]
+        sizes += [hidden_size * (2 if self.attends_below else 1)] * (decoder_layers - 1)
+        self.decoder = nn.CellList([GRU(size, hidden_size, False, [seed, 20 + k]) for k, size in enumerate(sizes)])
+        self.bridge = nn.CellList([Linear(hidden_size, hidden_size, [seed, 30 + k]) for k in range(decoder_layers)])
+        self.attention = Attention(attention, hidden_size, hidden_size, [seed, 40])
+        self.joint = Linear(2 * hidden_size, embed_size, [seed, 50])
+
+        def dropouts(sizes, k):
+            return nn.CellList([CounterDropout(dropout, size, [seed, k + i]) for i, size in enumerate(sizes)])
+
+        self.source_dropout = dropouts([embed_size] + [hidden_size] * encoder_layers, 100)
+        self.target_dropout = dropouts([embed_size] + [hidden_size] * (decoder_layers - 1), 200)
+        self.joint_dropout = dropouts([2 * hidden_size, embed_size], 300)
+
+        def norms(count):
+            return nn.CellList([nn.LayerNorm((hidden_size,)) if layer_norm else nn.Identity() for _ in range(count)])
+
+        self.encoder_norms, self.decoder_norms = norms(encoder_layers), norms(decoder_layers)
+        self.product = ops.MatMul(transpose_b=True)
+
+    def construct(self, source, source_lengths, target_input, dropout_keys):
+        """Return logits (T * B, V) of the tokens that follow each of target_input (T, B).
+
+        source (S, B), source_lengths (B,) and dropout_keys (B,) are int32.
+        """
+        memory, keys, mask, states = self._encode(source, source_lengths, dropout_keys)
+        steps, rows = target_input.shape
+        x = self._look_up(self.target_embedding, target_input)  # (T, B, E)
+        x = self.target_dropout[0](x, dropout_keys)
+        if self.recurrent_attention:
+            x, contexts = self._attend_by_step(x, states[0], memory, keys, mask)  # (T, B, H) each
+        else:
+            x = self.decoder[0](x, None, states[0])[0]  # (T, B, H)
+            x = self.decoder_norms[0](x)
+            contexts, _ = self.attention(x.transpose(1, 0, 2), keys, memory, mask)  # (B, T, H)
+            contexts = contexts.transpose(1, 0, 2)  # (T, B, H)
+        for k in range(1, len(self.decoder)):
+            below = self.target_dropout[k](x, dropout_keys)
+            if self.attends_below:
+                below = ops.cat((below, contexts), 2)  # (T, B, 2H)
+            x = x + self.decoder_norms[k](self.decoder[k](below, None, states[k])[0])  # (T, B, H)
+        return self._logits(x, contexts, dropout_keys)
+
+    def encode(self, source, source_lengths):
+        """Return the memory of source (S, B), a tuple of arrays with the sentence on axis 0, and states (B, L, H)."""
+        memory, keys, mask, states = self._encode(source, source_lengths, None)
+        return (memory, keys, mask), ops.stack(states, 1)
+
+    def decode_step(self, tokens, state, memory):
+        """Return log-probabilities (N, V) of the next token, the next state and attention weights (N, S).
+
+        tokens (N,) int32 are the last ones, state (N, L, H) and memory (a tuple of (N, ...)) those of their sentences.
+        """
+        memory, keys, mask = memory
+        states = ops.unstack(state, axis=1)
+        x = ops.gather(self.target_embedding, tokens, 0)  # (N, E)
+        if self.recurrent_attention:
+            first, context, weights = self._step_with_attention(x, states[0], memory, keys, mask)
+            after, x = (first,), first
+        else:
+            first = self.decoder[0].step(x, states[0])  # (N, H)
+            after, x = (first,), self.decoder_norms[0](first)
+            context, weights = self.attention(x.expand_dims(1), keys, memory, mask)  # (N, 1, H), (N, 1, S)
+            context, weights = context.squeeze(1), weights.squeeze(1)
+        for k in range(1, len(self.decoder)):
+            below = ops.cat((x, context), 1) if self.attends_below else x
+            upper = self.decoder[k].step(below, states[k])
+            after, x = after + (upper,), x + self.decoder_norms[k](upper)
+        logits = self._logits(x, context, None)  # (N, V)
+        return ops.log_softmax(logits, -1), ops.stack(after, 1), weights
+
+    def _encode(self, source, lengths, dropout_keys):
+        """Return memory (B, S, H), keys (B, S, H), mask (B, S) and the decoder's first states, L times (B, H)."""
+        padding = padding_mask(lengths, source.shape[0])  # (S, B, 1)
+        x = self._look_up(self.source_embedding, source)  # (S, B, E)
+        zeros = ops.zeros((source.shape[1], self.hidden_size // 2), ms.float32)
+        last = zeros
+        for k in range(len(self.encoder)):
+            x = self._drop(self.source_dropout[k], x, dropout_keys)
+            outputs, last = self.encoder[k](x, padding, zeros)  # (S, B, H), (B, H)
+            outputs = self.encoder_norms[k](outputs)
+            x = outputs if k == 0 else x + outputs
+        x = self._drop(self.source_dropout[len(self.encoder)], x, dropout_keys)
+        memory = x.transpose(1, 0, 2)  # (B, S, H)
+        mask = padding.squeeze(2).transpose(1, 0) * _MASKED  # (B, S)
+        states = ()
+        for k in range(len(self.bridge)):
+            states = states + (ops.tanh(self.bridge[k](last)),)
+        return memory, self.attention.keys(memory), mask, states
+
+    def _attend_by_step(self, x, state, memory, keys, mask):
+        """Return states and contexts (T, B, H) of Bahdanau's decoder over the embedded targets x (T, B, E)."""
+        states, contexts = (), ()
+        for t in range(x.shape[0]):
+            state, context, _ = self._step_with_attention(x[t], state, memory, keys, mask)
+            states, contexts = states + (state,), contexts + (context,)
+        return ops.stack(states), ops.stack(contexts)
+
+    def _step_with_attention(self, x, state, memory, keys, mask):
+        context, weights = self.attention(state.expand_dims(1), keys, memory, mask)  # (B, 1, H), (B, 1, S)
+        context = context.squeeze(1)
+        state = self.decoder[0].step(ops.cat((x, context), 1), state)
+        return state, context, weights.squeeze(1)
+
+    def _logits(self, x, contexts, dropout_keys):
+        """Return logits (rows, V) of the last states x and contexts (..., H)."""
+        joint = self._drop(self.joint_dropout[0], ops.cat((x, contexts), -1), dropout_keys)
+        joint = ops.tanh(self.joint(joint))  # (..., E)
+        joint = self._drop(self.joint_dropout[1], joint, dropout_keys)
+        return self.product(joint.reshape(-1, joint.shape[-1]), self.output_embedding) + self.output_bias
+
+    @staticmethod
+    def _look_up(table, ids):
+        return ops.gather(table, ids, 0)
+
+    @staticmethod
+    def _drop(dropout, x, keys):
+        return x if keys is None else dropout(x, keys)

@@ -1,0 +1,224 @@
+"""From text to batches: conversion that is done once, shapes that hold all pairs, epochs that can be repeated."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from src.dataset import (
+    Samples,
+    TrainingBatches,
+    bucket_shapes,
+    check_prepared,
+    load_samples,
+    pad_pairs,
+    prepare,
+)
+from src.model_utils.runtime import UserError
+from src.tokenization import BOS, EOS, PAD, load_tokenizers
+
+
+@pytest.fixture(scope="module")
+def prepared(corpus, tmp_path_factory):
+    from easydict import EasyDict
+
+    from src.config import gru_seq2seq_cfg, presets
+
+    folder = tmp_path_factory.mktemp("dataset") / "preprocess"
+    prepare(corpus, folder, EasyDict({**gru_seq2seq_cfg, **presets["tiny"]}))
+    return folder
+
+
+@pytest.fixture
+def samples(prepared):
+    return load_samples(prepared, "train")
+
+
+def test_what_was_written_is_read(prepared, samples, corpus):
+    assert samples.sources == (corpus / "train.de").read_text(encoding="utf-8").splitlines()
+    assert samples.targets == (corpus / "train.en").read_text(encoding="utf-8").splitlines()
+    source, target = load_tokenizers(prepared)
+    assert source is target
+    for texts, ids in ((samples.sources, samples.source_ids), (samples.targets, samples.target_ids)):
+        assert [source.decode(each.tolist()) for each in ids] == texts
+        assert all(each.dtype == np.int32 for each in ids)
+    assert len(load_samples(prepared, "val")) == 100
+    assert not (prepared / "test.mindrecord").exists(), "only eval.py reads the test set"
+
+
+def test_prepared_once_and_again_when_it_has_to_be(corpus, tmp_path, settings, capsys):
+    data, folder = tmp_path / "data", tmp_path / "preprocess"
+    shutil.copytree(corpus, data)
+    prepare(data, folder, settings)
+    said = capsys.readouterr().out
+    assert "train: 800 pairs, " in said and "val: 100 pairs, " in said and " pieces\n" in said
+    prepare(data, folder, settings)
+    assert "is up to date" in capsys.readouterr().out
+    settings.vocab_size = 60
+    with pytest.raises(UserError, match="was prepared with vocab_size 150, the configuration says 60"):
+        check_prepared(folder, settings)
+    prepare(data, folder, settings)
+    check_prepared(folder, settings)
+    assert len(load_tokenizers(folder)[0]) == 60
+    with open(data / "train.de", "a", encoding="utf-8") as file:
+        file.write("Ein Satz zu viel.\n")
+    with pytest.raises(UserError, match="train.de:801: train.de has 801 lines"):
+        prepare(data, folder, settings)
+    assert len(load_samples(folder, "train")) == 800, "what was there is there still"
+    assert {path.name for path in tmp_path.iterdir()} == {"data", "preprocess", ".preprocess.lock"}
+
+
+def test_folders_of_others_are_left_alone(corpus, tmp_path, settings, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.txt").touch()
+    with pytest.raises(UserError, match="not empty and not made by this program"):
+        prepare(corpus, tmp_path / "mine", settings)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(UserError, match="you are in it"):
+        prepare(corpus, tmp_path / "here", settings)
+
+
+def test_missing_and_damaged_data(prepared, tmp_path, settings):
+    with pytest.raises(UserError, match="holds no preprocessed data; give --data_dir"):
+        check_prepared(tmp_path, settings)
+    with pytest.raises(UserError, match="train.mindrecord: no such file"):
+        load_samples(tmp_path, "train")
+    assert len(load_samples(tmp_path, "val", missing_ok=True)) == 0
+    (tmp_path / "train.mindrecord").write_bytes(b"nonsense")
+    with pytest.raises(UserError, match="train.mindrecord: damaged"):
+        load_samples(tmp_path, "train")
+
+
+def test_without_validation(corpus, tmp_path, settings):
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in ("train.de", "train.en"):
+        shutil.copy(corpus / name, data)
+    prepare(data, tmp_path / "preprocess", settings)
+    assert not (tmp_path / "preprocess/val.mindrecord").exists()
+    assert json.loads((tmp_path / "preprocess/fingerprint.json").read_text())["source"] == "de"
+
+
+def padding(source, target, shapes):
+    """The cells of the batches of all pairs, each in the first shape that holds it."""
+    cells = 0
+    for pair in zip(source, target):
+        cells += sum(next(shape for shape in shapes if all(a <= b for a, b in zip(pair, shape))))
+    return cells
+
+
+def test_shapes_have_the_least_padding():
+    random = np.random.default_rng(0)
+    source = random.integers(1, 9, 40)
+    target = np.clip(source + random.integers(-2, 3, 40), 1, 9)
+    ends = sorted(set(np.maximum(source, target).tolist()))
+    for count in (1, 2, 3):
+        best = np.inf
+        for chosen in itertools.combinations(ends[:-1], count - 1):
+            shapes = []
+            for end in (*chosen, ends[-1]):
+                inside = np.maximum(source, target) <= end
+                shapes.append((source[inside].max(), target[inside].max()))
+            best = min(best, padding(source, target, shapes))
+        found = bucket_shapes(source, target, count)
+        assert len(found) == count and padding(source, target, found) == best
+        assert found[-1] == (source.max(), target.max()) and found == sorted(found)
+    assert len(bucket_shapes(np.array([3, 3]), np.array([2, 2]), 6)) == 1
+
+
+def test_padded_pairs():
+    pairs = [([5, 6], [7]), ([8], [9, 4])]
+    source, lengths, target_input, target_output = pad_pairs(pairs, 4, 3, 3)
+    assert source.T.tolist() == [[5, 6, EOS, PAD], [8, EOS, PAD, PAD], [EOS, PAD, PAD, PAD]]
+    assert lengths.tolist() == [3, 2, 1]
+    assert target_input.T.tolist() == [[BOS, 7, PAD], [BOS, 9, 4], [PAD, PAD, PAD]]
+    assert target_output.T.tolist() == [[7, EOS, PAD], [9, 4, EOS], [PAD, PAD, PAD]]
+    assert all(array.dtype == np.int32 for array in (source, lengths, target_input, target_output))
+
+
+def spoken(batch):
+    """The pairs of ids of a batch, without padding."""
+    source, _, _, output, _ = batch.inputs
+    for column in range(source.shape[1]):
+        if output[0, column] != PAD:
+            yield tuple(source[source[:, column] != PAD, column]), tuple(output[output[:, column] != PAD, column])
+
+
+def test_an_epoch_has_every_pair_once(samples, settings):
+    settings.update(batch_size=48, buckets=4)
+    batches = TrainingBatches(samples, settings)
+    assert batches.steps_per_epoch == 17 and len(batches.shapes) == 4 and batches.left_out == 0
+    expected = sorted((*s, EOS, -1, *t, EOS) for s, t in zip(samples.source_ids, samples.target_ids))
+    orders = []
+    for epoch in (1, 2):
+        made = list(batches(epoch))
+        assert len(made) == 17 and sum(batch.samples for batch in made) == 800
+        assert sum(batch.tokens for batch in made) == batches.tokens
+        pairs = [pair for batch in made for pair in spoken(batch)]
+        assert sorted((*source, -1, *target) for source, target in pairs) == expected
+        shapes = {(batch.inputs[0].shape, batch.inputs[2].shape) for batch in made}
+        assert shapes <= {((s, 48), (t, 48)) for s, t in batches.shapes}
+        orders.append(pairs)
+    assert orders[0] != orders[1]
+    assert len(batches.one_of_each_shape()) == len(shapes)
+
+
+def equal(one, other):
+    return all(np.array_equal(a, b) for a, b in zip(one.inputs, other.inputs))
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.2])
+def test_an_epoch_is_the_same_each_time(samples, prepared, settings, alpha):
+    settings.subword_sampling = alpha
+    tokenizers = load_tokenizers(prepared)
+    one, other = (TrainingBatches(samples, settings, tokenizers=tokenizers) for _ in range(2))
+    whole = list(one(3))
+    assert all(map(equal, whole[7:], other(3, 7)))
+    settings.seed = 2
+    assert not all(map(equal, whole, TrainingBatches(samples, settings, tokenizers=tokenizers)(3)))
+
+
+def test_drawn_segmentations_say_the_same(samples, prepared, settings):
+    settings.subword_sampling = 0.1
+    tokenizers = load_tokenizers(prepared)
+    batches = TrainingBatches(samples, settings, tokenizers=tokenizers)
+    seen = []
+    for epoch in (1, 2):
+        made = list(batches(epoch))
+        assert len(made) == batches.steps_per_epoch
+        pairs = [pair for batch in made for pair in spoken(batch)]
+        texts = sorted(tuple(tokenizers[0].decode(list(map(int, side))) for side in pair) for pair in pairs)
+        assert texts == sorted(samples.pairs)
+        seen.append(set(pairs))
+    assert len(seen[0] & seen[1]) < 100
+
+
+def test_processes_share_the_rows(samples, settings):
+    whole = list(TrainingBatches(samples, settings)(1))
+    parts = [list(TrainingBatches(samples, settings, rank, 2)(1)) for rank in (0, 1)]
+    for all_rows, *ours in zip(whole, *parts):
+        for rank, part in enumerate(ours):
+            assert (part.samples, part.tokens) == (all_rows.samples, all_rows.tokens)
+            for array, mine in zip(all_rows.inputs, part.inputs):
+                np.testing.assert_array_equal(array[..., rank::2], mine)
+    with pytest.raises(UserError, match="batch_size 32 does not divide among 3"):
+        TrainingBatches(samples, settings, 0, 3)
+
+
+def test_long_pairs_are_left_out(settings):
+    lengths = (2, 3, 9)
+    ids = [np.full(length, 5, np.int32) for length in lengths]
+    samples = Samples(["a"] * 3, ["b"] * 3, ids, ids[::-1])
+    settings.update(max_length=9, batch_size=2)
+    batches = TrainingBatches(samples, settings)
+    assert batches.left_out == 2 and batches.steps_per_epoch == 1 and batches.shapes == [(4, 4)]
+    (batch,) = batches(1)
+    assert batch.samples == 1 and batch.tokens == 8 and list(spoken(batch)) == [((5, 5, 5, EOS), (5, 5, 5, EOS))]
+    settings.max_length = 3
+    with pytest.raises(UserError, match="no training pair is at most 3 tokens long"):
+        TrainingBatches(samples, settings)

@@ -1,0 +1,176 @@
+"""The network: exact on padding, steps equal the whole, every weight trained, eight pairs learnt by heart."""
+
+from __future__ import annotations
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import Tensor, nn
+
+from src.dataset import pad_pairs
+from src.loss import SmoothedCrossEntropy, TranslationLoss
+from src.model_utils.checkpoint import load_checkpoint, load_into, save_checkpoint
+from src.model_utils.recurrent import dropout_keys
+from src.model_utils.runtime import init_device
+from src.model_utils.training import TrainStep
+from src.network import Seq2Seq
+from src.tokenization import BOS
+
+VOCABULARY, EMBED, HIDDEN = 11, 6, 8
+PAIRS = [([4, 5, 6], [7, 8]), ([9], [10, 4, 5, 6]), ([7, 8, 9, 10, 4], [5])]
+VARIANTS = [("luong", 2, 2, "all", True), ("luong", 1, 1, "none", False), ("bahdanau", 1, 2, "decoder", False)]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def cpu():
+    init_device("CPU")
+
+
+def make_network(attention, encoder_layers, decoder_layers, tied, layer_norm, dropout=0.0, seed=0):
+    return Seq2Seq(
+        VOCABULARY,
+        VOCABULARY,
+        EMBED,
+        HIDDEN,
+        encoder_layers,
+        decoder_layers,
+        attention,
+        dropout,
+        tied,
+        layer_norm,
+        seed,
+    ).set_train(False)
+
+
+def batch(pairs, source_steps=6, target_steps=6, rows=None):
+    rows = rows or len(pairs)
+    *inputs, targets = pad_pairs(pairs, source_steps, target_steps, rows)
+    keys = dropout_keys(0, 0, rows)
+    return [Tensor(array) for array in (*inputs, targets, keys)]
+
+
+@pytest.fixture(scope="module", params=VARIANTS, ids=[f"{v[0]}-{v[2]}" for v in VARIANTS])
+def network(request):
+    return make_network(*request.param)
+
+
+def log_softmax(x):
+    x = x - x.max(-1, keepdims=True)
+    return x - np.log(np.exp(x).sum(-1, keepdims=True))
+
+
+def test_padding_and_the_other_sentences_change_nothing(network):
+    source, lengths, target_input, _, keys = batch(PAIRS)
+    found = network(source, lengths, target_input, keys).asnumpy().reshape(6, 3, VOCABULARY)
+    source, lengths, target_input, _, keys = batch(PAIRS[::-1], 9, 7, 4)
+    longer = network(source, lengths, target_input, keys).asnumpy().reshape(7, 4, VOCABULARY)
+    for b, (_, target) in enumerate(PAIRS):
+        steps = len(target) + 1
+        np.testing.assert_allclose(longer[:steps, 2 - b], found[:steps, b], atol=2e-6)
+
+
+def test_steps_of_the_decoder_are_the_rows_of_the_whole(network):
+    class Encode(nn.Cell):
+        def __init__(self):
+            super().__init__(auto_prefix=False)
+            self.network = network
+
+        def construct(self, source, lengths):
+            return self.network.encode(source, lengths)
+
+    class Step(nn.Cell):
+        def __init__(self):
+            super().__init__(auto_prefix=False)
+            self.network = network
+
+        def construct(self, tokens, state, *memory):
+            return self.network.decode_step(tokens, state, memory)
+
+    source, lengths, target_input, _, keys = batch(PAIRS)
+    whole = log_softmax(network(source, lengths, target_input, keys).asnumpy().reshape(6, 3, VOCABULARY))
+    memory, state = Encode()(source, lengths)
+    step, tokens = Step(), np.full(3, BOS, np.int32)
+    for t in range(6):
+        log_probs, state, attention = step(Tensor(tokens), state, *memory)
+        np.testing.assert_allclose(log_probs.asnumpy(), whole[t], atol=1e-5)
+        weights = attention.asnumpy()
+        np.testing.assert_allclose(weights.sum(1), 1, atol=1e-6)
+        assert (weights[np.arange(6) >= lengths.asnumpy()[:, None]] == 0).all()
+        if t < 5:
+            tokens = target_input.asnumpy()[t + 1]
+
+
+def test_one_step_moves_every_weight(network):
+    before = {weight.name: weight.asnumpy().copy() for weight in network.trainable_params()}
+    step = TrainStep(TranslationLoss(network, 0.1), nn.SGD(network.trainable_params(), 0.5))
+    source, lengths, target_input, target_output, keys = batch(PAIRS)
+    step(source, lengths, target_input, target_output, keys)
+    for weight in network.trainable_params():
+        assert (weight.asnumpy() != before[weight.name]).any(), weight.name
+        weight.set_data(Tensor(before[weight.name]))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_loss_is_smoothed_cross_entropy_and_its_gradient_the_slope(smoothing):
+    random = np.random.default_rng(1)
+    logits, targets = random.standard_normal((5, 4)), np.array([1, 0, 3, 2, 0])  # 0 is padding
+
+    def expected(logits):
+        log_probs = log_softmax(logits)
+        each = -(1 - smoothing) * log_probs[np.arange(5), targets] - smoothing * log_probs.mean(1)
+        return each[targets != 0].mean()
+
+    class Tripled(nn.Cell):
+        def __init__(self):
+            super().__init__()
+            self.loss = SmoothedCrossEntropy(smoothing)
+
+        def construct(self, logits, targets):
+            return 3 * self.loss(logits, targets)[0]
+
+    value, gradient = ms.value_and_grad(Tripled())(Tensor(logits.astype(np.float32)), Tensor(targets.astype(np.int32)))
+    np.testing.assert_allclose(float(value.asnumpy()), 3 * expected(logits), rtol=1e-6)
+    for index in np.ndindex(logits.shape):
+        shift = np.zeros_like(logits)
+        shift[index] = 1e-5
+        slope = 3 * (expected(logits + shift) - expected(logits - shift)) / 2e-5
+        np.testing.assert_allclose(gradient.asnumpy()[index], slope, atol=5e-6)
+
+
+def test_rows_without_a_pair_have_no_part_in_the_loss():
+    network = make_network(*VARIANTS[1])
+    loss = TranslationLoss(network, 0.1).set_train(False)
+    alone, filled = (float(loss(*batch(PAIRS, rows=rows)).asnumpy()) for rows in (3, 5))
+    np.testing.assert_allclose(filled, alone, rtol=1e-6)
+
+
+def test_eight_pairs_can_be_learnt_by_heart():
+    random = np.random.default_rng(2)
+    pairs = [
+        (list(random.integers(4, VOCABULARY, n)), list(random.integers(4, VOCABULARY, 6 - n))) for n in range(1, 6)
+    ]
+    pairs += [(source[::-1], target) for source, target in pairs[:3]]
+    network = Seq2Seq(VOCABULARY, VOCABULARY, 24, 32, 1, 2, "luong", 0.0, "all", False, 1)
+    step = TrainStep(TranslationLoss(network, 0.0), nn.Adam(network.trainable_params(), 0.02), 1.0)
+    step.set_train(True)
+    inputs = batch(pairs, 7, 7)
+    losses = [float(step(*inputs)[0].asnumpy()) for _ in range(80)]
+    assert losses[-1] < 0.35 < losses[0]  # three sources have two targets each to choose from
+
+
+def test_dropout_is_a_function_of_its_keys():
+    network = make_network(*VARIANTS[0], dropout=0.5).set_train(True)
+    inputs = batch(PAIRS)
+    found = [network(*inputs[:3], Tensor(dropout_keys(0, step, 3))).asnumpy() for step in (0, 0, 1)]
+    assert (found[0] == found[1]).all() and (found[0] != found[2]).any()
+
+
+def test_a_checkpoint_gives_the_same_outputs(tmp_path):
+    one, other = make_network(*VARIANTS[0], seed=1), make_network(*VARIANTS[0], seed=2)
+    inputs = batch(PAIRS)
+    inputs.pop(3)
+    expected = one(*inputs).asnumpy()
+    assert (other(*inputs).asnumpy() != expected).any()
+    save_checkpoint(tmp_path / "one.ckpt", list(one.get_parameters()))
+    load_into(other.get_parameters(), load_checkpoint(tmp_path / "one.ckpt")[0], "one.ckpt")
+    assert (other(*inputs).asnumpy() == expected).all()
