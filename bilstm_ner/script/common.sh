@@ -11,6 +11,7 @@
 set -euo pipefail
 
 MODEL_DIR=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+PREPROCESSING=yes # a script whose program needs no prepared data sets it to no before it calls the above
 OPTIONS=() # for the program, from the positional arguments
 EXTRA=()   # for the program, what came after --
 WORKERS=1
@@ -37,7 +38,9 @@ The output goes to ./$2.
 Variables:
   PYTHON          the interpreter (default: the active virtual environment's, else python3)
   CKPT_DIR        folder of the checkpoints that a training writes (default: ./outputs)
-  PREPROCESS_DIR  folder of the prepared data (default: ./preprocess)
+END
+    [ $PREPROCESSING = no ] || echo "  PREPROCESS_DIR  folder of the prepared data (default: ./preprocess)"
+    cat <<END
   FOREGROUND=1    train in front: output to the terminal and the log, exit code of the program
   MASTER_PORT     port of a distributed training (default: 8118)
 END
@@ -120,7 +123,7 @@ find_interpreter() {
 
 # Default places of what a run writes, unless the arguments name them.
 add_output_folders() { # [--ckpt_path]
-    [[ " ${OPTIONS[*]-} " == *" --preprocess_path "* ]] ||
+    [[ $PREPROCESSING = no || " ${OPTIONS[*]-} " == *" --preprocess_path "* ]] ||
         OPTIONS+=(--preprocess_path "$(absolute "${PREPROCESS_DIR:-preprocess}")")
     [ $# -eq 0 ] || OPTIONS+=(--ckpt_path "$(absolute "${CKPT_DIR:-outputs}")")
 }
