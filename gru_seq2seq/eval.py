@@ -21,7 +21,6 @@ def parse(argv=None):
     add_checkpoint_options(parser)
     parser.add_argument("--data_dir", metavar="DIR", help="folder of test.de and test.en, or of other --split files")
     parser.add_argument("--split", choices=list(SPLITS), default="test", help="files of the folder (default: test)")
-    parser.add_argument("--preprocess_path", metavar="DIR", help="ignored: the texts are read as they are")
     parser.add_argument("--output", metavar="FILE", help="write source, translation and reference, tabs between them")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output, messages elsewhere")
     args = parser.parse_args(usual_spelling(sys.argv[1:] if argv is None else argv))

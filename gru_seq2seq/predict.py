@@ -81,7 +81,7 @@ def main(argv=None) -> int:
                 found = translator.translate(sentences, n_best=args.n_best, attention=bool(args.plot))
             for sentence, translations in zip(sentences, found):
                 count += 1
-                print(shown(count, sentence, translations, args))
+                print(shown(count - 1, sentence, translations, args))
                 if args.plot and translations[0].attention is not None:
                     draw(Path(args.plot) / f"{count}.png", translator, sentence, translations[0])
             sys.stdout.flush()

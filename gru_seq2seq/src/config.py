@@ -43,7 +43,7 @@ gru_seq2seq_cfg = edict(
     # decoding
     beam_size=5,  # hypotheses that the beam search keeps; 1 is greedy
     valid_beam_size=1,  # the same, in the validations of a training
-    length_penalty=1.0,  # alpha by which the length divides a hypothesis's score; 0 for not
+    length_penalty=0.6,  # alpha by which the length divides a hypothesis's score; 0 for not
     max_length_ratio=1.5,  # longest translation: this many tokens a source token
     max_length_extra=10,  # and so many more
     unknown_words="copy",  # keep the unknown token, forbid it, or copy the source word most attended to

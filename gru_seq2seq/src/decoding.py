@@ -323,7 +323,9 @@ def _stack(encoded: list[tuple], rows: int) -> tuple[np.ndarray, list[np.ndarray
     return np.stack([state for state, _ in encoded]), [np.stack(arrays) for arrays in zip(*(m for _, m in encoded))]
 
 
-class _Encoder(nn.Cell):
+class Encoder(nn.Cell):
+    """A network's `encode` with its outputs in one row: state, then the memory."""
+
     def __init__(self, network):
         super().__init__(auto_prefix=False)
         self.network = network
@@ -333,7 +335,9 @@ class _Encoder(nn.Cell):
         return (state,) + memory
 
 
-class _Step(nn.Cell):
+class Decoder(nn.Cell):
+    """A network's `decode_step` with its inputs in one row: tokens, state, then the memory."""
+
     def __init__(self, network):
         super().__init__(auto_prefix=False)
         self.network = network
@@ -344,7 +348,7 @@ class _Step(nn.Cell):
 
 def compiled(network) -> tuple[Callable, Callable]:
     """Return `encode` and `step` of a BeamSearch, compiled once for every shape that they are given."""
-    return arrays_of(_Encoder(network)), arrays_of(_Step(network))
+    return arrays_of(Encoder(network)), arrays_of(Decoder(network))
 
 
 def arrays_of(cell) -> Callable:

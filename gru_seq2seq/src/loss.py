@@ -5,6 +5,7 @@ from __future__ import annotations
 import mindspore as ms
 from mindspore import nn, ops
 
+from src.model_utils.runtime import rank_and_size
 from src.tokenization import PAD
 
 
@@ -18,6 +19,8 @@ class SmoothedCrossEntropy(nn.Cell):
     def __init__(self, smoothing: float):
         super().__init__()
         self.smoothing = float(smoothing)
+        self.ranks = rank_and_size()[1]
+        self.sum_over_ranks = ops.AllReduce() if self.ranks > 1 else None
 
     def construct(self, logits, targets):
         """Return the mean loss, a scalar, and the softmax, for the gradient only, of logits (N, V) and targets (N,)."""
@@ -38,10 +41,13 @@ class SmoothedCrossEntropy(nn.Cell):
         d_logits = (ops.exp(out[1]) - target) * weights.expand_dims(1)
         return d_logits.astype(logits.dtype), ops.zeros_like(targets)
 
-    @staticmethod
-    def _weights(targets):
+    def _weights(self, targets):
+        """Return (N,) the share of each position in the mean over the tokens of all processes, times their number."""
         real = (targets != PAD).astype(ms.float32)
-        return real / ops.maximum(real.sum(), 1.0)
+        tokens = real.sum()
+        if self.sum_over_ranks is not None:  # a process may have more tokens than another
+            tokens = self.sum_over_ranks(tokens) / self.ranks
+        return real / ops.maximum(tokens, 1.0)
 
 
 class TranslationLoss(nn.Cell):

@@ -30,8 +30,8 @@ def test_two_processes_train_as_one(without_validation, tmp_path, capsys):
             "preprocess_path": without_validation,
             "ckpt_path": folder,
             "num_epochs": 1,
-            "batch_size": 96,
-            "buckets": 1,
+            "batch_size": 16,
+            "max_length": 15,
             "hidden_size": 16,
             "dropout": 0.4,
             "print_steps": 1,
@@ -51,12 +51,13 @@ def test_two_processes_train_as_one(without_validation, tmp_path, capsys):
     logs = [(tmp_path / f"msrun_log/worker_{rank}.log").read_text(encoding="utf-8") for rank in (0, 1)]
     assert done.returncode == 0, logs[0][-3000:]
     found = LINE.findall(logs[0])
-    assert [line[:2] for line in found] == [line[:2] for line in wanted] and len(found) == 9
+    assert [line[:2] for line in found] == [line[:2] for line in wanted] and len(found) > 4
     np.testing.assert_allclose([float(line[2]) for line in found], [float(line[2]) for line in wanted], rtol=1e-4)
     assert "processes: 2" in logs[0]
     assert not LINE.search(logs[1]) and "epoch" not in logs[1], "only rank 0 speaks"
 
-    one, two = (load_checkpoint(tmp_path / run / "gru_seq2seq-1_9.ckpt")[0] for run in ("one", "two"))
+    last = sorted(path.name for path in (tmp_path / "one").glob("gru_seq2seq-1_*.ckpt"))[-1]
+    one, two = (load_checkpoint(tmp_path / run / last)[0] for run in ("one", "two"))
     assert one.keys() == two.keys()
     for name, parameter in one.items():
         np.testing.assert_allclose(two[name].asnumpy(), parameter.asnumpy(), atol=5e-4, err_msg=name)

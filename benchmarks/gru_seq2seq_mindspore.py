@@ -1,0 +1,91 @@
+"""The MindSpore side of gru_seq2seq/: its batches and starting weights, its training step and inference to be timed.
+
+Runs in a worker whose sys.path begins with gru_seq2seq/, so every name below is the model's own. Samples are sentence
+pairs, tokens those of source and target. Inference is the forward pass that gives the logits of a known translation.
+"""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+
+import mindspore as ms
+import numpy as np
+from easydict import EasyDict
+from mindspore import Tensor
+
+from src.dataset import TrainingBatches, check_prepared, load_samples, prepare
+from src.inference import build_network
+from src.model_utils.runtime import init_device
+from src.options import configure, parse
+from src.sample_data import write_sample_corpus
+from src.tokenization import PAD, load_tokenizers
+from src.train_step import build_step, learning_rates
+
+
+def prepare_measurement(preset: str, changes: list[str], preprocess_path: str | None, steps: int) -> dict:
+    """Return what every side is given: config, rates, weights by name, `steps` batches and the output of the first.
+
+    The rates are those of two passes over the batches. `changes` are further options of train.py. Without
+    `preprocess_path` the synthetic sample is written and used.
+    """
+    target = init_device("CPU")
+    with tempfile.TemporaryDirectory() as folder:
+        path = preprocess_path or f"{folder}/preprocess"
+        config = configure(parse(["--preset", preset, "--data_dir", folder, *changes], ""), target)
+        if not preprocess_path:
+            write_sample_corpus(f"{folder}/multi30k")
+            prepare(f"{folder}/multi30k", path, config)
+        check_prepared(path, config)
+        samples, tokenizers = load_samples(path, "train"), load_tokenizers(path)
+    batches = TrainingBatches(samples, config, tokenizers=tokenizers)
+    network = build_network(config, *map(len, tokenizers))
+    rates = np.resize(learning_rates(config, batches.steps_per_epoch), 2 * steps)
+    every = itertools.chain.from_iterable(batches(epoch) for epoch in itertools.count(1))
+    chosen = list(itertools.islice(every, steps))
+    weights = {parameter.name: parameter.asnumpy() for parameter in network.get_parameters()}
+    return {
+        "config": dict(config),
+        "rates": [float(rate) for rate in rates],
+        "weights": weights,
+        "batches": chosen,
+        "logits": logits(network.set_train(False), chosen[0].inputs),
+    }
+
+
+def logits(network, inputs: tuple) -> np.ndarray:
+    """Return the logits of the target tokens of a batch, (tokens, V), by time."""
+    source, lengths, target_input, target_output, keys = inputs
+    found = network(*(Tensor(array) for array in (source, lengths, target_input, keys))).asnumpy()
+    return found[target_output.reshape(-1) != PAD]
+
+
+class Side:
+    """Training and inference as train.py builds them."""
+
+    def __init__(self, variant: str, config, rates: list[float], weights: dict[str, np.ndarray]):
+        init_device("CPU")
+        self.config = EasyDict(vars(config))
+        ms.set_seed(config.seed)
+        sizes = [
+            len(weights.get(name, weights["target_embedding"])) for name in ("source_embedding", "target_embedding")
+        ]
+        self.network = build_network(self.config, *sizes)
+        for parameter in self.network.get_parameters():
+            parameter.set_data(Tensor(weights[parameter.name]))
+        self.step = build_step(self.network, self.config, rates)
+        self.version = ms.__version__
+
+    def collate(self, inputs: tuple) -> tuple:
+        """Return the arrays of a batch as this side wants them; not timed."""
+        return inputs
+
+    def train(self, batch: tuple) -> float:
+        """Do one optimizer step and return its loss."""
+        self.step.set_train(True)
+        return float(self.step(*[Tensor(array) for array in batch])[0].asnumpy())
+
+    def logits(self, batch: tuple) -> np.ndarray:
+        """Return the logits of the target tokens without dropout."""
+        self.network.set_train(False)
+        return logits(self.network, batch)

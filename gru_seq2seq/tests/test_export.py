@@ -1,0 +1,86 @@
+"""export.py: both graphs of both formats translate as the checkpoint does; every kind of network as ONNX."""
+
+from __future__ import annotations
+
+import itertools
+
+import mindspore as ms
+import numpy as np
+import onnxruntime
+import pytest
+
+import export
+from src.decoding import BeamSearch, pad_sources
+from src.network import Seq2Seq
+from src.onnx_graph import build_decoder, build_encoder
+from src.tokenization import load_tokenizers, same_tokenizers
+
+
+def test_mindir_and_onnx_translate_as_the_checkpoint(trained, tmp_path, exit_of):
+    output = tmp_path / "export"
+    common = ["--ckpt_path", trained.best, "--device_target", "CPU", "--output_dir", output]
+    code, out, error = exit_of(export.main, *common, "--data_dir", trained.corpus, "--split", "val", "--length", "24")
+    assert code == 0, error
+    assert out.count("none of 100 translations differs") == 2
+    files = {path.name for path in output.iterdir()}
+    assert {*itertools.chain(*export.FILES.values()), "config.yaml", "tokenizer.json"} <= files
+    assert same_tokenizers(load_tokenizers(output), load_tokenizers(trained.outputs))
+    assert not any(name.startswith(".") for name in files)
+
+
+def test_what_differs_is_not_exported(trained, tmp_path, exit_of, monkeypatch):
+    def write_nonsense(network, length, folder):
+        encode, step = export.write_onnx(network, length, folder)
+        return encode, lambda *inputs: [each * 1.01 for each in step(*inputs)]
+
+    monkeypatch.setitem(export.WRITERS, "ONNX", write_nonsense)
+    arguments = ["--ckpt_path", trained.best, "--device_target", "CPU", "--output_dir", tmp_path, "--formats", "onnx"]
+    with pytest.raises(SystemExit, match="ONNX differs from"):
+        export.main([str(each) for each in arguments])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wrong_use(trained, exit_of):
+    for arguments, message in (
+        (["--formats", "AIR"], "unknown format 'AIR'"),
+        (["--length", "1"], "--length 1: choose 2 to"),
+    ):
+        code, _, error = exit_of(export.main, "--ckpt_path", trained.best, *arguments)
+        assert code == 2 and message in error and error.count("\n") == 1, error
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"attention": "luong", "encoder_layers": 2, "decoder_layers": 2, "layer_norm": True},
+        {"attention": "bahdanau", "decoder_layers": 2},
+        {"attention": "luong", "decoder_layers": 1, "tied_embeddings": "all"},
+    ],
+)
+def test_onnx_of_every_kind_of_network(options):
+    ms.set_context(mode=ms.GRAPH_MODE)
+    network = Seq2Seq(20, 20, 8, 12, seed=1, **options)
+    network.set_train(False)
+    sources = [[5, 6, 7], [8], [9, 10, 11, 12, 13]]
+    ids, lengths = pad_sources(sources, 6, 3)
+    tokens = np.array([2, 7, 9], np.int32)
+    memory, state = network.encode(ms.Tensor(ids), ms.Tensor(lengths))
+    expected = [each.asnumpy() for each in network.decode_step(ms.Tensor(tokens), state, memory)]
+    encoder, decoder = (
+        onnxruntime.InferenceSession(build(network).SerializeToString(), providers=["CPUExecutionProvider"])
+        for build in (build_encoder, build_decoder)
+    )
+    inputs = dict(zip((each.name for each in encoder.get_inputs()), (ids, lengths)))
+    state, *memory = encoder.run(None, inputs)
+    found = decoder.run(None, dict(zip((each.name for each in decoder.get_inputs()), (tokens, state, *memory))))
+    for one, other in zip(found, expected):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+    search = BeamSearch(
+        lambda source, lengths: encoder.run(None, {"source": source, "source_lengths": lengths}),
+        lambda *each: decoder.run(None, dict(zip((i.name for i in decoder.get_inputs()), each))),
+        1.0,
+        1.0,
+        2,
+        put=np.array,
+    )
+    assert all(len(found) == 2 for found in search(sources, 3, 2))
