@@ -16,6 +16,8 @@ from pytorch_training import TrainStep, use_all_cores
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+AVERAGE_EVERY = 8  # steps between updates of the weight average, as in bilstm_ner/src/train_step.py
+
 
 class Network(nn.Module):
     """What the two have in common: vectors, dropout, scores."""
@@ -223,7 +225,9 @@ class Side:
         torch.manual_seed(config.seed)
         config.optimizer, config.momentum = "adam", 0.9  # what the model's own training step has
         self.network = NETWORKS[variant](config, {name: torch.from_numpy(array) for name, array in weights.items()})
+        self.decay, config.weight_average = config.weight_average, 0.0  # the average is moved every few steps only
         self.step = TrainStep(self.network.parameters(), self.backward, config, rates)
+        self.average = [parameter.detach().clone() for parameter in self.step.parameters] if self.decay else []
         self.version = torch.__version__
 
     def collate(self, inputs: tuple) -> tuple:
@@ -241,7 +245,13 @@ class Side:
     def train(self, batch: tuple) -> float:
         """Do one optimizer step and return its loss."""
         self.network.train()
-        return self.step(*[torch.from_numpy(array) for array in batch])
+        loss = self.step(*[torch.from_numpy(array) for array in batch])
+        updates = self.step.updates
+        if self.average and updates % AVERAGE_EVERY == 0:
+            decay = min((1 + updates) / (10 + updates), self.decay) ** AVERAGE_EVERY
+            with torch.no_grad():
+                torch._foreach_lerp_(self.average, self.step.parameters, 1 - decay)
+        return loss
 
     @torch.inference_mode()
     def logits(self, batch: tuple) -> np.ndarray:

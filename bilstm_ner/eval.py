@@ -22,7 +22,6 @@ def parse(argv=None):
     parser = Parser(__doc__)
     add_checkpoint_options(parser, "eval_batch_size")
     parser.add_argument("--data_path", metavar="DIR", help="folder of test.char.bmes, or a tagged file")
-    parser.add_argument("--preprocess_path", metavar="DIR", help="ignored: the corpus is small and read as it is")
     parser.add_argument("--split", choices=list(SPLITS), default="test", help="file of the folder (default: test)")
     parser.add_argument("--lenient", action="store_true", help="leave bad sentences out and count them")
     parser.add_argument(

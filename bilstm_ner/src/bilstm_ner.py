@@ -23,9 +23,9 @@ class Embedding(nn.Cell):
         """Map characters (T, B) and bigrams (T + 1, B), both int32, to vectors (T, B, E)."""
         x = ops.gather(self.character_table, characters, 0)  # (T, B, C)
         if self.with_bigrams:
-            ending = ops.gather(self.bigram_table, bigrams[:-1], 0)  # (T, B, P)
-            beginning = ops.gather(self.bigram_table, bigrams[1:], 0)  # (T, B, P)
-            x = ops.cat((x, ending, beginning), 2)
+            pairs = ops.stack((bigrams[:-1], bigrams[1:]), 2)  # (T, B, 2), the one that it ends and that it begins
+            pairs = ops.gather(self.bigram_table, pairs, 0)  # (T, B, 2, P)
+            x = ops.cat((x, pairs.reshape(*characters.shape, -1)), 2)
         return x
 
 

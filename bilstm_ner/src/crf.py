@@ -9,21 +9,23 @@ from __future__ import annotations
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
-_TINY = 1e-30  # keeps 0 / 0 on padding from being nan
-_CHUNK = 8  # steps in a turn of the loop
+_TINY = 1e-30  # added to what may be 0, so that nothing is divided by 0
+UNROLLED = 256  # steps that are written out; longer sentences go through a loop in turns
+TURN = 64  # steps of a turn
 
 
 class ForwardBackward(nn.Cell):
     """Both recursions at once, in the probability domain and rescaled at every step (Rabiner 1989, section V.A).
 
-    The forward messages of step s and the backward messages of step T - 1 - s depend only on the turn before, so they
-    are one batched product with [exp(transitions), its transpose].
+    The backward recursion reads each sentence from its own end, so that both begin at the first step. They are one
+    matrix product a step, with [exp(transitions), its transpose] on the diagonal of one matrix.
     """
 
     def __init__(self):
         super().__init__()
-        self.product = ops.BatchMatMul()
         self.matmul = ops.MatMul()
+        self.product = ops.MatMul(transpose_a=True)
+        self.reverse = ops.ReverseSequence(0, 1)
 
     def construct(self, emissions, transitions, lengths):
         """Map emissions (T, B, K), transitions (K, K) and lengths (B,) to what a loss needs, all float32:
@@ -32,85 +34,108 @@ class ForwardBackward(nn.Cell):
         neighbouring tags, summed over the batch (K, K). Every length must be at least 1 and at most T.
         """
         steps, batch, tags = emissions.shape
-        position = ops.arange(steps).reshape(-1, 1)  # (T, 1)
-        real = (position < lengths.reshape(1, -1)).astype(ms.float32).expand_dims(2)  # (T, B, 1)
-        last = (position == lengths.reshape(1, -1) - 1).astype(ms.float32).expand_dims(2)  # (T, B, 1)
-        first = (position == 0).astype(ms.float32).expand_dims(2)  # (T, 1, 1)
+        real = (ops.arange(steps).reshape(-1, 1) < lengths.reshape(1, -1)).astype(ms.float32)  # (T, B)
         highest = emissions.max(2, keepdims=True)  # (T, B, 1)
-        psi = ops.exp(emissions - highest) * real  # (T, B, K), zero on padding
-        potentials = ops.exp(transitions)  # (K, K)
+        psi = ops.exp(emissions - highest)  # (T, B, K)
+        potentials = ops.exp(transitions) + _TINY  # (K, K)
+        both = ops.cat((psi, self.reverse(psi, lengths)), 2)  # (T, B, 2K)
+        arriving, messages = self._recursions(both, potentials)  # (T, B, 2K)
+        arriving = ops.split(arriving, tags, 2)[0]  # (T, B, K), of the forward recursion
+        alpha, beta = ops.split(messages, tags, 2)  # (T, B, K), each step's sum is 1
+        beta = self.reverse(beta, lengths)
 
-        both = ops.stack((psi, ops.flip(psi, (0,))), 1)  # (T, 2, B, K)
-        starts = ops.stack((first + ops.zeros_like(last), ops.flip(last, (0,))), 1)  # (T, 2, B, 1)
-        messages = self._recursion(both, starts, ops.stack((potentials, potentials.T)))  # (T, 2, B, K)
-        alpha = messages[:, 0]  # (T, B, K), each step's sum is 1
-        beta = ops.flip(messages[:, 1], (0,))  # (T, B, K), of the step itself on, at any scale
-
-        before = ops.cat((ops.zeros_like(alpha[:1]), alpha[:-1]), 0)  # (T, B, K)
-        arriving = self.matmul(before.reshape(-1, tags), potentials).reshape(steps, batch, tags) + first
         scale = (arriving * psi).sum(2)  # (T, B)
-        mask = real.reshape(steps, batch)
-        log_scale = ops.log(scale + (1 - mask)) + highest.reshape(steps, batch)
-        log_partition = (log_scale * mask).sum(0)  # (B,)
+        log_partition = ((ops.log(scale) + highest.reshape(steps, batch)) * real).sum(0)  # (B,)
         joint = arriving * beta  # (T, B, K)
-        total = joint.sum(2, keepdims=True) + _TINY  # (T, B, 1)
-        pairs = potentials * self.matmul(before.reshape(-1, tags).T, (beta / total).reshape(-1, tags))  # (K, K)
-        return log_partition, joint / total, pairs
+        weights = (real / (joint.sum(2) + _TINY)).expand_dims(2)  # (T, B, 1)
+        expected = (beta * weights).reshape(-1, tags)[batch:]  # of steps 1 ...
+        pairs = potentials * self.product(alpha.reshape(-1, tags)[:-batch], expected)  # (K, K)
+        return log_partition, joint * weights, pairs
 
-    def _recursion(self, psi, starts, potentials):
-        """Run m_s = psi_s * (m_{s-1} potentials + starts_s), each scaled to a sum of 1, over all T steps.
+    def _recursions(self, psi, potentials):
+        """Run m_t = psi_t * (m_{t-1} potentials), scaled to a sum of 1, in both halves of psi (T, B, 2K).
 
-        A turn of the loop does a few steps, as a turn costs more than a step; the loop compiles once for all T.
+        Returns the products with the potentials, 1 at the first step, and the scaled results, both (T, B, 2K).
         """
-        steps, _, batch, tags = psi.shape
-        missing = -steps % _CHUNK
+        steps, batch, size = psi.shape
+        zero = potentials * 0  # not ops.zeros_like: MindSpore 2.10 loses that function in a cell with a bprop
+        one = zero + 1
+        transfer = ops.cat((ops.cat((potentials, zero), 1), ops.cat((zero, potentials.T), 1)))  # (2K, 2K)
+        adding = ops.cat((ops.cat((one, zero), 1), ops.cat((zero, one), 1)))  # (2K, 2K), sums up each half
+        arriving = ops.ones((batch, size), ms.float32)
+        if steps <= UNROLLED:
+            arrivals, messages, _ = self._turn(psi, arriving, transfer, adding)
+            return arrivals, messages
+        missing = -steps % TURN
         if missing:
-            psi = ops.cat((psi, ops.zeros((missing, 2, batch, tags), ms.float32)), 0)
-            starts = ops.cat((starts, ops.zeros((missing, 2, batch, 1), ms.float32)), 0)
-        psi = psi.reshape(-1, _CHUNK, 2, batch, tags)
-        starts = starts.reshape(-1, _CHUNK, 2, batch, 1)
-        turns = psi.shape[0]
-        messages = ops.zeros_like(psi)
-        message = ops.zeros((2, batch, tags), ms.float32)
-        turn = Tensor(0, ms.int32)
+            psi = ops.cat((psi, ops.ones((missing, batch, size), ms.float32)), 0)
+        psi = psi.reshape(-1, TURN, batch, size)
+        turns, arrivals, messages, turn = psi.shape[0], psi * 0, psi * 0, Tensor(0, ms.int32)
         while turn < turns:
-            psi_turn, starts_turn = ops.gather(psi, turn, 0), ops.gather(starts, turn, 0)
-            done = ()
-            for s in range(_CHUNK):
-                message = (self.product(message, potentials) + starts_turn[s]) * psi_turn[s]
-                message = message / (message.sum(2, keepdims=True) + _TINY)
-                done += (message,)
-            messages = ops.tensor_scatter_update(messages, turn.reshape(1, 1), ops.stack(done).expand_dims(0))
+            arrived, passed, arriving = self._turn(ops.gather(psi, turn, 0), arriving, transfer, adding)
+            arrivals = ops.tensor_scatter_update(arrivals, turn.reshape(1, 1), arrived.expand_dims(0))
+            messages = ops.tensor_scatter_update(messages, turn.reshape(1, 1), passed.expand_dims(0))
             turn = turn + 1
-        return messages.reshape(-1, 2, batch, tags)[:steps]
+        return arrivals.reshape(-1, batch, size)[:steps], messages.reshape(-1, batch, size)[:steps]
+
+    def _turn(self, psi, arriving, transfer, adding):
+        """Do the steps of psi (S, B, 2K) from the products of the step before; returns those for the next one too."""
+        arrivals, messages = (), ()
+        for factor in ops.unstack(psi):
+            message = arriving * factor
+            message = message / self.matmul(message, adding)
+            arrivals += (arriving,)
+            messages += (message,)
+            arriving = self.matmul(message, transfer)
+        return ops.stack(arrivals), ops.stack(messages), arriving
 
 
 class CRFLoss(nn.Cell):
     """Negative log likelihood of tag sequences, summed over a batch.
 
-    The value is log Z minus the gold score. Its gradient is the expected minus the gold counts, both constants of the
-    pass before, so the loss is written as their product with the potentials, shifted to the right value.
+    Its gradient is the expected minus the gold counts, both constants of the pass before, so the loss is written as
+    their product with the potentials, shifted to the right value.
     """
 
     def __init__(self):
         super().__init__(auto_prefix=False)
-        self.forward_backward = ForwardBackward()
-        self.matmul = ops.MatMul()
+        self.value_and_gradient = _ValueAndGradient()
 
     def construct(self, emissions, transitions, start, end, tags, lengths):
         """Map emissions (T, B, K), transitions (K, K), start (K,), end (K,), tags (T, B), lengths (B,) to a scalar."""
-        steps, _, size = emissions.shape
+        potentials = ops.cat((emissions.reshape(-1), transitions.reshape(-1), start, end))
+        found = self.value_and_gradient(emissions, transitions, start, end, tags, lengths)
+        value, gradient = ops.split(ops.stop_gradient(found), [1, potentials.shape[0]])
+        product = (gradient * potentials).sum()
+        return product + ops.stop_gradient(value.reshape(()) - product)
+
+
+class _ValueAndGradient(nn.Cell):
+    """The loss and its gradient with respect to emissions, transitions, start and end, all in one vector."""
+
+    def __init__(self):
+        super().__init__(auto_prefix=False)
+        self.forward_backward = ForwardBackward()
+        self.product = ops.MatMul(transpose_a=True)
+        self.zeros_like = ops.ZerosLike()
+
+    def construct(self, emissions, transitions, start, end, tags, lengths):
+        steps, batch, size = emissions.shape
         position = ops.arange(steps).reshape(-1, 1)  # (T, 1)
         last = (position == lengths.reshape(1, -1) - 1).astype(ms.float32).expand_dims(2)  # (T, B, 1)
         first = (position == 0).astype(ms.float32).expand_dims(2)  # (T, 1, 1)
         real = (position < lengths.reshape(1, -1)).astype(ms.float32).expand_dims(2)  # (T, B, 1)
         emissions = emissions + first * start + last * end  # (T, B, K)
-        log_partition, marginals, pairs = self.forward_backward(
-            ops.stop_gradient(emissions), ops.stop_gradient(transitions), lengths
-        )
+        log_partition, marginals, pairs = self.forward_backward(emissions, transitions, lengths)
         gold = (tags.expand_dims(2) == ops.arange(size)).astype(ms.float32) * real  # (T, B, K)
-        gold_pairs = self.matmul(gold[:-1].reshape(-1, size).T, gold[1:].reshape(-1, size))  # (K, K)
-        score = (gold * emissions).sum() + (gold_pairs * transitions).sum()
-        product = (ops.stop_gradient(marginals - gold) * emissions).sum()
-        product = product + (ops.stop_gradient(pairs - gold_pairs) * transitions).sum()
-        return product + ops.stop_gradient(log_partition.sum() - score - product)
+        flat = gold.reshape(-1, size)
+        gold_pairs = self.product(flat[:-batch], flat[batch:])  # (K, K)
+        value = log_partition.sum() - (gold * emissions).sum() - (gold_pairs * transitions).sum()
+        change = marginals - gold  # (T, B, K)
+        parts = (value, change, pairs - gold_pairs, change[0].sum(0), (change * last).sum((0, 1)))
+        return ops.cat([part.reshape(-1) for part in parts])
+
+    def bprop(self, emissions, transitions, start, end, tags, lengths, out, dout):
+        """Say that the result is constant; else every step of the recursions would be prepared to be differentiated."""
+        inputs = (emissions, transitions, start, end, tags, lengths)
+        return tuple([self.zeros_like(each) for each in inputs])

@@ -19,8 +19,9 @@ from src.resume_ner import Corpus
 PADDING_ID, UNKNOWN_ID = 0, 1
 SPECIAL = ("<pad>", "<unk>")
 EDGE = "\n"  # what stands before the first and behind the last character of a sentence, in bigrams
-POOL = 50  # batches that are sorted by length together
-BUCKETS = (16, 32, 48, 64, 96, 128, 192, 256)  # padded lengths up to which a shape is compiled; then multiples of 128
+TRAINING_BUCKETS = 10  # padded lengths of training at most, as a graph is compiled for each
+STEPS_PER_BUCKET = 20  # steps of an epoch that are worth a compilation
+BUCKETS = (*range(8, 129, 8), 160, 192, 224, 256)  # padded lengths of evaluation; then multiples of 128
 
 
 @dataclass
@@ -135,10 +136,10 @@ def pad(sequences: list[np.ndarray], length: int) -> np.ndarray:
     return rows
 
 
-def collate(samples: Samples, indices) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the network's inputs: characters (T, B), bigrams (T + 1, B) and lengths (B,), T of a bucket."""
+def collate(samples: Samples, indices, steps: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return characters (T, B), bigrams (T + 1, B) and lengths (B,); T is `steps`, if 0 that of a bucket."""
     lengths = np.array([len(samples.characters[i]) for i in indices], np.int32)
-    steps = bucket_length(int(lengths.max()))
+    steps = steps or bucket_length(int(lengths.max()))
     characters = pad([samples.characters[i] for i in indices], steps)
     return characters, pad([samples.bigrams[i] for i in indices], steps + 1), lengths
 
@@ -154,17 +155,43 @@ def evaluation_batches(samples: Samples, batch_size: int, most_characters: int =
         yield chosen, (*collate(samples, chosen), np.zeros(len(chosen), np.int32))
 
 
-def bucketed_plan(lengths: np.ndarray, batch_size: int, seed) -> np.ndarray:
-    """Return (steps, batch_size) indices: a shuffle in which the sentences of a batch are about equally long.
+def length_bounds(lengths: np.ndarray, count: int) -> list[int]:
+    """Return the largest lengths of at most `count` buckets that pad these sentences least, by a dynamic programme.
 
-    Sentences that do not fill a last batch are left out, others for another seed.
+    The last one is rounded up by `bucket_length`, for sentences that augmentation makes longer.
+    """
+    values, numbers = np.unique(lengths, return_counts=True)
+    before = np.concatenate([[0], np.cumsum(numbers)])  # before[i] sentences are shorter than values[i]
+    padded = values * (before[None, 1:] - before[:-1, None]).astype(float)  # [a, e]: a bucket of values a to e
+    padded[np.tril_indices(len(values), -1)] = np.inf
+    best, choices = padded[0], []
+    for _ in range(min(count, len(values)) - 1):
+        through = np.concatenate([[np.inf], best[:-1]])[:, None] + padded  # [first, last] value of one bucket more
+        choices.append(through.argmin(0))
+        best = through.min(0)
+    bounds, end = [bucket_length(int(values[-1]))], len(values) - 1
+    for choice in reversed(choices):
+        end = choice[end] - 1
+        bounds.append(int(values[end]))
+    return bounds[::-1]
+
+
+def bucketed_plan(lengths: np.ndarray, bounds: list[int], batch_size: int, seed) -> list[tuple[np.ndarray, int]]:
+    """Return for each step the indices of its sentences and the length to pad to, in a shuffled order.
+
+    The sentences of a batch are of one bucket. What does not fill a batch moves on to the bucket of the next longer
+    ones; of the last one the rest is left out, another one for another seed.
     """
     random = np.random.default_rng(seed)
-    order = random.permutation(len(lengths))[: len(lengths) // batch_size * batch_size]
-    for start in range(0, len(order), POOL * batch_size):
-        pool = order[start : start + POOL * batch_size]
-        order[start : start + len(pool)] = pool[np.argsort(lengths[pool], kind="stable")]
-    return random.permutation(order.reshape(-1, batch_size))
+    buckets = np.searchsorted(bounds, lengths)
+    steps, rest = [], np.zeros(0, int)
+    for bucket in range(len(bounds) + 1):
+        members = random.permutation(np.concatenate([np.flatnonzero(buckets == bucket), rest]))
+        full = len(members) // batch_size * batch_size
+        longest = bounds[bucket] if bucket < len(bounds) else bucket_length(int(lengths.max()))
+        steps += [(chosen, longest) for chosen in members[:full].reshape(-1, batch_size)]
+        rest = members[full:]
+    return [steps[i] for i in random.permutation(len(steps))]
 
 
 class TrainingBatches:
@@ -186,18 +213,21 @@ class TrainingBatches:
         self.character_dropout, self.bigram_dropout = config.character_dropout, config.bigram_dropout
         self.rank, self.size = rank, size
         self.steps_per_epoch = len(corpus) // config.batch_size
+        count = min(TRAINING_BUCKETS, 1 + self.steps_per_epoch // STEPS_PER_BUCKET)
+        self.bounds = length_bounds(np.array([len(s.tags) for s in corpus.sentences]), count)
 
     def __call__(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         texts, tag_rows = self.replacement(np.random.default_rng([self.seed, epoch, 2]))
         samples = encode(texts, self.vocabulary, tag_rows)
-        plan = bucketed_plan(samples.lengths, self.batch_size, [self.seed, epoch])
+        plan = bucketed_plan(samples.lengths, self.bounds, self.batch_size, [self.seed, epoch])
         for step in range(first_step, len(plan)):
-            characters, bigrams, lengths = collate(samples, plan[step])
+            chosen, longest = plan[step]
+            characters, bigrams, lengths = collate(samples, chosen, longest)
             random, targets = np.random.default_rng([self.seed, epoch, step, 3]), characters
             characters = _drop(characters, self.character_dropout, random)
             bigrams = _drop(bigrams, self.bigram_dropout, random)
             keys = dropout_keys(self.seed, (epoch - 1) * len(plan) + step, self.batch_size)
-            tags = pad([samples.tags[i] for i in plan[step]], len(characters))
+            tags = pad([samples.tags[i] for i in chosen], longest)
             mine = slice(self.rank, None, self.size)
             rows = [np.ascontiguousarray(array[:, mine]) for array in (characters, bigrams, tags, targets)]
             inputs = *rows[:2], lengths[mine], keys[mine], *rows[2:]

@@ -76,31 +76,77 @@ class LanguageModelLoss(nn.Cell):
         self.next_bias = weight("language_model.next_bias", self.size)
         self.previous_weight = weight("language_model.previous_weight", self.size, self.hidden_size)
         self.previous_bias = weight("language_model.previous_bias", self.size)
-        self.product = ops.MatMul(transpose_b=True)
+        self.cross_entropy = CrossEntropy()
 
     def construct(self, states, targets, lengths):
         """Map states (T, B, 2H), targets (T, B) and lengths (B,) to the scalar loss."""
         steps, batch = targets.shape
         k = self.distance
-        real = (ops.arange(steps).reshape(-1, 1) < lengths.reshape(1, -1)).astype(ms.float32)[k:]  # (T - k, B)
-        forward, backward = states[:-k, :, : self.hidden_size], states[k:, :, self.hidden_size :]
-        loss = self._cross_entropy(forward, self.next_weight, self.next_bias, targets[k:], real)
-        loss = loss + self._cross_entropy(backward, self.previous_weight, self.previous_bias, targets[:-k], real)
+        real = ops.arange(steps).reshape(-1, 1) < lengths.reshape(1, -1)  # (T, B)
+        wanted = ops.logical_and(real, targets < self.size)  # (T, B)
+        targets, wanted = ops.minimum(targets, self.size - 1), wanted.astype(ms.float32)
+        forward, backward = ops.split(states, self.hidden_size, 2)  # (T, B, H)
+        loss = self.cross_entropy(forward, self.next_weight, self.next_bias, _shifted(targets, k), _shifted(wanted, k))
+        loss = loss + self.cross_entropy(
+            backward, self.previous_weight, self.previous_bias, _shifted(targets, -k), _shifted(wanted, -k)
+        )
         return loss / batch
 
-    def _cross_entropy(self, states, weight, bias, targets, real):
-        """Summed cross entropy of states (S, B, H) with targets (S, B), where these are real and frequent enough.
 
-        Written out because ops.cross_entropy takes three times as long over this many classes.
-        """
-        states, targets = states.reshape(-1, self.hidden_size), targets.reshape(-1)  # (N, H), (N,)
-        known = real.reshape(-1) * (targets < self.size).astype(ms.float32)  # (N,)
-        targets = ops.minimum(targets, self.size - 1)
-        logits = (self.product(states, weight.astype(states.dtype)) + bias).astype(ms.float32)  # (N, M)
-        highest = ops.stop_gradient(logits.max(1, keepdims=True))  # (N, 1)
-        normalizer = ops.log(ops.exp(logits - highest).sum(1)) + highest.reshape(-1)  # (N,)
-        chosen = (states * ops.gather(weight, targets, 0)).sum(1) + ops.gather(bias, targets, 0)  # (N,)
-        return ((normalizer - chosen) * known).sum()
+def _shifted(x, k: int):
+    """Return x (T, B) moved by k steps towards the beginning, or by -k towards the end, zero where nothing was."""
+    return ops.cat((x[k:], x[:k] * 0)) if k > 0 else ops.cat((x[k:] * 0, x[:k]))
+
+
+class CrossEntropy(nn.Cell):
+    """Cross entropy of a linear layer with many classes, summed over those rows that are wanted.
+
+    Its gradient is written out: the general one makes several passes more over the (N, M) logits.
+    """
+
+    def __init__(self):
+        super().__init__(auto_prefix=False)
+        self.project = ops.MatMul(transpose_b=True)
+        self.add_bias = ops.BiasAdd()
+        self.log_softmax = ops.LogSoftmax()
+        self.attach = _CrossEntropyGradient()
+
+    def construct(self, states, weight, bias, targets, wanted):
+        """Map states (T, B, H), weight (M, H), bias (M,), targets (T, B) and wanted (T, B), 1 or 0, to a scalar."""
+        states, targets, wanted = states.reshape(-1, states.shape[2]), targets.reshape(-1, 1), wanted.reshape(-1, 1)
+        fixed, fixed_weight, fixed_bias = (ops.stop_gradient(x) for x in (states, weight, bias))
+        logits = self.add_bias(self.project(fixed, fixed_weight.astype(fixed.dtype)).astype(ms.float32), fixed_bias)
+        log_shares = self.log_softmax(logits)  # (N, M)
+        value = -(ops.gather_elements(log_shares, 1, targets) * wanted).sum()
+        change = ops.tensor_scatter_elements(ops.exp(log_shares), targets, wanted * 0 - 1, 1, "add")  # (N, M)
+        value, change = ops.stop_gradient(value), ops.stop_gradient(change)
+        return self.attach(states, weight, bias, value, change, wanted)
+
+
+class _CrossEntropyGradient(nn.Cell):
+    """Gives `value` the gradient of CrossEntropy with respect to states (N, H), weight (M, H) and bias (M,).
+
+    `change` (N, M) is that with respect to the logits, before rows are left out.
+    """
+
+    def __init__(self):
+        super().__init__(auto_prefix=False)
+        self.back = ops.MatMul()
+        self.zeros_like = ops.ZerosLike()
+        self.outer = ops.MatMul(transpose_a=True)
+
+    def construct(self, states, weight, bias, value, change, wanted):
+        return value + 0.0
+
+    def bprop(self, states, weight, bias, value, change, wanted, out, dout):
+        rows = wanted * dout  # (N, 1)
+        change = change.astype(states.dtype)
+        states_gradient = self.back(change, weight.astype(states.dtype)) * rows.astype(states.dtype)
+        scaled = states * rows.astype(states.dtype)
+        weight_gradient = self.outer(change, scaled).astype(weight.dtype)
+        bias_gradient = self.outer(change.astype(ms.float32), rows).reshape(-1)
+        zeros = self.zeros_like(value), self.zeros_like(change), self.zeros_like(wanted)
+        return states_gradient, weight_gradient, bias_gradient, *zeros
 
 
 class AdversarialGradient(nn.Cell):

@@ -18,7 +18,6 @@ def parse(argv, description: str):
     parser.add_argument(
         "--data_path", metavar="DIR", help="folder of train.char.bmes and dev.char.bmes, or other two-column files"
     )
-    parser.add_argument("--preprocess_path", metavar="DIR", help="ignored: the corpus is small and read as it is")
     parser.add_argument("--char_vectors", metavar="FILE", help="pretrained character vectors in word2vec's text format")
     parser.add_argument("--lenient", action="store_true", help="leave bad sentences out and count them")
     parser.add_argument("--ckpt_path", metavar="DIR", default="./outputs", help="output folder (default: ./outputs)")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from mindspore import Tensor
 
+from src import crf
 from src.crf import CRFLoss, ForwardBackward
 from src.decoding import best_paths, viterbi
 from src.model_utils.runtime import init_device
@@ -98,6 +99,17 @@ def test_padding_and_what_stands_there_change_nothing(loss_and_gradients):
     np.testing.assert_allclose(longer_loss.asnumpy(), loss.asnumpy(), rtol=1e-6)
     assert not longer_gradients[0].asnumpy()[STEPS:].any()
     np.testing.assert_allclose(longer_gradients[1].asnumpy(), gradients[1].asnumpy(), atol=1e-6)
+
+
+def test_turns_of_the_loop_follow_on_each_other(monkeypatch):
+    init_device("CPU")
+    inputs = [Tensor(array) for array in potentials(3, 5, forbid=True)]
+    inputs = [inputs[0], inputs[1], inputs[4]]
+    written_out = [result.asnumpy() for result in ForwardBackward()(*inputs)]
+    monkeypatch.setattr(crf, "UNROLLED", 2)
+    monkeypatch.setattr(crf, "TURN", 3)
+    for found, wanted in zip(ForwardBackward()(*inputs), written_out):
+        np.testing.assert_allclose(found.asnumpy(), wanted, atol=1e-6)
 
 
 def test_long_sentences_stay_finite():

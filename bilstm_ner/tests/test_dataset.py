@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -15,9 +17,11 @@ from src.dataset import (
     TrainingBatches,
     bigrams_of,
     bucket_length,
+    bucketed_plan,
     build_vocabulary,
     encode,
     evaluation_batches,
+    length_bounds,
     load_vocabulary,
     save_vocabulary,
 )
@@ -62,9 +66,33 @@ def test_bigrams_have_edges():
     assert bigrams_of(["a", "b"]) == ["\n\ta", "a\tb", "b\t\n"]
 
 
-@pytest.mark.parametrize(("length", "expected"), [(1, 16), (16, 16), (17, 32), (256, 256), (257, 384), (5000, 5120)])
+@pytest.mark.parametrize(("length", "expected"), [(1, 8), (16, 16), (17, 24), (256, 256), (257, 384), (5000, 5120)])
 def test_buckets(length, expected):
-    assert bucket_length(length) == expected and expected % 16 == 0 and BUCKETS[-1] == 256
+    assert bucket_length(length) == expected and expected % 8 == 0 and BUCKETS[-1] == 256
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 9])
+def test_bounds_pad_least(count):
+    lengths = np.random.default_rng(count).choice([2, 3, 5, 8, 16], 40)
+    values = np.unique(lengths)
+
+    def padded(bounds):
+        return sum(min(bound for bound in bounds if bound >= length) for length in lengths)
+
+    bounds = length_bounds(lengths, count)
+    assert bounds == sorted(set(bounds)) and len(bounds) == min(count, len(values))
+    others = itertools.combinations(values, len(bounds))
+    assert padded(bounds) == min(padded(choice) for choice in others if choice[-1] == 16)
+
+
+def test_a_plan_holds_every_sentence_once_in_a_bucket_that_fits():
+    lengths = np.random.default_rng(0).integers(1, 40, 203)  # some longer than the bounds
+    plan = bucketed_plan(lengths, [10, 20, 32], 8, 1)
+    members = np.concatenate([chosen for chosen, _ in plan])
+    assert len(plan) == 203 // 8 and len(set(members.tolist())) == len(members)
+    assert all(lengths[chosen].max() <= longest and longest in (10, 20, 32, 40) for chosen, longest in plan)
+    again, other = bucketed_plan(lengths, [10, 20, 32], 8, 1), bucketed_plan(lengths, [10, 20, 32], 8, 2)
+    assert np.array_equal(again[0][0], plan[0][0]) and not np.array_equal(other[0][0], plan[0][0])
 
 
 def test_an_epoch_is_a_function_of_seed_and_epoch(train, vocabulary):

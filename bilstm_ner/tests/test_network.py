@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Tensor
@@ -9,12 +10,13 @@ from mindspore import Tensor
 from src.config import bilstm_ner_cfg, presets
 from src.dataset import TrainingBatches, build_vocabulary, collate, encode_corpus
 from src.inference import Decoder, build_network
+from src.loss import CrossEntropy
 from src.metrics import entity_report
 from src.model_utils.configuration import EasyDict
 from src.model_utils.runtime import init_device
 from src.resume_ner import Corpus, find_file, read_corpus
 from src.tagging import illegal_step
-from src.train_step import build_step
+from src.train_step import AVERAGE_EVERY, build_step
 
 
 def configured(**changes):
@@ -46,6 +48,39 @@ def test_every_parameter_moves_and_eight_sentences_can_be_learnt(train, crf):
     assert loss < first / 5
     found = Decoder(network, vocabulary, config)(encode_corpus(few, vocabulary))
     assert entity_report([s.tags for s in few.sentences], found, few.scheme)["f1"] > 0.9
+
+
+def test_the_average_of_the_weights_is_that_of_every_few_steps(train):
+    vocabulary, config = build_vocabulary(train, 1, 2), configured(weight_average=0.9)
+    step = build_step(build_network(config, vocabulary), vocabulary, config, 0.02)
+    step.set_train(True)
+    inputs = [Tensor(array) for array in next(TrainingBatches(train, vocabulary, config)(1)).inputs]
+    expected = step.weights[-1].asnumpy().copy()
+    for number in range(1, 2 * AVERAGE_EVERY + 2):
+        step(*inputs)
+        if number % AVERAGE_EVERY == 0:
+            decay = min((1 + number) / (10 + number), 0.9) ** AVERAGE_EVERY
+            expected = expected * decay + step.weights[-1].asnumpy() * (1 - decay)
+    np.testing.assert_allclose(step.average[-1].asnumpy(), expected, rtol=1e-4, atol=1e-6)
+    assert float(step.updates.asnumpy()) == number
+
+
+def test_cross_entropy_and_its_gradients():
+    init_device("CPU")
+    random = np.random.default_rng(0)
+    states, weight, bias = (random.normal(0, 1, size).astype(np.float32) for size in ((3, 2, 4), (5, 4), 5))
+    targets, wanted = random.integers(0, 5, (3, 2)).astype(np.int32), np.float32([[1, 0], [1, 1], [0, 1]])
+    found, gradients = ms.value_and_grad(CrossEntropy(), (0, 1, 2))(
+        *map(Tensor, (states, weight, bias, targets, wanted))
+    )
+    logits = (states @ weight.T + bias).astype(np.float64)
+    shares = np.exp(logits) / np.exp(logits).sum(2, keepdims=True)
+    loss = -(np.log(np.take_along_axis(shares, targets[:, :, None], 2))[:, :, 0] * wanted).sum()
+    change = (shares - np.eye(5)[targets]) * wanted[:, :, None]
+    assert abs(float(found.asnumpy()) - loss) < 1e-5
+    expected = (change @ weight, np.einsum("tbm,tbh->mh", change, states), change.sum((0, 1)))
+    for gradient, wanted_gradient in zip(gradients, expected):
+        np.testing.assert_allclose(gradient.asnumpy(), wanted_gradient, atol=1e-5)
 
 
 def test_no_result_depends_on_padding_or_on_the_batch(train):

@@ -104,7 +104,6 @@ def test_arguments_become_options(caller, script, arguments, device, inputs):
     program = "eval.py" if "eval" in script else "train.py"
     assert caller.called()[:3] == [str(caller.folder), "python", str(SCRIPTS.parent / program)]
     expected = {"--device_target": device, "--extra": "a b"}
-    expected["--preprocess_path"] = str(caller.folder / "preprocess")
     if program == "train.py":
         expected["--ckpt_path"] = str(caller.folder / "outputs")
     if "performance" in script:
@@ -165,7 +164,7 @@ def test_paths_given_absolutely_stay_as_they_are(caller):
     options = caller.options()
     assert options["--data_path"] == str(data)
     assert options["--ckpt_path"] == "/tmp/x"
-    assert options["--preprocess_path"] == str(caller.folder / "some/place")
+    assert "--preprocess_path" not in options
 
 
 @pytest.mark.parametrize(
