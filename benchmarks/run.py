@@ -39,6 +39,14 @@ MODELS = {
         "fsdd": ("packed", "strongest"),
         "tiny": ("packed", "strongest"),
     },
+    "gru_seq2seq": {
+        "default": ("packed", "strongest"),
+        "tiny": ("packed", "strongest"),
+    },
+    "elmo": {
+        "default": ("loop", "strongest"),
+        "tiny": ("loop", "strongest"),
+    },
 }
 NOT_EXACT = {"padded500"}  # these need not give MindSpore's logits
 MALLOC = {  # glibc otherwise hands large blocks back to the system, and gets them anew, at every step

@@ -12,7 +12,15 @@ from pathlib import Path
 # What users supply or a run writes: the first folder of a path, and the names of files without a folder.
 FOREIGN_FOLDERS = {"aclimdb", "glove", "glove_dir", "data", "path", "quickstart", ".venv", "venv"}
 FOREIGN_FOLDERS |= {"outputs", "preprocess", "checkpoints", "export", "exported", "msrun_log"}
-FOREIGN_FILES = {"metrics.jsonl", "curves.png", "config.yaml", "vocab.json", "result.json", "results.json"}
+FOREIGN_FILES = {
+    "metrics.jsonl",
+    "curves.png",
+    "config.yaml",
+    "options.json",
+    "vocab.json",
+    "result.json",
+    "results.json",
+}
 FOREIGN_START = ("my", "your", "some")
 
 WRAPPERS = {"time", "nohup", "sudo", "exec", "env"}

@@ -1,0 +1,52 @@
+"""Convert weights of the published HDF5 format (bilm-tf, allennlp) to a checkpoint, or a checkpoint to that format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mindspore import Parameter, Tensor
+
+from src.command_line import ProgramParser
+from src.inference import find_options
+from src.model import BiLanguageModel
+from src.model_options import load_options, save_options
+from src.model_utils.checkpoint import load_checkpoint, load_into, save_checkpoint
+from src.model_utils.runtime import UserError, init_device, run
+from src.published_weights import read_weights, write_weights
+
+
+def parse(argv=None):
+    """Read the command line."""
+    parser = ProgramParser(__doc__)
+    parser.add_argument("--input", metavar="FILE", required=True, help="weights to read: .hdf5 or .ckpt")
+    parser.add_argument("--output", metavar="FILE", required=True, help="weights to write, in the other format")
+    parser.add_argument("--options_path", metavar="FILE", help="options.json (default: the one beside --input)")
+    args = parser.parse_args(argv)
+    suffixes = {Path(args.input).suffix, Path(args.output).suffix}
+    if suffixes != {".hdf5", ".ckpt"}:
+        raise UserError(f"--input {args.input} --output {args.output}: one must end in .hdf5, the other in .ckpt")
+    return args
+
+
+def main(argv=None) -> int:
+    """Convert as the command line says, and write the options beside the output; returns the number of weights."""
+    args = parse(argv)
+    init_device("CPU")
+    options = load_options(args.options_path or find_options(args.input))
+    if args.input.endswith(".hdf5"):
+        weights = read_weights(args.input, options)
+        save_checkpoint(args.output, [Parameter(Tensor(values), name=name) for name, values in weights.items()])
+    else:
+        parameters, _ = load_checkpoint(args.input)
+        network = BiLanguageModel(options)
+        load_into(network.get_parameters(), parameters, args.input, averaged=True)
+        weights = {parameter.name: parameter.asnumpy() for parameter in network.get_parameters()}
+        write_weights(args.output, weights, options)
+    save_options(Path(args.output).with_name("options.json"), options)
+    count = sum(values.size for values in weights.values())
+    print(f"{args.output}: {len(weights)} arrays, {count} weights; options.json beside it")
+    return count
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,83 @@
+"""Embed the sentences of a text file: HDF5 as `allennlp elmo` writes it, one data set a sentence."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+from tqdm import tqdm
+
+from src.command_line import ProgramParser
+from src.inference import Embedder, add_model_options, load_model
+from src.model_utils.runtime import UserError, init_device, run
+from src.sentences import add_text_options, count_lines, read_sentences
+
+LAYERS = {"all": lambda layers: layers, "top": lambda layers: layers[-1], "average": lambda layers: layers.mean(0)}
+
+
+def parse(argv=None):
+    """Read the command line."""
+    parser = ProgramParser(__doc__)
+    add_model_options(parser)
+    add_text_options(parser)
+    parser.add_argument("--output_file", metavar="FILE", required=True, help="HDF5 file to write")
+    parser.add_argument("--layers", choices=LAYERS, default="all", help="all (default), top, or their average")
+    parser.add_argument("--batch_size", type=int, default=64, metavar="N", help="sentences at once (default: 64)")
+    parser.add_argument(
+        "--stateless", action="store_true", help="start every sentence anew: faster, and independent of the others"
+    )
+    parser.add_argument("--forget_sentences", action="store_true", help="leave out sentence_to_index")
+    parser.add_device_options()
+    return parser.parse_args(argv)
+
+
+@contextlib.contextmanager
+def atomic_hdf5(path) -> Iterator[h5py.File]:
+    """Open an HDF5 file for writing that takes its place only when complete."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with h5py.File(unfinished, "w") as file:
+            yield file
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def main(argv=None) -> dict:
+    """Embed as the command line says; returns the numbers of sentences and tokens and the tokens per second."""
+    args = parse(argv)
+    if not Path(args.input_file).is_file():
+        raise UserError(f"{args.input_file}: no such file")
+    total = count_lines(args.input_file)
+    init_device(args.device_target, args.device_id)
+    network, options = load_model(args.ckpt_path, args.options_path)
+    embedder = Embedder(network, options, args.batch_size, not args.stateless)
+    choose, index, tokens, first = LAYERS[args.layers], {}, 0, 0
+    begin = time.perf_counter()
+    with atomic_hdf5(args.output_file) as file, tqdm(total=total, unit=" sentences", disable=None, leave=False) as bar:
+        for sentences in read_sentences(args.input_file, args.tokenizer):
+            for number, layers in embedder([words for _, words in sentences]):
+                file.create_dataset(str(first + number), data=choose(layers), dtype=np.float32)
+                tokens += layers.shape[1]
+                bar.update()
+            if not args.forget_sentences:
+                index.update((line, str(number)) for number, (line, _) in enumerate(sentences, first))
+            first += len(sentences)
+        if not args.forget_sentences:
+            text = file.create_dataset("sentence_to_index", (1,), dtype=h5py.string_dtype(encoding="utf-8"))
+            text[0] = json.dumps(index)
+    rate = tokens / (time.perf_counter() - begin)
+    print(f"{args.output_file}: {first} sentences, {tokens} tokens, {rate:.0f} tokens/s")
+    return {"sentences": first, "tokens": tokens, "tokens_per_second": rate}
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,84 @@
+"""Score a checkpoint on held-out text: exact perplexity forward, backward and of both, and tokens per second."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from src import config as config_module
+from src.data.reader import Corpus, convert
+from src.data.tokenizer import TOKENIZERS
+from src.evaluation import Evaluator, load_trained
+from src.model_utils.configuration import Parser
+from src.model_utils.runtime import UserError, init_device, log, run
+
+PARTS = ("heldout", "valid", "train")
+
+
+def parse(argv=None):
+    """Read the command line."""
+    parser = Parser(__doc__)
+    parser.add_argument("--ckpt_path", metavar="FILE", required=True, help="checkpoint of train.py")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument(
+        "--data_url", "--preprocess_path", metavar="DIR|FILE", help="folder of convert_dataset.sh, or a .mindrecord"
+    )
+    source.add_argument("--input_file", "--data_path", metavar="FILE|DIR", help="text, instead of converted text")
+    parser.add_argument("--split", choices=PARTS, default="heldout", help="part of the folder (default: heldout)")
+    parser.add_argument("--tokenizer", choices=TOKENIZERS, default="whitespace", help="of --input_file")
+    parser.add_argument(
+        "--eval_batch_size",
+        type=int,
+        default=config_module.elmo_cfg.eval_batch_size,
+        metavar="N",
+        help="rows that the text is divided into, each of which starts without a context (default: %(default)s)",
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output, messages elsewhere")
+    args = parser.parse_args(argv)
+    if not args.data_url and not args.input_file:
+        raise UserError("no text given: --data_url DIR of script/convert_dataset.sh, or --input_file with text")
+    if args.eval_batch_size < 1:
+        raise UserError(f"--eval_batch_size {args.eval_batch_size}: must be 1 or more")
+    return args
+
+
+def read_corpus(args, vocabulary, options, folder) -> Corpus:
+    """Return the asked text, converted into `folder` first where it is plain."""
+    if args.input_file:
+        target = Path(folder) / "text.mindrecord"
+        convert(args.input_file, target, vocabulary, options.max_characters_per_token, args.tokenizer, 10**7)
+        return Corpus(target, vocabulary)
+    path = Path(args.data_url)
+    return Corpus(path / f"{args.split}.mindrecord" if path.is_dir() else path, vocabulary)
+
+
+def main(argv=None) -> dict:
+    """Evaluate as the command line says; returns the metrics."""
+    args = parse(argv)
+    with contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext():
+        init_device(args.device_target, args.device_id)
+        model, options, vocabulary = load_trained(args.ckpt_path)
+        with tempfile.TemporaryDirectory() as folder:
+            corpus = read_corpus(args, vocabulary, options, folder)
+            text = args.input_file or corpus.path
+            counts = corpus.counts
+            log(f"{text}: {counts['documents']} documents, {counts['sentences']} sentences, {counts['words']} words")
+            multiples = config_module.elmo_cfg.short_words_multiple, config_module.elmo_cfg.long_words_multiple
+            evaluator = Evaluator(model, vocabulary, options, args.eval_batch_size, multiples)
+            result = {"checkpoint": str(args.ckpt_path), "text": str(text), **evaluator.perplexity(corpus)}
+            result["unknown"] = counts["unknown"] / counts["words"]
+    if args.json:
+        print(json.dumps(result), flush=True)
+    else:
+        print(f"\n{result['tokens']} words and ends of sentences, {100 * result['unknown']:.2f} % of the words <UNK>")
+        for key, name in (("_forward", "forward"), ("_backward", "backward"), ("", "both")):
+            print(f"perplexity {name:9}{result['perplexity' + key]:10.2f}")
+        print(f"{result['tokens_per_second'] or 'too few'} tokens/s")
+    return result
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,56 @@
+"""Convert text to MindRecord: words as ids of a vocabulary, in shards that are read one at a time."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from src.data.reader import convert
+from src.data.tokenizer import TOKENIZERS
+from src.data.vocabulary import load_vocabulary
+from src.model_utils.runtime import UserError, run
+from src.options import find_options
+
+
+def parse(argv=None):
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--vocab_path", metavar="FILE", required=True, help="vocabulary of script/build_vocab.sh")
+    parser.add_argument("--options_path", metavar="FILE", required=True, help="options.json, or the name of a preset")
+    parser.add_argument("--input_file", metavar="FILE|DIR", required=True, help="text file, or folder of text files")
+    parser.add_argument("--output_file", metavar="FILE", required=True, help="MindRecord file to write")
+    parser.add_argument(
+        "--tokenizer",
+        choices=TOKENIZERS,
+        default="whitespace",
+        help="whitespace (default): a line is a sentence of words between spaces; words: raw text",
+    )
+    parser.add_argument("--shard_tokens", type=int, default=1_000_000, metavar="N", help="tokens of a shard")
+    args = parser.parse_args(argv)
+    if args.shard_tokens < 1:
+        raise UserError(f"--shard_tokens {args.shard_tokens}: must be 1 or more")
+    return args
+
+
+def main(argv=None) -> dict:
+    """Convert as the command line says; returns the counts."""
+    args = parse(argv)
+    vocabulary = load_vocabulary(args.vocab_path)
+    options = find_options(args.options_path)
+    if options.n_tokens_vocab not in (0, len(vocabulary)):
+        raise UserError(
+            f"{args.options_path}: n_tokens_vocab is {options.n_tokens_vocab}, but {args.vocab_path} has"
+            f" {len(vocabulary)} words; mend it, or leave the key out"
+        )
+    width = options.max_characters_per_token
+    counts = convert(args.input_file, args.output_file, vocabulary, width, args.tokenizer, args.shard_tokens)
+    print(
+        f"{Path(args.output_file)}: {counts['documents']} documents, {counts['sentences']} sentences,"
+        f" {counts['words']} words ({100 * counts['unknown'] / counts['words']:.2f} % <UNK>, {counts['cut']} cut to"
+        f" {width - 2} bytes), {counts['tokens']} tokens with <S> and </S>, {len(counts['shard_tokens'])} shards"
+    )
+    return counts
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Builds a vocabulary from any text.
+set -euo pipefail
+
+MODEL_DIR=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+
+usage() {
+    cat <<END
+Usage: bash $(basename "$0") TEXT VOCAB [-- OPTION...]
+
+Counts the words of TEXT, a file or a folder of files, and writes them to VOCAB, most frequent first, after the three
+lines <S>, </S> and <UNK>. Words are what stands between spaces; -- --tokenizer words divides raw text.
+Options after --: --min_count N (default 3), --max_size N, --tokenizer {whitespace,words}.
+
+Variables:
+  PYTHON  the interpreter (default: the active virtual environment's, else python3)
+END
+}
+
+absolute() {
+    case $1 in /*) printf '%s' "$1" ;; *) printf '%s/%s' "$PWD" "${1#./}" ;; esac
+}
+
+case ${1:-} in
+    -h | --help) usage; exit 0 ;;
+esac
+if [ $# -lt 2 ] || { [ $# -gt 2 ] && [ "$3" != -- ]; }; then
+    usage >&2
+    exit 2
+fi
+text=$(absolute "$1") vocabulary=$(absolute "$2")
+shift 2
+[ "${1:-}" != -- ] || shift
+cd -- "$MODEL_DIR"
+python=${PYTHON:-${VIRTUAL_ENV:+$VIRTUAL_ENV/bin/python}}
+exec "${python:-python3}" -m src.data.vocabulary "$text" "$vocabulary" "$@"

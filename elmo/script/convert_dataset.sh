@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# Converts a corpus: plain tokenized text in three parts, vocabulary, MindRecord.
+set -euo pipefail
+
+MODEL_DIR=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+
+usage() {
+    cat <<END
+Usage: bash $(basename "$0") TEXT DEST [OPTIONS_JSON]
+
+TEXT is a text file or a folder of them. Writes into DEST:
+  train.txt valid.txt heldout.txt    one sentence a line, words between spaces, an empty line between documents
+  vocab.txt                          words of train.txt, most frequent first
+  train.mindrecord and so on         for --data_url of train.py and eval.py
+OPTIONS_JSON describes the biLM: a file, or original, small (default), imdb or tiny.
+
+Variables:
+  TOKENIZER   words (default) divides raw text, whitespace takes lines as sentences of words (1 Billion Word)
+  MIN_COUNT   a word seen less often is <UNK> (default 3)
+  VALID       share of the files for validation (default 0.002)
+  HELDOUT     share of the files that is held out (default 0.01)
+  VOCAB       a vocabulary to use instead of building one
+  PYTHON      the interpreter (default: the active virtual environment's, else python3)
+END
+}
+
+fail() {
+    printf 'error: %s\n' "$*" >&2
+    exit 2
+}
+
+absolute() {
+    case $1 in /*) printf '%s' "$1" ;; *) printf '%s/%s' "$PWD" "${1#./}" ;; esac
+}
+
+case ${1:-} in
+    -h | --help) usage; exit 0 ;;
+esac
+if [ $# -lt 2 ] || [ $# -gt 3 ]; then
+    usage >&2
+    exit 2
+fi
+[ -e "$1" ] || fail "there is no file or folder '$1' in $PWD"
+text=$(absolute "$1") dest=$(absolute "$2") options=${3:-small} vocabulary=${VOCAB:-}
+[ ! -f "$options" ] || options=$(absolute "$options")
+if [ -n "$vocabulary" ]; then
+    [ -f "$vocabulary" ] || fail "VOCAB: there is no file '$vocabulary' in $PWD"
+    vocabulary=$(absolute "$vocabulary")
+fi
+python=${PYTHON:-${VIRTUAL_ENV:+$VIRTUAL_ENV/bin/python}}
+python=$(absolute "$(command -v -- "${python:-python3}")") || fail "there is no Python: name one with PYTHON"
+cd -- "$MODEL_DIR"
+"$python" -m src.data.tokenizer "$text" "$dest" --tokenizer "${TOKENIZER:-words}" \
+    --valid "${VALID:-0.002}" --heldout "${HELDOUT:-0.01}"
+if [ -n "$vocabulary" ]; then
+    [ "$vocabulary" -ef "$dest/vocab.txt" ] || cp -- "$vocabulary" "$dest/vocab.txt"
+else
+    "$python" -m src.data.vocabulary "$dest/train.txt" "$dest/vocab.txt" --min_count "${MIN_COUNT:-3}"
+fi
+for part in train valid heldout; do
+    rm -f -- "$dest/$part.mindrecord" "$dest/$part.mindrecord.db" "$dest/$part.mindrecord.json" # of an older text
+    [ -s "$dest/$part.txt" ] || continue
+    "$python" reader.py --vocab_path "$dest/vocab.txt" --options_path "$options" --input_file "$dest/$part.txt" \
+        --output_file "$dest/$part.mindrecord"
+done

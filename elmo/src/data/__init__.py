@@ -1,0 +1,1 @@
+"""From text to batches: tokens, vocabulary, character ids, shards of MindRecord, unrolled batches."""

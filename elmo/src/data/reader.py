@@ -1,0 +1,151 @@
+"""Text to shards of MindRecord and back: each row is a shard of about a million words, read one at a time.
+
+A shard keeps its words as ids of the vocabulary. Words outside it get ids from the vocabulary's size on and are kept
+as text in the shard, because the character encoder reads what the softmax cannot predict.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from src.data.tokenizer import read_documents
+from src.data.vocabulary import BEGIN, END, Vocabulary
+from src.model_utils.runtime import UserError, atomic_write, log, quiet
+
+VERSION = 1
+_SCHEMA = {
+    "ids": {"type": "int32", "shape": [-1]},
+    "starts": {"type": "int32", "shape": [-1]},
+    "unknown": {"type": "bytes"},
+}
+
+
+@dataclass(frozen=True)
+class Shard:
+    """ids (n,) int32 of a stream of sentences, each between BEGIN and END; starts: where its documents begin.
+
+    `unknown`: the words outside the vocabulary; their ids follow those of the vocabulary.
+    """
+
+    ids: np.ndarray
+    starts: np.ndarray
+    unknown: list[str]
+
+
+def make_shards(documents, vocabulary: Vocabulary, max_bytes: int, shard_tokens: int, counts: dict) -> Iterator[Shard]:
+    """Turn documents into shards of at least `shard_tokens` ids, of whole documents; `counts` is filled on the way.
+
+    Unknown words are cut to `max_bytes` bytes of UTF-8, which is all that the character encoder can read.
+    """
+    ids: list[int] = []
+    starts: list[int] = []
+    unknown: dict[str, int] = {}
+    counts.update(documents=0, sentences=0, words=0, unknown=0, cut=0, shard_tokens=[])
+
+    def shard():
+        counts["shard_tokens"].append(len(ids))
+        return Shard(np.array(ids, np.int32), np.array(starts, np.int32), list(unknown))
+
+    for document in documents:
+        starts.append(len(ids))
+        for words in document:
+            ids.append(BEGIN)
+            for word in words:
+                number = vocabulary.ids.get(word)
+                if number is None:
+                    data = word.encode()
+                    if len(data) > max_bytes:
+                        word = data[:max_bytes].decode(errors="ignore")
+                        counts["cut"] += 1
+                    counts["unknown"] += 1
+                    number = len(vocabulary) + unknown.setdefault(word, len(unknown))
+                ids.append(number)
+            ids.append(END)
+            counts["words"] += len(words)
+        counts["sentences"] += len(document)
+        counts["documents"] += 1
+        if len(ids) >= shard_tokens:
+            yield shard()
+            ids, starts, unknown = [], [], {}
+    if ids:
+        yield shard()
+
+
+def convert(source, target, vocabulary: Vocabulary, max_characters: int, tokenizer: str, shard_tokens: int) -> dict:
+    """Convert a text file or folder into the MindRecord file `target` and return the counts.
+
+    Written beside the target and moved there at the end; `<target>.json`, which says what is inside, comes last.
+    """
+    from mindspore.mindrecord import FileWriter
+
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    counts: dict = {}
+    work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        with quiet():
+            writer = FileWriter(str(work / target.name), shard_num=1)
+            writer.add_schema(_SCHEMA, "words as ids")
+        documents = read_documents(source, tokenizer)
+        for shard in make_shards(documents, vocabulary, max_characters - 2, shard_tokens, counts):
+            unknown = "\n".join(shard.unknown).encode() or b"\n"  # MindRecord has no empty values
+            writer.write_raw_data([{"ids": shard.ids, "starts": shard.starts, "unknown": unknown}])
+            log(f"{counts['documents']} documents, {counts['words']} words")
+        if not counts["words"]:
+            raise UserError(f"{source}: holds no words")
+        with quiet():
+            writer.commit()
+        description = _description_path(target)
+        description.unlink(missing_ok=True)
+        for name in (target.name, f"{target.name}.db"):
+            os.replace(work / name, target.with_name(name))
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    content = {"version": VERSION, "vocabulary": vocabulary.fingerprint, "max_characters": max_characters, **counts}
+    content["tokens"] = sum(counts["shard_tokens"])
+    with atomic_write(description) as file:
+        json.dump(content, file)
+    return content
+
+
+class Corpus:
+    """A converted text: `counts` as `convert` returned them, and its shards."""
+
+    def __init__(self, path, vocabulary: Vocabulary):
+        self.path = Path(path)
+        try:
+            self.counts = json.loads(_description_path(self.path).read_text(encoding="utf-8"))
+            complete = self.path.is_file() and Path(f"{self.path}.db").is_file()
+        except (FileNotFoundError, json.JSONDecodeError):
+            complete = False
+        if not complete or self.counts.get("version") != VERSION:
+            raise UserError(f"{self.path}: not there, or not complete; make it with script/convert_dataset.sh")
+        if self.counts["vocabulary"] != vocabulary.fingerprint:
+            raise UserError(f"{self.path}: was converted with another vocabulary; convert the text again with this one")
+        self.shard_tokens: list[int] = self.counts["shard_tokens"]
+
+    def shard(self, number: int) -> Shard:
+        """Read one shard."""
+        import mindspore.dataset as ds
+
+        data = None
+        with contextlib.suppress(RuntimeError), quiet():
+            rows = ds.MindDataset(str(self.path), list(_SCHEMA), 1, sampler=ds.SubsetSampler([number]))
+            data = next(rows.create_dict_iterator(num_epochs=1, output_numpy=True), None)
+        if data is None or len(data["ids"]) != self.shard_tokens[number]:
+            raise UserError(f"{self.path}: shard {number} is damaged; convert the text again")
+        unknown = bytes(data["unknown"]).decode().split("\n")
+        return Shard(data["ids"], data["starts"], unknown if unknown != ["", ""] else [])
+
+
+def _description_path(path) -> Path:
+    return Path(f"{path}.json")

@@ -1,0 +1,114 @@
+"""The words that the softmax knows, most frequent first; run as a program it counts them in tokenized text."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+from collections import Counter
+from pathlib import Path
+
+from src.data.tokenizer import TOKENIZERS, read_documents
+from src.model_utils.runtime import UserError, atomic_write, run
+
+SPECIAL = ("<S>", "</S>", "<UNK>")
+BEGIN, END, UNKNOWN = range(3)
+
+
+class Vocabulary:
+    """Words and their ids, which are the line numbers of the vocabulary file counted from 0.
+
+    The log-uniform sampler of the training relies on the order: a word must not be rarer than those below it.
+    """
+
+    def __init__(self, words: list[str]):
+        self.words = words
+        self.ids = {word: number for number, word in enumerate(words)}
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the vocabulary file."""
+        return hashlib.sha256(self.text().encode()).hexdigest()
+
+    def text(self) -> str:
+        """Return the content of the vocabulary file."""
+        return "".join(word + "\n" for word in self.words)
+
+    def save(self, path) -> None:
+        """Write the vocabulary file atomically."""
+        with atomic_write(path) as file:
+            file.write(self.text())
+
+
+def load_vocabulary(path) -> Vocabulary:
+    """Read a vocabulary file: one word a line, the first three `<S>`, `</S>`, `<UNK>`.
+
+    Raises UserError naming file and line for anything else.
+    """
+    try:
+        words = Path(path).read_text(encoding="utf-8").split("\n")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; make it with script/build_vocab.sh") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not UTF-8 text; is it a vocabulary?") from None
+    if words and not words[-1]:
+        words.pop()
+    words = [word.rstrip("\r") for word in words]
+    for number, special in enumerate(SPECIAL):
+        if words[number : number + 1] != [special]:
+            raise UserError(f"{path}:{number + 1}: must be {special}; the first three lines are {' '.join(SPECIAL)}")
+    seen: set[str] = set()
+    for number, word in enumerate(words, 1):
+        if not word or word in seen or len(word.split()) != 1:
+            what = "is there twice" if word in seen else "is not one word"
+            raise UserError(f"{path}:{number}: '{word}' {what}; one word a line, each once")
+        seen.add(word)
+    return Vocabulary(words)
+
+
+def build_vocabulary(documents, min_count: int = 1, max_size: int = 0) -> tuple[Vocabulary, Counter]:
+    """Count the words of documents and keep those seen `min_count` times, at most `max_size` with the special ones.
+
+    Most frequent first, equals in alphabetical order. Returns the vocabulary and all counts.
+    """
+    counts: Counter = Counter()
+    for document in documents:
+        for sentence in document:
+            counts.update(sentence)
+    kept = [word for word, count in counts.items() if count >= min_count and word not in SPECIAL]
+    kept.sort(key=lambda word: (-counts[word], word))
+    if max_size:
+        kept = kept[: max_size - len(SPECIAL)]
+    return Vocabulary([*SPECIAL, *kept]), counts
+
+
+def main(argv=None) -> Vocabulary:
+    """Build a vocabulary as the command line says."""
+    parser = argparse.ArgumentParser(prog="python -m src.data.vocabulary", description=__doc__, allow_abbrev=False)
+    parser.add_argument("input", metavar="FILE|DIR", help="text file, or folder of text files")
+    parser.add_argument("output", metavar="FILE", help="vocabulary file to write")
+    parser.add_argument("--tokenizer", choices=TOKENIZERS, default="whitespace", help="default: whitespace")
+    parser.add_argument("--min_count", type=int, default=3, help="a word seen less often is <UNK> (default 3)")
+    parser.add_argument("--max_size", type=int, default=0, help="at most so many words; 0 for any number (default)")
+    args = parser.parse_args(argv)
+    if args.min_count < 1 or args.max_size < 0 or 0 < args.max_size <= len(SPECIAL):
+        raise UserError(
+            f"--min_count {args.min_count} --max_size {args.max_size}: at least 1, and 0 or more than {len(SPECIAL)}"
+        )
+    vocabulary, counts = build_vocabulary(read_documents(args.input, args.tokenizer), args.min_count, args.max_size)
+    if not counts:
+        raise UserError(f"{args.input}: holds no words")
+    vocabulary.save(args.output)
+    total, known = sum(counts.values()), sum(counts[word] for word in vocabulary.words)
+    print(
+        f"{args.output}: {len(vocabulary)} words of {len(counts)} different ones;"
+        f" {100 * (1 - known / total):.2f} % of {total} words are <UNK>"
+    )
+    return vocabulary
+
+
+if __name__ == "__main__":
+    run(lambda: main(sys.argv[1:]))

@@ -1,0 +1,93 @@
+"""ELMo as a layer of another network: the biLM, and the task's own mixture of its layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import mindspore as ms
+import numpy as np
+from mindspore import nn, ops
+
+from src.data.token_indexer import encode_words
+from src.data.vocabulary import SPECIAL
+from src.inference import load_model
+from src.model import BiLanguageModel
+from src.model_options import ModelOptions
+from src.model_utils.recurrent import CounterDropout
+from src.modules.scalar_mix import ScalarMix
+from src.word_groups import group_words
+
+
+class Elmo(nn.Cell):
+    """Embeddings of sentences that can be trained with the network that uses them.
+
+    Mixture weights and gamma are always trained, the biLM where `fine_tune` says so. `dropout` acts on the mixture.
+    Every sentence starts from a zero state. Inputs are those of `batch_words`.
+    """
+
+    def __init__(
+        self,
+        network: BiLanguageModel,
+        options: ModelOptions,
+        layer_norm: bool = False,
+        dropout: float = 0.5,
+        fine_tune: bool = False,
+        seed: int = 0,
+    ):
+        super().__init__()
+        self.network, self.options, self.fine_tune = network, options, fine_tune
+        for parameter in network.get_parameters():
+            parameter.requires_grad = fine_tune
+        for each in (*network.forward_dropouts, *network.backward_dropouts):
+            each.p = 0.0  # those are of the biLM's own training
+        self.output_size = 2 * options.projection_dim
+        self.mix = ScalarMix(options.n_layers + 1, layer_norm)
+        self.dropout = CounterDropout(dropout, self.output_size, [seed, 430])
+
+    @classmethod
+    def load(cls, ckpt_path, options_path=None, **settings) -> Elmo:
+        """Build it from a checkpoint or published weights; `settings` are those of the constructor."""
+        return cls(*load_model(ckpt_path, options_path), **settings)
+
+    def batch_words(self, sentences: Sequence[Sequence[str]], steps: int = 0, multiples=(64, 16)) -> tuple:
+        """Return the arrays of a batch of B sentences: char_ids, long_char_ids, index (T + 2, B), lengths (B,).
+
+        T is that of the longest sentence or `steps` where that is more: each T and each number of words (rounded up to
+        `multiples`, see word_groups.py) is compiled anew, so let few of them occur.
+        """
+        begin, end = SPECIAL[:2]
+        framed = [[begin, *sentence, end] for sentence in sentences]
+        words = list(dict.fromkeys(word for sentence in framed for word in sentence))
+        char_ids = encode_words(words, self.options.max_characters_per_token)
+        short, long, place = group_words(char_ids, self.options, multiples)
+        rows = dict(zip(words, place))
+        index = np.zeros((max(max(map(len, framed)), steps + 2), len(framed)), np.int32)
+        for column, sentence in enumerate(framed):
+            index[: len(sentence), column] = [rows[word] for word in sentence]
+        return short, long, index, np.array([len(sentence) - 2 for sentence in framed], np.int32)
+
+    def construct(self, char_ids, long_char_ids, index, lengths, dropout_keys):
+        """Map the arrays of `batch_words` and dropout_keys (B,) int32 to embeddings (T, B, 2P), zero on padding.
+
+        dropout_keys are of no account outside training.
+        """
+        net = self.network
+        steps, batch = index.shape
+        framed = lengths + 2  # with the marks of begin and end
+        reverse = ops.ReverseSequence(0, 1)
+        h, c = self._zeros(batch)
+        forward, backward, _, _ = net(
+            char_ids, long_char_ids, index, reverse(index, framed), h, c, ops.stack((dropout_keys, dropout_keys + 1))
+        )  # (L + 1, T + 2, B, P)
+        backward = ops.stack([reverse(layer, framed) for layer in backward])
+        layers = ops.cat((forward, backward), 3)[:, 1:-1]  # (L + 1, T, B, 2P)
+        if not self.fine_tune:
+            layers = ops.stop_gradient(layers)
+        mask = (ops.arange(steps - 2).reshape(-1, 1) < lengths.reshape(1, -1)).astype(ms.float32)  # (T, B)
+        return self.dropout(self.mix(layers, mask) * mask.expand_dims(2), dropout_keys)
+
+    def _zeros(self, batch: int):
+        """Return the state (2, L, B, P), (2, L, B, H) before a sentence."""
+        shape = 2, self.options.n_layers, batch
+        h = ops.zeros((*shape, self.options.projection_dim), ms.float32)
+        return h, ops.zeros((*shape, self.options.lstm_dim), ms.float32)

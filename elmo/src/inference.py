@@ -1,0 +1,192 @@
+"""A trained biLM from its files, and the vectors of its layers for sentences of any lengths."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from mindspore import Tensor, nn, ops
+
+from src.data.token_indexer import encode_words
+from src.data.vocabulary import SPECIAL
+from src.model import BiLanguageModel
+from src.model_options import ModelOptions, load_options
+from src.model_utils.checkpoint import load_checkpoint, load_into
+from src.model_utils.runtime import UserError
+from src.published_weights import read_weights
+from src.word_groups import group_words
+
+STEPS = 8  # of the LSTM that are compiled into one graph; longer sentences run it several times
+WORDS = (256, 32)  # short and long words that are encoded at once
+KNOWN_WORDS = 100_000  # whose vectors are kept
+ROUNDS = 16  # sentences of each row that are held in memory where the state runs on
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name a trained model."""
+    parser.add_argument(
+        "--ckpt_path", metavar="FILE", required=True, help="a .ckpt of train.py, or published weights (.hdf5)"
+    )
+    parser.add_argument("--options_path", metavar="FILE", help="its options.json (default: the one beside it)")
+
+
+def load_model(ckpt_path, options_path=None) -> tuple[BiLanguageModel, ModelOptions]:
+    """Return the network of a checkpoint or of published HDF5 weights, and its options.
+
+    A training checkpoint that holds a weight average gives the averaged weights. Raises UserError for missing or
+    damaged files and for options of another model.
+    """
+    options = load_options(options_path or find_options(ckpt_path))
+    if Path(ckpt_path).suffix in (".hdf5", ".h5"):
+        parameters = read_weights(ckpt_path, options)
+        network = BiLanguageModel(options)
+        for parameter in network.get_parameters():
+            parameter.set_data(Tensor(parameters[parameter.name]))
+    else:
+        parameters, _ = load_checkpoint(ckpt_path)
+        network = BiLanguageModel(options)
+        load_into(network.get_parameters(), parameters, ckpt_path, averaged=True)
+    network.set_train(False)
+    return network, options
+
+
+def find_options(ckpt_path) -> Path:
+    """Return the options.json beside a weight file; UserError where there is none."""
+    path = Path(ckpt_path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    found = path.with_name("options.json")
+    if not found.is_file():
+        raise UserError(f"{found}: no such file; name the options of {path.name} with --options_path")
+    return found
+
+
+class WordEncoder:
+    """Context-free vectors of words, computed once for each distinct word."""
+
+    def __init__(self, network: BiLanguageModel, options: ModelOptions):
+        self.options = options
+        self.network = _Words(network)
+        self.network.set_train(False)
+        self.rows: dict[str, int] = {}
+        self.table = np.zeros((0, options.projection_dim), np.float32)
+
+    def __call__(self, words: Sequence[str]) -> np.ndarray:
+        """Return the vectors (len(words), P) float32."""
+        distinct = dict.fromkeys(words)
+        if len(self.rows) + len(distinct) > KNOWN_WORDS:
+            self.rows, self.table = {}, self.table[:0]
+        new = [word for word in distinct if word not in self.rows]
+        if new:
+            self.table = np.concatenate([self.table, self._encode(new)])
+            self.rows.update(zip(new, range(len(self.rows), len(self.rows) + len(new))))
+        return self.table[[self.rows[word] for word in words]]
+
+    def _encode(self, words: list[str]) -> np.ndarray:
+        char_ids = encode_words(words, self.options.max_characters_per_token)
+        *groups, place = group_words(char_ids, self.options, WORDS)
+        vectors = []
+        for group, count in zip(groups, WORDS):
+            parts = range(0, len(group), count)
+            vectors += [self.network(Tensor(group[start : start + count])).asnumpy() for start in parts]
+        return np.concatenate(vectors)[place]
+
+
+class Embedder:
+    """The layers of a biLM for sentences of any lengths.
+
+    Statefully, as published models are run, row b of a batch continues with the state in which row b of the batch
+    before ended, both directions: the vectors of a sentence then depend on what was embedded before it and on the
+    batch size. The sentences of a row are therefore one text, which is run without padding between them. Statelessly a
+    sentence depends on itself alone, and those of similar lengths share a batch. The graph has a fixed number of rows
+    and steps, so it is compiled once.
+    """
+
+    def __init__(self, network: BiLanguageModel, options: ModelOptions, batch_size: int = 64, stateful: bool = True):
+        if batch_size < 1:
+            raise UserError(f"--batch_size {batch_size}: must be 1 or more")
+        self.options, self.batch_size, self.stateful = options, batch_size, stateful
+        self.words = WordEncoder(network, options)
+        self.network = _Steps(network)
+        self.network.set_train(False)
+        self.state = self._empty_state()
+
+    def __call__(self, sentences: Sequence[Sequence[str]]) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield (number of the sentence, layers (L + 1, words, 2P) float32), forward half first, as they are computed.
+
+        Layer 0 is the word vector, twice. A sentence without words has layers of no words. Statefully in the order of
+        the sentences, statelessly from short to long ones.
+        """
+        order = np.arange(len(sentences))
+        if not self.stateful:
+            order = np.argsort([len(sentence) for sentence in sentences], kind="stable")
+        self.words([word for sentence in sentences for word in sentence])
+        count = self.batch_size * (ROUNDS if self.stateful else 1)
+        for start in range(0, len(order), count):
+            chosen = order[start : start + count]
+            yield from zip(chosen.tolist(), self._run([sentences[i] for i in chosen]))
+
+    def _run(self, sentences: list[Sequence[str]]) -> list[np.ndarray]:
+        """Run sentences, the k-th in row k modulo the batch size behind those before it; returns their layers."""
+        size, layers = self.options.projection_dim, self.options.n_layers
+        begin, end = SPECIAL[:2]
+        lengths = np.zeros(self.batch_size, np.int64)  # of the text of each row
+        spans = []
+        for k, sentence in enumerate(sentences):
+            first = lengths[k % self.batch_size]
+            spans.append((k % self.batch_size, first, first + len(sentence) + 2))
+            lengths[k % self.batch_size] = spans[-1][2]
+        total = -(-lengths.max() // STEPS) * STEPS
+        inputs = np.zeros((2, total, self.batch_size, size), np.float32)  # in reading order
+        for sentence, (row, first, last) in zip(sentences, spans):
+            inputs[0, first:last, row] = self.words([begin, *sentence, end])
+            inputs[1, first:last, row] = inputs[0, first:last, row][::-1]
+        state = [Tensor(array) for array in (self.state if self.stateful else self._empty_state())]
+        outputs = np.empty((2, layers + 1, total, self.batch_size, size), np.float32)
+        for start in range(0, total, STEPS):
+            steps = slice(start, start + STEPS)
+            counts = np.clip(lengths - start, 0, STEPS).astype(np.int32)
+            found, *state = self.network(Tensor(np.ascontiguousarray(inputs[:, steps])), *state, Tensor(counts))
+            outputs[:, :, steps] = found.asnumpy()
+        if self.stateful:
+            self.state = [array.asnumpy() for array in state]
+        results = []
+        for row, first, last in spans:
+            forward = outputs[0, :, first + 1 : last - 1, row]  # (L + 1, words, P)
+            backward = outputs[1, :, first:last, row][:, ::-1][:, 1:-1]
+            results.append(np.concatenate([forward, backward], 2))
+        return results
+
+    def _empty_state(self) -> list[np.ndarray]:
+        """Return h (2, L, B, P) and c (2, L, B, H) before a text."""
+        shape = 2, self.options.n_layers, self.batch_size
+        sizes = self.options.projection_dim, self.options.lstm_dim
+        return [np.zeros((*shape, size), np.float32) for size in sizes]
+
+
+class _Words(nn.Cell):
+    """The character encoder under a compilation of its own."""
+
+    def __init__(self, network):
+        super().__init__(auto_prefix=False)
+        self.encoder = network.char_encoder
+
+    def construct(self, char_ids):
+        return self.encoder(char_ids)
+
+
+class _Steps(nn.Cell):
+    """Some steps of both directions, from word vectors."""
+
+    def __init__(self, network):
+        super().__init__(auto_prefix=False)
+        self.network = network
+
+    def construct(self, x, h, c, counts):
+        """Map x (2, T, B, P) and the state to layers (2, L + 1, T, B, P) and the state after `counts` (B,) steps."""
+        net, keys = self.network, counts  # dropout, which needs keys, is off
+        forward = net.run_direction(net.forward_layers, net.forward_dropouts, x[0], h[0], c[0], keys, counts)
+        backward = net.run_direction(net.backward_layers, net.backward_dropouts, x[1], h[1], c[1], keys, counts)
+        return tuple(ops.stack(pair) for pair in zip(forward, backward))

@@ -1,0 +1,160 @@
+"""An n-gram model to compare a biLM with: interpolated modified Kneser-Ney, on the same text and vocabulary.
+
+python -m src.kneser_ney DIR reads train.txt, heldout.txt and vocab.txt of script/convert_dataset.sh.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from src.data.tokenizer import read_documents
+from src.data.vocabulary import BEGIN, END, UNKNOWN, Vocabulary, load_vocabulary
+from src.model_utils.runtime import UserError, run
+
+
+@dataclass
+class _Order:
+    """The n-grams of one length: sorted keys (context id * V + word), discounted counts, and tables over contexts."""
+
+    keys: np.ndarray
+    discounted: np.ndarray
+    totals: np.ndarray
+    backoff: np.ndarray
+
+
+class KneserNey:
+    """Chen & Goodman 1999, section 4: each order has three discounts, and interpolates with the next lower one.
+
+    An n-gram's id is its place among the sorted n-grams of its length, and its context's id is part of its key, so all
+    is sorting and counting of integers. Contexts do not reach beyond the mark that begins a sentence; shorter n-grams
+    that begin with it keep their plain counts, as no word precedes it.
+    """
+
+    def __init__(self, ids: np.ndarray, order: int, vocabulary_size: int):
+        """Count the sentences of ids (n,), each between BEGIN and END."""
+        self.size = vocabulary_size
+        place = _places(ids)
+        grams = ids.astype(np.int64)
+        inverses, keys, firsts, counts = [grams], [np.arange(self.size)], [], []
+        for k in range(2, order + 1):
+            valid = np.flatnonzero(place >= k - 1)
+            key = grams[valid - 1] * self.size + ids[valid]
+            unique, first, inverse, count = np.unique(key, return_index=True, return_inverse=True, return_counts=True)
+            grams = np.full(len(ids), -1, np.int64)
+            grams[valid] = inverse
+            inverses.append(grams)
+            keys.append(unique)
+            firsts.append(valid[first])
+            counts.append(count)
+        self.orders = []
+        for k in range(1, order + 1):
+            adjusted = (
+                counts[k - 2] if k == order and k > 1 else self._continuations(k, place, inverses, firsts, counts)
+            )
+            contexts = keys[k - 1] // self.size if k > 1 else np.zeros(self.size, np.int64)
+            self.orders.append(_discount(keys[k - 1], adjusted, contexts, len(keys[k - 2]) if k > 1 else 1))
+
+    def _continuations(self, k, place, inverses, firsts, counts):
+        """Return in how many different ways an n-gram is preceded; its count where nothing can precede it."""
+        if len(firsts) < k:  # a model of single words
+            return np.bincount(inverses[0][place > 0], minlength=self.size)
+        suffixes = inverses[k - 1][firsts[k - 1]]
+        found = np.bincount(suffixes, minlength=len(counts[k - 2]) if k > 1 else self.size)
+        return found if k == 1 else np.where(found > 0, found, counts[k - 2])
+
+    def log_probabilities(self, ids: np.ndarray) -> np.ndarray:
+        """Return log P of every token of ids (n,) but the marks that begin sentences, in their order."""
+        place = _places(ids)
+        events = np.flatnonzero(place > 0)
+        words = ids[events].astype(np.int64)
+        first = self.orders[0]
+        probability = first.discounted[words] / first.totals[0] + first.backoff[0] / (self.size - 1)
+        grams = ids.astype(np.int64)  # id of the n-gram of the length at hand that ends at each token, -1 for unseen
+        for k, order in enumerate(self.orders[1:], 2):
+            key = grams[events - 1] * self.size + words
+            found = np.minimum(np.searchsorted(order.keys, key), len(order.keys) - 1)
+            context = np.where(place[events] >= k - 1, grams[events - 1], -1)
+            seen = (context >= 0) & (order.keys[found] == key)
+            known = context >= 0
+            known[known] = order.totals[context[known]] > 0
+            total = np.where(known, order.totals[context], 1)
+            share = np.where(seen, order.discounted[found], 0) / total
+            probability = np.where(known, share + order.backoff[context] * probability, probability)
+            grams = np.full(len(ids), -1, np.int64)
+            grams[events] = np.where(seen, found, -1)
+        return np.log(probability)
+
+
+def _places(ids: np.ndarray) -> np.ndarray:
+    """Return how many tokens of its sentence precede each token."""
+    index = np.arange(len(ids))
+    return index - np.maximum.accumulate(np.where(ids == BEGIN, index, 0))
+
+
+def _discount(keys, counts, contexts, n_contexts: int) -> _Order:
+    """Take the discounts from the counts and give their share to the lower order."""
+    n = np.bincount(np.minimum(counts, 5), minlength=6).astype(float)
+    ratio = n[1] / max(n[1] + 2 * n[2], 1)
+    discounts = np.zeros(4)
+    for c in (1, 2, 3):
+        discounts[c] = np.clip(c - (c + 1) * ratio * n[c + 1] / n[c], 0, c) if n[c] else 0
+    taken = discounts[np.minimum(counts, 3)]
+    totals = np.bincount(contexts, counts, minlength=n_contexts)
+    backoff = np.bincount(contexts, taken, minlength=n_contexts) / np.maximum(totals, 1)
+    return _Order(keys, counts - taken, totals, backoff)
+
+
+def read_ids(path, vocabulary: Vocabulary, max_tokens: int = 0) -> np.ndarray:
+    """Return the ids of a tokenized text, each sentence between BEGIN and END, up to about max_tokens of them."""
+    ids: list[int] = []
+    for document in read_documents(path, "whitespace"):
+        for words in document:
+            ids.append(BEGIN)
+            ids += [vocabulary.ids.get(word, UNKNOWN) for word in words]
+            ids.append(END)
+        if 0 < max_tokens <= len(ids):
+            break
+    return np.array(ids, np.int32)
+
+
+def main(argv=None) -> dict:
+    """Train and score as the command line says; returns the result."""
+    parser = argparse.ArgumentParser(prog="python -m src.kneser_ney", description=__doc__, allow_abbrev=False)
+    parser.add_argument("folder", metavar="DIR", help="folder of script/convert_dataset.sh")
+    parser.add_argument("--order", type=int, default=5, help="longest n-grams (default 5)")
+    parser.add_argument("--split", choices=("heldout", "valid"), default="heldout", help="text to score")
+    parser.add_argument("--max_tokens", type=int, default=0, help="of the training text; 0 for all of it (default)")
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    args = parser.parse_args(argv)
+    if args.order < 1 or args.max_tokens < 0:
+        raise UserError(f"--order {args.order} --max_tokens {args.max_tokens}: at least 1, and 0 or more")
+    folder, start = Path(args.folder), time.monotonic()
+    vocabulary = load_vocabulary(folder / "vocab.txt")
+    train = read_ids(folder / "train.txt", vocabulary, args.max_tokens)
+    model = KneserNey(train, args.order, len(vocabulary))
+    scores = model.log_probabilities(read_ids(folder / f"{args.split}.txt", vocabulary))
+    result = {
+        "order": args.order,
+        "train_tokens": len(train),
+        "vocabulary": len(vocabulary),
+        "split": args.split,
+        "tokens": len(scores),
+        "perplexity": float(np.exp(-scores.mean())),
+        "seconds": round(time.monotonic() - start, 1),
+    }
+    if args.json:
+        print(json.dumps(result))
+    else:
+        print(", ".join(f"{key} {value}" for key, value in result.items()))
+    return result
+
+
+if __name__ == "__main__":
+    run(lambda: main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""The parts of the biLM; each is a cell that knows numbers only."""

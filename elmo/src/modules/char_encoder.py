@@ -1,0 +1,71 @@
+"""From the bytes of a word to its context-free vector: character CNN, highway layers, projection."""
+
+from __future__ import annotations
+
+import numpy as np
+from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
+
+from src.modules.activations import tanh
+from src.modules.highway import Highway
+
+
+class CharEncoder(nn.Cell):
+    """Character CNN of Kim et al. (2016) with highway layers, as configured by Jozefowicz et al. (2016).
+
+    Filters run over the bytes of a word, begin and end marks and padding included, the maximum over all places passes
+    through the activation. Windows that see nothing but padding are all the same, so only one of them has to be there:
+    padding behind a word need only be as long as the widest filter, which is what makes short words cheap
+    (`word_groups.py`).
+    """
+
+    def __init__(
+        self,
+        characters: int,
+        char_dim: int,
+        filters: tuple[tuple[int, int], ...],
+        n_highway: int,
+        output_size: int,
+        activation: str = "relu",
+        seed: int = 0,
+    ):
+        super().__init__()
+        random = np.random.default_rng([seed, 400])
+        self.char_dim = char_dim
+        self.widths = tuple(width for width, _ in filters)
+        self.activation = {"relu": ops.relu, "tanh": tanh}[activation]
+        size = sum(number for _, number in filters)
+
+        def parameter(values, name):
+            return Parameter(Tensor(values.astype(np.float32)), name=name)
+
+        def convolution(width, number):
+            shape = width * char_dim, number
+            if activation == "relu":
+                return random.uniform(-0.05, 0.05, shape)
+            return random.normal(0, shape[0] ** -0.5, shape)
+
+        self.char_embed = parameter(random.uniform(-1, 1, (characters, char_dim)), "char_embed")
+        self.w_cnn = ParameterTuple([parameter(convolution(*pair), f"w_cnn_{k}") for k, pair in enumerate(filters)])
+        self.b_cnn = ParameterTuple([parameter(np.zeros(n), f"b_cnn_{k}") for k, (_, n) in enumerate(filters)])
+        self.highways = nn.CellList([Highway(size, [seed, 401, k]) for k in range(n_highway)])
+        self.w_proj = parameter(random.normal(0, size**-0.5, (size, output_size)), "w_proj")
+        self.b_proj = parameter(np.zeros(output_size), "b_proj")
+        self.product = ops.MatMul()
+        self.highest = ops.ArgMaxWithValue(axis=1)  # the gradient of ReduceMax takes much longer
+
+    def construct(self, char_ids):
+        """Map char_ids (N, W) int32 to word vectors (N, P)."""
+        n_words, length = char_ids.shape
+        characters = ops.gather(self.char_embed, char_ids, 0)  # (N, W, D)
+        found = ()
+        for k in range(len(self.widths)):
+            width = self.widths[k]
+            places = length - width + 1
+            windows = ops.cat([characters[:, j : j + places] for j in range(width)], 2)  # (N, places, width * D)
+            scores = self.product(windows.reshape(n_words * places, width * self.char_dim), self.w_cnn[k])
+            best = self.highest(scores.reshape(n_words, places, -1))[1]  # (N, F_k)
+            found += (self.activation(best + self.b_cnn[k]),)
+        x = ops.cat(found, 1)  # (N, F)
+        for highway in self.highways:
+            x = highway(x)
+        return self.product(x, self.w_proj) + self.b_proj  # (N, P)

@@ -1,0 +1,85 @@
+"""Weights in the HDF5 format of bilm-tf and allennlp, and the names that they have here."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from src.model_options import ModelOptions
+from src.model_utils.runtime import UserError
+
+DIRECTIONS = ("forward_layers", "backward_layers")
+
+
+def layout(options: ModelOptions) -> dict[str, tuple[tuple[str, ...], tuple[int, ...]]]:
+    """Return for each data set of the file, in its shape, the parameters that it holds, stacked by rows.
+
+    {data set: ((names of parameters), shape)}
+    """
+    filters, size = options.n_filters, options.projection_dim
+    found = {"char_embed": (("char_encoder.char_embed",), (261, options.char_dim))}
+    for k, (width, number) in enumerate(options.filters):
+        found[f"CNN/W_cnn_{k}"] = (f"char_encoder.w_cnn_{k}",), (1, width, options.char_dim, number)
+        found[f"CNN/b_cnn_{k}"] = (f"char_encoder.b_cnn_{k}",), (number,)
+    for k in range(options.n_highway):
+        for name, shape in (("carry", (filters, filters)), ("transform", (filters, filters))):
+            found[f"CNN_high_{k}/W_{name}"] = (f"char_encoder.highways.{k}.w_{name}",), shape
+            found[f"CNN_high_{k}/b_{name}"] = (f"char_encoder.highways.{k}.b_{name}",), shape[:1]
+    found["CNN_proj/W_proj"] = ("char_encoder.w_proj",), (filters, size)
+    found["CNN_proj/b_proj"] = ("char_encoder.b_proj",), (size,)
+    cells = options.lstm_dim
+    for number, direction in enumerate(DIRECTIONS):
+        for k in range(options.n_layers):
+            group, here = f"RNN_{number}/RNN/MultiRNNCell/Cell{k}/LSTMCell", f"{direction}.{k}"
+            found[f"{group}/W_0"] = (f"{here}.w_x", f"{here}.w_h"), (2 * size, 4 * cells)
+            found[f"{group}/B"] = (f"{here}.bias",), (4 * cells,)
+            found[f"{group}/W_P_0"] = (f"{here}.w_p",), (cells, size)
+    return found
+
+
+def read_weights(path, options: ModelOptions) -> dict[str, np.ndarray]:
+    """Read a weight file; returns the network's parameters by name, float32.
+
+    Raises UserError for a file that is no HDF5, lacks a data set, holds one of another shape or one that the options
+    do not know, which mostly means that the options belong to other weights.
+    """
+    if not Path(path).is_file():
+        raise UserError(f"{path}: no such file")
+    wanted, found = layout(options), {}
+    try:
+        file = h5py.File(path, "r")
+    except OSError:
+        raise UserError(f"{path}: not a readable HDF5 file; the weights of ELMo end in .hdf5") from None
+    with file:
+        names: list[str] = []
+        file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+        for name, (parameters, shape) in wanted.items():
+            if name not in names:
+                raise UserError(f"{path}: has no '{name}'; do the options belong to these weights?")
+            if file[name].shape != shape:
+                raise UserError(f"{path}: '{name}' has shape {file[name].shape}, the options say {shape}")
+            values = file[name][...].astype(np.float32)
+            if len(shape) == 4:
+                values = values.reshape(-1, shape[3])
+            found.update(zip(parameters, np.split(values, len(parameters))))
+        foreign = [name for name in names if name not in wanted]
+        if foreign:
+            raise UserError(f"{path}: '{foreign[0]}' is none of the options' weights; do they belong together?")
+    return found
+
+
+def write_weights(path, parameters: dict[str, np.ndarray], options: ModelOptions) -> None:
+    """Write parameters by name as a weight file, atomically; the inverse of `read_weights`."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with h5py.File(unfinished, "w") as file:
+            for name, (names, shape) in layout(options).items():
+                file[name] = np.concatenate([parameters[each] for each in names]).reshape(shape)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -1,0 +1,167 @@
+"""convert_weights.py, embed.py, neighbours.py, export.py: results, files, and mistakes of the user."""
+
+import json
+
+import convert_weights
+import embed
+import h5py
+import neighbours
+import numpy as np
+import pytest
+
+import export
+from src.inference import Embedder, load_model
+
+
+def contents(path) -> dict[str, np.ndarray]:
+    found = {}
+    with h5py.File(path, "r") as file:
+        file.visititems(lambda name, item: found.update({name: item[...]}) if isinstance(item, h5py.Dataset) else None)
+    return found
+
+
+def assert_same_file(one, other):
+    one, other = contents(one), contents(other)
+    assert list(one) == list(other)
+    for name, values in one.items():
+        assert values.dtype == other[name].dtype and values.shape == other[name].shape
+        assert values.tobytes() == other[name].tobytes()
+
+
+def test_weights_survive_both_conversions(published, tmp_path, exit_of):
+    there, back = tmp_path / "a" / "model.ckpt", tmp_path / "b" / "model.hdf5"
+    code, out, err = exit_of(convert_weights.main, "--input", published.weights, "--output", there)
+    assert code == 0, err
+    assert "arrays" in out and (there.parent / "options.json").is_file()
+    code, _, err = exit_of(convert_weights.main, "--input", there, "--output", back)
+    assert code == 0, err
+    assert_same_file(published.weights, back)
+
+
+def test_published_weights_survive_both_conversions(elmo_fixture, tmp_path):
+    there, back = tmp_path / "model.ckpt", tmp_path / "model.hdf5"
+    convert_weights.main(["--input", str(elmo_fixture.weights), "--output", str(there)])
+    convert_weights.main(["--input", str(there), "--output", str(back)])
+    assert_same_file(elmo_fixture.weights, back)
+
+
+@pytest.fixture(scope="module")
+def expected(published):
+    """The stateless layers of the sentences."""
+    network, options = load_model(published.weights)
+    return dict(Embedder(network, options, 3, stateful=False)(published.sentences))
+
+
+def run_embed(published, output, exit_of, *options, ckpt=None):
+    arguments = "--ckpt_path", ckpt or published.ckpt, "--input_file", published.text, "--output_file", output
+    code, out, err = exit_of(embed.main, *arguments, "--device_target", "CPU", *options)
+    assert code == 0, err
+    assert out.splitlines()[-1].startswith(f"{output}: 5 sentences, 40 tokens, ")
+    return contents(output)
+
+
+def test_embed_writes_all_layers_and_an_index(published, expected, tmp_path, exit_of):
+    found = run_embed(published, tmp_path / "new" / "out.hdf5", exit_of, "--stateless", "--batch_size", "3")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["out.hdf5"]
+    index = json.loads(found.pop("sentence_to_index")[0])
+    assert index == {line: str(number) for number, line in enumerate(published.lines)}
+    assert sorted(found) == [str(number) for number in range(5)]
+    for number, layers in expected.items():
+        assert found[str(number)].dtype == np.float32
+        np.testing.assert_allclose(found[str(number)], layers, atol=1e-6)
+
+
+def test_embed_chooses_layers(published, expected, tmp_path, exit_of):
+    options = "--stateless", "--batch_size", "3", "--forget_sentences"
+    top = run_embed(published, tmp_path / "top.hdf5", exit_of, *options, "--layers", "top")
+    average = run_embed(published, tmp_path / "mean.hdf5", exit_of, *options, "--layers", "average")
+    assert sorted(top) == sorted(average) == [str(number) for number in range(5)]
+    for number, layers in expected.items():
+        np.testing.assert_allclose(top[str(number)], layers[-1], atol=1e-6)
+        np.testing.assert_allclose(average[str(number)], layers.mean(0), atol=1e-6)
+
+
+def test_embed_is_stateful_unless_told(published, expected, tmp_path, exit_of, monkeypatch):
+    monkeypatch.setattr("src.sentences.CHUNK", 2)  # a chunk of lines must not end the state
+    options = "--batch_size", "1", "--layers", "top", "--forget_sentences"
+    found = run_embed(published, tmp_path / "out.hdf5", exit_of, *options, ckpt=published.weights)
+    network, model_options = load_model(published.weights)
+    for number, layers in Embedder(network, model_options, 1)(published.sentences):
+        np.testing.assert_allclose(found[str(number)], layers[-1], atol=1e-6)
+    np.testing.assert_allclose(found["0"], expected[0][-1], atol=1e-6)
+    assert np.abs(found["1"] - expected[1][-1]).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        ("", "", "text.txt: empty"),
+        ("one\n\ntwo\n", "", "text.txt:2: a line without words; remove it"),
+        (b"\xff\xfe\n", "", "text.txt: not UTF-8 text"),
+        ("one\n", "--batch_size 0", "--batch_size 0: must be 1 or more"),
+        ("one\n", "--layer top", "did you mean '--layers'?"),
+        ("one\n", "--options_path {folder}/lost.json", "lost.json: no such file"),
+        ("one\n", "--options_path small", "'char_embed' has shape (261, 4), the options say (261, 16)"),
+        ("one\n", "--ckpt_path {folder}/lost.ckpt", "lost.ckpt: no such file"),
+        ("one\n", "--ckpt_path {folder}/options.json", "not a checkpoint"),
+    ],
+)
+def test_mistakes_of_the_user(published, tmp_path, exit_of, text, options, message):
+    path = tmp_path / "text.txt"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    arguments = ["--ckpt_path", published.weights, "--input_file", path, "--output_file", tmp_path / "out.hdf5"]
+    code, _, err = exit_of(embed.main, *arguments, *options.format(folder=published.folder).split())
+    assert code == 2
+    assert err.startswith("error: ") and message in err and err.count("\n") == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["text.txt"]
+
+
+def test_weights_that_are_none(published, tmp_path, exit_of):
+    (tmp_path / "bad.hdf5").write_bytes(b"no weights")
+    options = "--options_path", published.folder / "options.json", "--output", tmp_path / "out.ckpt"
+    code, _, err = exit_of(convert_weights.main, "--input", tmp_path / "bad.hdf5", *options)
+    assert code == 2 and "bad.hdf5: not a readable HDF5 file" in err
+    code, _, err = exit_of(convert_weights.main, "--input", published.weights, "--output", tmp_path / "x.hdf5")
+    assert code == 2 and "one must end in .hdf5, the other in .ckpt" in err
+    with h5py.File(tmp_path / "more.hdf5", "w") as file:
+        for name, values in contents(published.weights).items():
+            file[name] = values
+        file["softmax/W"] = np.zeros(3)
+    code, _, err = exit_of(convert_weights.main, "--input", tmp_path / "more.hdf5", *options)
+    assert code == 2 and "'softmax/W' is none of the options' weights" in err
+
+
+def test_neighbours(published, expected, exit_of):
+    common = "--ckpt_path", published.ckpt, "--input_file", published.text, "--device_target", "CPU"
+    code, out, err = exit_of(neighbours.main, "I saw the *film* twice .", *common, "--same_word", "--json")
+    assert code == 0, err
+    (answer,) = (json.loads(line) for line in out.splitlines())  # the query's own sentence is left out
+    assert (answer["word"], answer["place"], answer["sentence"]) == ("film", 1, published.lines[0])
+    one, other = expected[3][-1, 3], expected[0][-1, 1]
+    cosine = one @ other / np.linalg.norm(one) / np.linalg.norm(other)
+    assert answer["cosine"] == pytest.approx(cosine, abs=1e-4)
+
+    code, out, _ = exit_of(neighbours.main, "A *film* .", *common, "--count", "2", "--layer", "0")
+    assert [line.split()[0] for line in out.splitlines()] == ["1.000", "1.000"]  # layer 0 knows the word alone
+    assert all("*film*" in line for line in out.splitlines())
+
+    code, _, err = exit_of(neighbours.main, "A film .", *common)
+    assert code == 2 and "put asterisks around one word" in err
+    code, _, err = exit_of(neighbours.main, "A *horse* .", *common, "--same_word")
+    assert code == 2 and "holds no other 'horse'" in err
+    code, _, err = exit_of(neighbours.main, "A *film* .", *common, "--layer", "3")
+    assert code == 2 and "the model has layers 0 to 2" in err
+
+
+def test_export(published, tmp_path, exit_of, monkeypatch):
+    arguments = "--ckpt_path", published.ckpt, "--output_dir", tmp_path / "new", "--device_target", "CPU"
+    code, out, err = exit_of(export.main, *arguments)
+    assert code == 0, err
+    assert out.startswith(f"{tmp_path}/new/elmo.mindir: ok, differs by ")
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["elmo.mindir", "options.json"]
+
+    monkeypatch.setattr(export, "TOLERANCE", -1.0)
+    (tmp_path / "new" / "elmo.mindir").write_text("older", encoding="utf-8")
+    code, _, _ = exit_of(export.main, *arguments)
+    assert code.startswith("error: MINDIR differs from") and code.endswith("nothing was exported")
+    assert (tmp_path / "new" / "elmo.mindir").read_text(encoding="utf-8") == "older"

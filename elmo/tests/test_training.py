@@ -1,0 +1,156 @@
+"""Training on the synthetic corpus: it learns, resumes to the bit after a kill, and two processes are as one."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import eval as evaluation
+import train
+from src.kneser_ney import main as kneser_ney
+from src.model_utils.checkpoint import load_checkpoint
+from src.model_utils.runtime import UserError
+
+TRAIN = Path(train.__file__).resolve()
+LINE = re.compile(r"^epoch: (\d+) step: (\d+), loss is (\S+)$", re.MULTILINE)
+
+
+def options(prepared, folder, **changes):
+    settings = {
+        "preset": "tiny",
+        "device_target": "CPU",
+        "data_url": prepared,
+        "train_url": folder,
+        "short_words_multiple": 128,
+        **changes,
+    }
+    return [word for key, value in settings.items() for word in (f"--{key}", str(value))]
+
+
+def assert_same(one, two, **tolerance):
+    assert one.keys() == two.keys()
+    for name, parameter in one.items():
+        if tolerance:
+            np.testing.assert_allclose(two[name].asnumpy(), parameter.asnumpy(), err_msg=name, **tolerance)
+        else:
+            np.testing.assert_array_equal(two[name].asnumpy(), parameter.asnumpy(), err_msg=name)
+
+
+def test_it_learns(trained):
+    """Below the n-gram model: the topic of a document is beyond the reach of five words."""
+    result = evaluation.main(["--ckpt_path", str(trained.best), "--data_url", str(trained.prepared)])
+    n_grams = kneser_ney([str(trained.prepared)])
+    assert result["perplexity_forward"] < n_grams["perplexity"] < 20
+    assert result["tokens"] == n_grams["tokens"]
+    assert result["perplexity"] == pytest.approx(
+        np.sqrt(result["perplexity_forward"] * result["perplexity_backward"]), rel=1e-6
+    )
+    names = {path.name for path in trained.outputs.iterdir()}
+    assert {"elmo_best.ckpt", "config.yaml", "vocab.txt", "options.json", "curves.png", "metrics.jsonl"} <= names
+    saved = json.loads((trained.outputs / "options.json").read_text())
+    counts = json.loads((trained.prepared / "train.mindrecord.json").read_text())
+    words = len((trained.prepared / "vocab.txt").read_text(encoding="utf-8").splitlines())
+    assert saved["n_train_tokens"] == counts["tokens"] and saved["n_tokens_vocab"] == words
+
+
+def test_evaluation_of_plain_text_and_rows(trained, tmp_path, capsys):
+    base = ["--ckpt_path", str(trained.best), "--device_target", "CPU", "--json"]
+    whole = evaluation.main([*base, "--data_url", str(trained.prepared), "--eval_batch_size", "1"])
+    plain = evaluation.main([*base, "--input_file", str(trained.prepared / "heldout.txt"), "--eval_batch_size", "1"])
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["perplexity"] == plain["perplexity"]
+    for key in ("perplexity", "perplexity_forward", "tokens", "unknown"):
+        assert whole[key] == plain[key]
+    rows = evaluation.main([*base, "--data_url", str(trained.prepared), "--eval_batch_size", "4"])
+    assert rows["tokens"] == whole["tokens"] and rows["perplexity"] == pytest.approx(whole["perplexity"], rel=0.02)
+
+
+def test_killed_training_resumes_to_the_bit(prepared, tmp_path, capsys):
+    settings = {"max_steps": 60, "print_steps": 1, "options_path": tmp_path / "options.json"}
+    content = json.loads((TRAIN.parent / "options/tiny.json").read_text())
+    (tmp_path / "options.json").write_text(json.dumps({**content, "dropout": 0.2}))
+    train.main(options(prepared, tmp_path / "whole", **settings))
+    wanted = LINE.findall(capsys.readouterr().out)
+    assert len(wanted) == 60
+
+    parts = tmp_path / "parts"
+    command = [sys.executable, str(TRAIN), *options(prepared, parts, save_checkpoint_steps=10, **settings)]
+    log = tmp_path / "log.txt"
+    with open(log, "w") as file:
+        process = subprocess.Popen(command, cwd=tmp_path, stdout=file, stderr=subprocess.STDOUT)
+        deadline = time.monotonic() + 120
+        while len(LINE.findall(log.read_text())) < 25 and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert 25 <= len(LINE.findall(log.read_text())) < 60, log.read_text()[-2000:]
+    with pytest.raises(UserError, match="holds an earlier training"):
+        train.main(options(prepared, parts, **settings))
+    base = ["--device_target", "CPU", "--data_url", str(prepared), "--train_url", str(parts), "--resume"]
+    with pytest.raises(UserError, match="--resume continues with lr 0.01"):
+        train.main([*base, "--lr", "0.1"])
+    capsys.readouterr()
+    train.main(base)
+    output = capsys.readouterr().out
+    resumed = LINE.findall(output)
+    assert "resumed from" in output and 10 <= len(resumed) < 60
+    assert resumed == wanted[-len(resumed) :], "not one digit of the curve differs"
+    whole, again = (load_checkpoint(run / "elmo-1_60.ckpt")[0] for run in (tmp_path / "whole", parts))
+    assert {"state.h", "state.c", "softmax.weight", "softmax.weight.squares"} <= whole.keys()
+    assert_same(whole, again)
+
+
+def test_two_processes_train_as_one(prepared, tmp_path, capsys):
+    if not Path(sys.executable).with_name("msrun").exists():
+        pytest.skip("msrun, which MindSpore installs, is not beside this Python")
+    settings = {"max_steps": 12, "print_steps": 1}
+    train.main(options(prepared, tmp_path / "one", **settings))
+    wanted = LINE.findall(capsys.readouterr().out)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [str(Path(sys.executable).with_name("msrun")), "--worker_num=2", "--local_worker_num=2"]
+    command += [f"--master_port={port}", "--join=True", f"--log_dir={tmp_path / 'logs'}", str(TRAIN)]
+    command += [*options(prepared, tmp_path / "two", **settings), "--distributed", "true"]
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path, "MS_NODE_TIMEOUT": "5"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200)
+    logs = [(tmp_path / f"logs/worker_{rank}.log").read_text(encoding="utf-8") for rank in (0, 1)]
+    assert done.returncode == 0, logs[0][-3000:]
+    found = LINE.findall(logs[0])
+    assert "processes: 2" in logs[0] and not LINE.search(logs[1]), "only rank 0 speaks"
+    assert [line[:2] for line in found] == [line[:2] for line in wanted]
+    np.testing.assert_allclose([float(line[2]) for line in found], [float(line[2]) for line in wanted], rtol=1e-4)
+    one, two = (load_checkpoint(tmp_path / run / "elmo-1_12.ckpt")[0] for run in ("one", "two"))
+    assert_same(one, two, atol=1e-3)
+
+
+def test_performance_and_pre_trained(trained, tmp_path):
+    arguments = options(trained.prepared, tmp_path, performance_steps=3)
+    result = train.main([*arguments, "--pre_trained", str(trained.best)])
+    assert result["steps"] == 3 and result["tokens_per_second"] > 0
+    assert not list(tmp_path.glob("*.ckpt"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"data_url": "/nowhere"}, "vocab.txt: no such file"),
+        ({"optimizer": "sgd"}, "optimizer is 'sgd' but must be adam or adagrad"),
+        ({"options_path": "huge"}, "huge: no such file"),
+        ({"batch_size": 5000}, "do not fill a batch of 5000 rows"),
+        ({"lrr": 1}, "unrecognized arguments: --lrr 1; did you mean '--lr'?"),
+    ],
+)
+def test_bad_input_ends_with_one_line(prepared, tmp_path, exit_of, changes, words):
+    code, _, error = exit_of(train.main, *options(prepared, tmp_path / "x", **changes))
+    assert code == 2 and words in error and error.count("\n") == 1
