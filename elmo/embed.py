@@ -30,7 +30,7 @@ def parse(argv=None):
     parser.add_argument("--layers", choices=LAYERS, default="all", help="all (default), top, or their average")
     parser.add_argument("--batch_size", type=int, default=64, metavar="N", help="sentences at once (default: 64)")
     parser.add_argument(
-        "--stateless", action="store_true", help="start every sentence anew: faster, and independent of the others"
+        "--stateless", action="store_true", help="start every sentence anew, so that it depends on no other"
     )
     parser.add_argument("--forget_sentences", action="store_true", help="leave out sentence_to_index")
     parser.add_device_options()

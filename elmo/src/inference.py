@@ -111,7 +111,11 @@ class Embedder:
         self.words = WordEncoder(network, options)
         self.network = _Steps(network)
         self.network.set_train(False)
-        self.state = self._empty_state()
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin a new text: forget the state, and put the next sentence into row 0."""
+        self.state, self.next_row = self._empty_state(), 0
 
     def __call__(self, sentences: Sequence[Sequence[str]]) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (number of the sentence, layers (L + 1, words, 2P) float32), forward half first, as they are computed.
@@ -129,15 +133,15 @@ class Embedder:
             yield from zip(chosen.tolist(), self._run([sentences[i] for i in chosen]))
 
     def _run(self, sentences: list[Sequence[str]]) -> list[np.ndarray]:
-        """Run sentences, the k-th in row k modulo the batch size behind those before it; returns their layers."""
+        """Run sentences in the rows in turn, each behind what its row holds before it; returns their layers."""
         size, layers = self.options.projection_dim, self.options.n_layers
         begin, end = SPECIAL[:2]
         lengths = np.zeros(self.batch_size, np.int64)  # of the text of each row
         spans = []
-        for k, sentence in enumerate(sentences):
-            first = lengths[k % self.batch_size]
-            spans.append((k % self.batch_size, first, first + len(sentence) + 2))
-            lengths[k % self.batch_size] = spans[-1][2]
+        for k, sentence in enumerate(sentences, self.next_row):
+            row = k % self.batch_size
+            spans.append((row, lengths[row], lengths[row] + len(sentence) + 2))
+            lengths[row] = spans[-1][2]
         total = -(-lengths.max() // STEPS) * STEPS
         inputs = np.zeros((2, total, self.batch_size, size), np.float32)  # in reading order
         for sentence, (row, first, last) in zip(sentences, spans):
@@ -152,6 +156,7 @@ class Embedder:
             outputs[:, :, steps] = found.asnumpy()
         if self.stateful:
             self.state = [array.asnumpy() for array in state]
+            self.next_row = (self.next_row + len(sentences)) % self.batch_size
         results = []
         for row, first, last in spans:
             forward = outputs[0, :, first + 1 : last - 1, row]  # (L + 1, words, P)

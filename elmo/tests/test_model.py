@@ -47,9 +47,9 @@ def test_state_runs_on_from_call_to_call(published, model, monkeypatch):
     monkeypatch.setattr("src.inference.ROUNDS", 2)  # five sentences in two rows: the third round is a run of its own
     embedder = Embedder(*model[:2], 2)
     expected = [layers for _, layers in embedder(published.sentences)]
-    embedder.state = embedder._empty_state()
-    pairs = [published.sentences[k : k + 2] for k in (0, 2, 4)]
-    found = [layers for pair in pairs for _, layers in embedder(pair)]
+    embedder.restart()
+    parts = published.sentences[:1], published.sentences[1:4], published.sentences[4:]
+    found = [layers for part in parts for _, layers in embedder(part)]
     for one, other in zip(found, expected):
         np.testing.assert_allclose(one, other, atol=1e-6)
 
