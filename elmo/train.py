@@ -75,15 +75,12 @@ def main(argv=None) -> dict:
         result = evaluator.perplexity(valid)
         return {f"valid_{key}": value for key, value in result.items() if key.startswith("perplexity")}
 
-    def stretch(_: int, first_step: int):
-        return itertools.islice(batches.stretch(1, first_step), config.max_steps - first_step)
-
     trainer = Trainer(
         name=NAME,
         folder=folder,
         network=model,
         step=step,
-        batches=stretch if config.max_steps else batches,
+        batches=batches.stretch if config.max_steps else batches,
         steps_per_epoch=steps_per_epoch,
         num_epochs=epochs,
         learning_rate=lambda step_: rates[step_],

@@ -9,6 +9,7 @@ from mindspore import Parameter, Tensor, nn, ops
 from src.loss import LanguageModel, TrainingLoss
 from src.model_options import ModelOptions
 from src.model_utils.runtime import quiet, rank_and_size
+from src.model_utils.training import scaled, squared_sum
 
 OPTIMIZERS = ("adam", "adagrad")
 
@@ -80,10 +81,10 @@ class TrainOneStep(nn.Cell):
             gradients = self.reduce(gradients)
             loss = self.sum_over_ranks(loss) / self.ranks
             d_weight, d_bias = self.sum_over_ranks(d_weight) / self.ranks, self.sum_over_ranks(d_bias) / self.ranks
-        norm = ops.sqrt(ops.addn(self.map(_squared_sum, gradients)) + _squared_sum(d_weight) + _squared_sum(d_bias))
+        norm = ops.sqrt(ops.addn(self.map(squared_sum, gradients)) + squared_sum(d_weight) + squared_sum(d_bias))
         if self.gradient_clip > 0:
             scale = ops.minimum(self.gradient_clip / (norm + 1e-12), 1.0)
-            gradients = self.map(ops.partial(_scale, scale), gradients)
+            gradients = self.map(ops.partial(scaled, scale), gradients)
             d_weight, d_bias = d_weight * scale, d_bias * scale
         done = self.updates + 1  # a new tensor: what reads the parameter itself might see it after its update
         rate = ops.gather(self.rates, done - 1, 0)
@@ -117,14 +118,3 @@ def build_optimizer(config, weights, rates: list[float]) -> nn.Optimizer:
         if config.optimizer == "adam":
             return nn.Adam(weights, learning_rate=rates, beta2=config.adam_beta2)
         return nn.Adagrad(weights, accum=config.adagrad_accumulator, learning_rate=rates)
-
-
-def _squared_sum(gradient):
-    squares = ops.square(gradient)
-    if squares.ndim > 1:  # the CPU kernel adds up columns on all cores, but everything at once on one
-        squares = squares.reshape(-1, squares.shape[-1]).sum(0)
-    return squares.sum()
-
-
-def _scale(scale, gradient):
-    return gradient * scale

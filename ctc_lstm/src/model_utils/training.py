@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import math
 import signal
 import sys
@@ -92,10 +93,10 @@ class TrainStep(nn.Cell):
             gradients = self.loss_scaler.unscale(gradients)
             finite = ms.amp.all_finite(gradients)
             loss = ops.depend(loss, self.loss_scaler.adjust(finite))
-        norm = ops.sqrt(ops.addn(self.map(_squared_sum, gradients)))
+        norm = ops.sqrt(ops.addn(self.map(squared_sum, gradients)))
         if self.gradient_clip > 0:
             scale = ops.minimum(self.gradient_clip / (norm + 1e-12), 1.0)
-            gradients = self.map(ops.partial(_scale, scale), gradients)
+            gradients = self.map(ops.partial(scaled, scale), gradients)
         if self.loss_scaler is None or finite:
             loss = ops.depend(loss, self._update(gradients))
         else:
@@ -117,14 +118,16 @@ def _shown(record: dict) -> str:
     return ", ".join(f"{key} {value:.6g}" for key, value in record.items())
 
 
-def _squared_sum(gradient):
+def squared_sum(gradient):
+    """Return the squared norm of a gradient of any shape, a float32 scalar."""
     squares = ops.square(gradient.astype(ms.float32))
     if squares.ndim > 1:  # the CPU kernel adds up columns on all cores, but everything at once on one
         squares = squares.reshape(-1, squares.shape[-1]).sum(0)
     return squares.sum()
 
 
-def _scale(scale, gradient):
+def scaled(scale, gradient):
+    """Return a gradient times a scalar, in the gradient's type."""
     return gradient * scale.astype(gradient.dtype)
 
 
@@ -218,7 +221,8 @@ class Trainer:
             leave=False,
         )
         record = {}
-        for batch in self.batches(self.epoch, self.step_in_epoch):
+        left = self.steps_per_epoch - self.step_in_epoch  # what batches() yields need not have an end
+        for batch in itertools.islice(self.batches(self.epoch, self.step_in_epoch), left):
             loss, norm = self.step(*[Tensor(array) for array in batch.inputs])
             loss, norm = float(loss.asnumpy()), float(norm.asnumpy())
             self.step_in_epoch += 1
