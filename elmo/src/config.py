@@ -14,8 +14,8 @@ elmo_cfg = edict(
     epoch_num=0,  # passes over the text; 0 for n_epochs of options.json
     batch_size=0,  # rows of text a step, over all processes; 0 for batch_size of options.json
     max_steps=0,  # steps after which training ends, whatever epoch_num says; 0 for no such end
-    short_words_multiple=512,  # distinct short words of a step are padded to a multiple: each size compiles once
-    long_words_multiple=256,  # the same for long words
+    short_words_multiple=128,  # distinct short words of a step are padded to a multiple: each size compiles once
+    long_words_multiple=64,  # the same for long words
     # optimization
     optimizer="adagrad",  # of the network: adagrad or adam; the softmax has Adagrad always
     lr=0.2,  # peak rate of the network
