@@ -1,0 +1,285 @@
+"""Are the vectors good for a task? A small tagger on frozen vectors of ELMo, of word2vec and of chance.
+
+The task is truecasing (Lita et al. 2003): the text is put into lower case, and the tagger says which words have a
+capital. Any text is its own answer. The first word of a sentence and the word "i", which need no thought, do not count.
+
+python -m examples.truecasing --ckpt_path outputs/elmo_best.ckpt --data_url DIR reads heldout.txt of DIR, which neither
+the biLM nor word2vec has seen: 70 % of its documents train the tagger, 10 % choose its epoch, 20 % score it. word2vec
+learns from train.txt, the text of the biLM, in lower case.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, nn, ops
+from tqdm import tqdm
+
+from src.command_line import ProgramParser
+from src.data.tokenizer import read_documents
+from src.inference import Embedder, add_model_options, load_model
+from src.model_utils.recurrent import LSTM, CounterDropout, dropout_keys, padding_mask
+from src.model_utils.runtime import UserError, init_device, run
+from src.model_utils.training import TrainStep
+from src.modules.scalar_mix import ScalarMix
+
+VECTORS = ("elmo", "word2vec", "random")
+STEPS = 32  # sentences are padded to a multiple of it, and cut to LONGEST words
+LONGEST = 64
+HIDDEN, DROPOUT, BATCH_SIZE, RATE = 64, 0.3, 32, 0.003
+
+
+@dataclass
+class Sentence:
+    """Words as written, their vectors (layers, words, size), what is to be found and what counts (words,)."""
+
+    words: list[str]
+    vectors: np.ndarray
+    capital: np.ndarray
+    counts: np.ndarray
+
+
+class Tagger(nn.Cell):
+    """The layers' mixture, a bidirectional LSTM, and a logit for each word."""
+
+    def __init__(self, n_layers: int, size: int, seed: int):
+        super().__init__()
+        self.mix = ScalarMix(n_layers, layer_norm=True)  # so the scale of the vectors is of no account
+        self.dropout = CounterDropout(DROPOUT, size, [seed, 431])
+        self.lstm = LSTM(size, HIDDEN, seed=seed)
+        self.output = nn.Dense(2 * HIDDEN, 1)
+
+    def construct(self, vectors, lengths, keys):
+        """Map vectors (L, T, B, D), lengths (B,) and dropout keys (B,) to logits (T, B)."""
+        padding = padding_mask(lengths, vectors.shape[1])
+        mixed = self.dropout(self.mix(vectors, 1 - padding[:, :, 0]), keys)
+        return self.output(self.lstm(mixed, padding, keys)).squeeze(2)
+
+
+class TaggerLoss(nn.Cell):
+    """Mean binary cross-entropy of the words that count."""
+
+    def __init__(self, tagger: Tagger):
+        super().__init__(auto_prefix=False)
+        self.tagger = tagger
+
+    def construct(self, vectors, lengths, keys, capital, counts):
+        logits = self.tagger(vectors, lengths, keys)
+        losses = ops.relu(logits) - logits * capital + ops.log1p(ops.exp(-ops.abs(logits)))
+        return (losses * counts).sum() / ops.maximum(counts.sum(), 1.0)
+
+
+def parts_of(path) -> list[list[list[str]]]:
+    """Return the sentences for training, choice and score: 70, 10 and 20 % of the documents, in their order."""
+    documents = list(read_documents(path, "whitespace"))
+    bounds = [0, *(len(documents) * share // 10 for share in (7, 8, 10))]
+    parts = [sum(documents[first:last], []) for first, last in zip(bounds, bounds[1:])]
+    for part in parts:
+        if not any(word != word.lower() for sentence in part for word in sentence[1:]):
+            raise UserError(f"{path}: {len(documents)} documents give no capitals to learn, choose by and score")
+    return parts
+
+
+def elmo_vectors(ckpt_path, options_path) -> tuple[Callable, int]:
+    """Return a function from sentences to the layers of their words, each sentence from a zero state, and 2P."""
+    network, options = load_model(ckpt_path, options_path)
+    embedder = Embedder(network, options, stateful=False)
+
+    def embed(sentences):
+        found = [None] * len(sentences)
+        for number, layers in tqdm(embedder(sentences), "elmo", len(sentences), leave=False):
+            found[number] = layers
+        return found
+
+    return embed, 2 * options.projection_dim
+
+
+class LowerCase:
+    """The sentences of a text in lower case, as often as gensim asks for them."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __iter__(self) -> Iterator[list[str]]:
+        for document in tqdm(read_documents(self.path, "whitespace"), "word2vec, documents", leave=False):
+            for words in document:
+                yield [word.lower() for word in words]
+
+
+def word2vec_vectors(text, size: int, seed: int) -> Callable:
+    """Train skip-gram vectors (Mikolov et al. 2013) on a text; unknown words get zeros."""
+    from gensim.models import Word2Vec
+
+    workers = os.cpu_count() or 1
+    vectors = Word2Vec(LowerCase(text), vector_size=size, sg=1, min_count=2, epochs=3, seed=seed, workers=workers).wv
+    return by_word(lambda word: vectors[word] if word in vectors else np.zeros(size, np.float32))
+
+
+def random_vectors(size: int, seed: int) -> Callable:
+    """Draw a vector for each word."""
+    random, table = np.random.default_rng([seed, 432]), {}
+    return by_word(lambda word: table.setdefault(word, random.normal(0, 1, size).astype(np.float32)))
+
+
+def by_word(vector: Callable) -> Callable:
+    """Return a function from sentences to (1, words, size) each, from one of words to (size,)."""
+    return lambda sentences: [np.array([[vector(word) for word in sentence]]) for sentence in sentences]
+
+
+def prepare(sentences: list[list[str]], embed: Callable) -> list[Sentence]:
+    """Put sentences into lower case, embed and cut them."""
+    lower = [[word.lower() for word in words] for words in sentences]
+    prepared = []
+    for words, low, vectors in zip(sentences, lower, embed(lower)):
+        capital = np.array([word != other for word, other in zip(words, low)], np.float32)
+        counts = np.array([k > 0 and word != "i" for k, word in enumerate(low)], np.float32)
+        prepared.append(Sentence(words[:LONGEST], vectors[:, :LONGEST], capital[:LONGEST], counts[:LONGEST]))
+    return prepared
+
+
+def batch(sentences: list[Sentence]) -> tuple[np.ndarray, ...]:
+    """Return vectors (L, T, B, D), lengths (B,), capital (T, B) and counts (T, B), padded with zeros."""
+    lengths = np.array([len(sentence.words) for sentence in sentences], np.int32)
+    steps = -(-lengths.max() // STEPS) * STEPS
+    layers, _, size = sentences[0].vectors.shape
+    vectors = np.zeros((layers, steps, BATCH_SIZE, size), np.float32)
+    capital, counts = np.zeros((2, steps, BATCH_SIZE), np.float32)
+    for row, sentence in enumerate(sentences):
+        place = slice(lengths[row]), row
+        vectors[(slice(None), *place)] = sentence.vectors
+        capital[place], counts[place] = sentence.capital, sentence.counts
+    return vectors, np.pad(lengths, (0, BATCH_SIZE - len(lengths))), capital, counts
+
+
+def batches(sentences: list[Sentence], random: np.random.Generator | None = None) -> Iterator[list[Sentence]]:
+    """Yield sentences of similar lengths together, in random order if there is a generator."""
+    order = random.permutation(len(sentences)) if random else np.arange(len(sentences))
+    order = sorted(order, key=lambda k: -(-len(sentences[k].words) // STEPS))
+    starts = np.arange(0, len(order), BATCH_SIZE)
+    for start in random.permutation(starts) if random else starts:
+        yield [sentences[k] for k in order[start : start + BATCH_SIZE]]
+
+
+def predict(tagger: Tagger, sentences: list[Sentence]) -> list[tuple[Sentence, np.ndarray]]:
+    """Return each sentence and the logits of its words (words,)."""
+    tagger.set_train(False)
+    keys, found = Tensor(np.zeros(BATCH_SIZE, np.int32)), []
+    for some in batches(sentences):
+        vectors, lengths, *_ = batch(some)
+        logits = tagger(Tensor(vectors), Tensor(lengths), keys).asnumpy()
+        found += [(sentence, logits[: len(sentence.words), row]) for row, sentence in enumerate(some)]
+    return found
+
+
+def score(predictions: list[tuple[Sentence, np.ndarray]]) -> dict:
+    """Return precision, recall and F1 of the capitals among the words that count."""
+    said = np.concatenate([logits > 0 for _, logits in predictions])
+    true = np.concatenate([sentence.capital > 0 for sentence, _ in predictions])
+    counts = np.concatenate([sentence.counts > 0 for sentence, _ in predictions])
+    right, found, there = ((flags & counts).sum() for flags in (said & true, said, true))
+    precision, recall = right / max(found, 1), right / max(there, 1)
+    return {"precision": precision, "recall": recall, "f1": 2 * right / max(found + there, 1)}
+
+
+def train_tagger(parts: list[list[Sentence]], epochs: int, seed: int) -> tuple[dict, list]:
+    """Train on the first part, keep the epoch with the best F1 on the second; return the third's score and logits."""
+    ms.set_seed(seed)
+    random = np.random.default_rng([seed, 433])
+    layers, _, size = parts[0][0].vectors.shape
+    tagger = Tagger(layers, size, seed)
+    step = TrainStep(TaggerLoss(tagger), nn.Adam(tagger.trainable_params(), RATE), gradient_clip=1.0)
+    best, kept, done = -1.0, {}, 0
+    for _ in range(epochs):
+        step.set_train()
+        for some in batches(parts[0], random):
+            vectors, lengths, *rest = map(Tensor, batch(some))
+            step(vectors, lengths, Tensor(dropout_keys(seed, done, BATCH_SIZE)), *rest)
+            done += 1
+        f1 = score(predict(tagger, parts[1]))["f1"]
+        if f1 > best:
+            best, kept = f1, {each.name: each.asnumpy() for each in tagger.get_parameters()}
+    for each in tagger.get_parameters():
+        each.set_data(Tensor(kept[each.name]))
+    predictions = predict(tagger, parts[2])
+    return {"dev_f1": best, **score(predictions)}, predictions
+
+
+def written(sentence: Sentence, logits: np.ndarray) -> str:
+    """Return a sentence with the capitals that were found; what is wrong stands between asterisks."""
+    words = []
+    for k, word in enumerate(sentence.words):
+        said = word.lower().capitalize() if logits[k] > 0 or not sentence.counts[k] else word.lower()
+        wrong = sentence.counts[k] and (logits[k] > 0) != (sentence.capital[k] > 0)
+        words.append(f"*{said}*" if wrong else said)
+    return " ".join(words)
+
+
+def shown(scores: dict) -> str:
+    """Return scores as a line."""
+    return ", ".join(f"{key} {value:.4f}" for key, value in scores.items())
+
+
+def parse(argv=None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = ProgramParser(__doc__.split("\n\n")[0])
+    parser.prog = "python -m examples.truecasing"
+    add_model_options(parser)
+    parser.add_argument("--data_url", metavar="DIR", required=True, help="folder of script/convert_dataset.sh")
+    parser.add_argument("--vectors", nargs="+", choices=VECTORS, default=VECTORS, help="which to try (default: all)")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="trainings of each tagger (default: 3)")
+    parser.add_argument("--epochs", type=int, default=10, metavar="N", help="of each training (default: 10)")
+    parser.add_argument("--show", type=int, default=0, metavar="N", help="sentences to show with what was found")
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    parser.add_device_options()
+    args = parser.parse_args(argv)
+    if min(args.seeds, args.epochs) < 1 or args.show < 0:
+        raise UserError(f"--seeds {args.seeds} --epochs {args.epochs} --show {args.show}: at least 1, 1 and 0")
+    return args
+
+
+def main(argv=None) -> dict:
+    """Train and score the taggers as the command line says; returns the result."""
+    args = parse(argv)
+    folder = Path(args.data_url)
+    init_device(args.device_target, args.device_id)
+    texts = parts_of(folder / "heldout.txt")
+    elmo, size = elmo_vectors(args.ckpt_path, args.options_path)
+    makers = {
+        "elmo": lambda: elmo,
+        "word2vec": lambda: word2vec_vectors(folder / "train.txt", size, seed=1),
+        "random": lambda: random_vectors(size, seed=1),
+    }
+    result = {"sentences": [len(text) for text in texts]}
+    for name in args.vectors:
+        embed = makers[name]()
+        parts = [prepare(text, embed) for text in texts]
+        runs = []
+        for seed in range(1, args.seeds + 1):
+            scores, predictions = train_tagger(parts, args.epochs, seed)
+            runs.append(scores)
+            print(f"{name}, seed {seed}: {shown(scores)}", file=sys.stderr)
+        for sentence, logits in predictions[: args.show]:
+            print("  " + written(sentence, logits), file=sys.stderr)
+        result[name] = {key: round(float(np.mean([each[key] for each in runs])), 4) for key in runs[0]}
+        result[name]["f1_sd"] = round(float(np.std([each["f1"] for each in runs])), 4)
+        counted = np.concatenate([sentence.counts > 0 for sentence in parts[2]])
+        capital = np.concatenate([sentence.capital > 0 for sentence in parts[2]])
+        result["scored_words"], result["capitals"] = int(counted.sum()), int((counted & capital).sum())
+    if args.json:
+        print(json.dumps(result))
+    else:
+        for name in args.vectors:
+            print(f"{name}: {shown(result[name])}")
+    return result
+
+
+if __name__ == "__main__":
+    run(lambda: main(sys.argv[1:]))
