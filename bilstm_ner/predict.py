@@ -11,7 +11,7 @@ from src.highlight import page
 from src.inference import Decoder, add_checkpoint_options, apply_settings, load_trained
 from src.model_utils.configuration import Parser
 from src.model_utils.runtime import UserError, atomic_write, init_device, log, run
-from src.streaming import line_chunks
+from src.model_utils.streaming import text_chunks
 from src.tagging import entities, split_tag
 
 
@@ -88,20 +88,7 @@ def chunks(args, source):
     if args.texts:
         yield [text.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for text in args.texts]
         return
-    name, number, bad = args.input_file or "standard input", 0, []
-    for lines in line_chunks(source, name):
-        texts = []
-        for line in lines:
-            number += 1
-            text = line.decode("utf-8-sig" if number == 1 else "utf-8", "replace")
-            if "\ufffd" in text:
-                bad.append(number)
-            texts.append(text)
-        yield texts
-    if bad:
-        print(
-            f"warning: {name}:{bad[0]}: not UTF-8; replaced what could not be read, {len(bad)} lines", file=sys.stderr
-        )
+    yield from text_chunks(source, args.input_file or "standard input")
 
 
 def shown(answer: dict) -> str:

@@ -12,8 +12,8 @@ from src.attention_plot import draw_attention
 from src.inference import Hypothesis, Translator, add_checkpoint_options, apply_settings, load_trained
 from src.model_utils.configuration import Parser
 from src.model_utils.runtime import UserError, init_device, run
+from src.model_utils.streaming import text_chunks
 from src.options import usual_spelling
-from src.streaming import text_chunks
 
 
 def parse(argv=None):
@@ -38,7 +38,7 @@ def chunks(args, source) -> Iterator[list[str]]:
     if args.sentences:
         yield [text.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for text in args.sentences]
     else:
-        yield from text_chunks(source, args.input_file or "standard input")
+        yield from text_chunks(source, args.input_file or "standard input", 2048)
 
 
 def shown(number: int, sentence: str, translations: list[Hypothesis], args) -> str:

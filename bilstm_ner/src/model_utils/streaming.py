@@ -10,11 +10,11 @@ from collections.abc import Iterator
 
 from src.model_utils.runtime import UserError
 
-LONGEST_LINE = 2**20  # bytes; what is longer is no list of sentences, and memory has to stay bounded
+LONGEST_LINE = 2**20  # bytes; what is longer is no list of texts, and memory has to stay bounded
 PATIENCE = 0.1  # seconds that a line waits for others to share its batch
 
 
-def text_chunks(source, name: str, most: int = 2048) -> Iterator[list[str]]:
+def text_chunks(source, name: str, most: int = 512) -> Iterator[list[str]]:
     """Yield the lines of an open binary file as text; bytes that are not UTF-8 are replaced and reported at the end."""
     number, bad, first_bad = 0, 0, 0
     try:
@@ -38,7 +38,7 @@ def text_chunks(source, name: str, most: int = 2048) -> Iterator[list[str]]:
             )
 
 
-def line_chunks(source, name: str, most: int) -> Iterator[list[bytes]]:
+def line_chunks(source, name: str, most: int = 512) -> Iterator[list[bytes]]:
     """Yield the lines of an open file, without their line ends, in lists of at most `most`.
 
     A list ends when it is full, when its first line has waited for PATIENCE seconds, and with the input. A last line
@@ -58,14 +58,14 @@ def line_chunks(source, name: str, most: int) -> Iterator[list[bytes]]:
         if complete and not lines:
             deadline = time.monotonic() + PATIENCE
         for line in complete:
-            lines.append(line[:-1] if line.endswith(b"\r") else line)
+            lines.append(line.removesuffix(b"\r"))
             if len(lines) == most:
                 yield lines
                 lines, deadline = [], time.monotonic() + PATIENCE
         number += len(complete)
         if len(rest) > LONGEST_LINE:
             yield lines
-            raise UserError(f"{name}:{number + 1}: longer than {LONGEST_LINE} bytes; expected one sentence a line")
+            raise UserError(f"{name}:{number + 1}: longer than {LONGEST_LINE} bytes; expected one text a line")
     if lines:
         yield lines
 

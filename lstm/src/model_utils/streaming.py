@@ -4,13 +4,38 @@ from __future__ import annotations
 
 import os
 import select
+import sys
 import time
 from collections.abc import Iterator
 
 from src.model_utils.runtime import UserError
 
-LONGEST_LINE = 2**20  # bytes; what is longer is no list of sentences, and memory has to stay bounded
+LONGEST_LINE = 2**20  # bytes; what is longer is no list of texts, and memory has to stay bounded
 PATIENCE = 0.1  # seconds that a line waits for others to share its batch
+
+
+def text_chunks(source, name: str, most: int = 512) -> Iterator[list[str]]:
+    """Yield the lines of an open binary file as text; bytes that are not UTF-8 are replaced and reported at the end."""
+    number, bad, first_bad = 0, 0, 0
+    try:
+        for lines in line_chunks(source, name, most):
+            texts = []
+            for line in lines:
+                number += 1
+                try:
+                    text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+                except UnicodeDecodeError:
+                    text = line.decode("utf-8", "replace")
+                    bad, first_bad = bad + 1, first_bad or number
+                texts.append(text)
+            yield texts
+    finally:
+        if bad:
+            print(
+                f"warning: {name}:{first_bad}: not UTF-8; what could not be read was replaced in {bad} of {number}"
+                " lines",
+                file=sys.stderr,
+            )
 
 
 def line_chunks(source, name: str, most: int = 512) -> Iterator[list[bytes]]:
@@ -40,7 +65,7 @@ def line_chunks(source, name: str, most: int = 512) -> Iterator[list[bytes]]:
         number += len(complete)
         if len(rest) > LONGEST_LINE:
             yield lines
-            raise UserError(f"{name}:{number + 1}: longer than {LONGEST_LINE} bytes; expected one sentence a line")
+            raise UserError(f"{name}:{number + 1}: longer than {LONGEST_LINE} bytes; expected one text a line")
     if lines:
         yield lines
 
