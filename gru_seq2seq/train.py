@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import sys
 from pathlib import Path
 
@@ -14,9 +13,10 @@ from src.inference import Translator, build_network
 from src.metrics import bleu
 from src.model_utils.checkpoint import load_checkpoint, load_into
 from src.model_utils.configuration import write_yaml
+from src.model_utils.launch import launch
 from src.model_utils.runtime import UserError, init_device, log, rank_and_size, run
 from src.model_utils.training import Trainer, claim_folder, measure_throughput
-from src.options import configure, msrun_command, parse
+from src.options import configure, parse, usual_spelling
 from src.tokenization import load_tokenizers, same_tokenizers, save_tokenizers
 from src.train_step import build_step, learning_rates
 
@@ -26,9 +26,7 @@ NAME = "gru_seq2seq"
 def main(argv=None) -> dict:
     """Train as the command line says; returns the last metrics, or the throughput with --performance_steps."""
     args = parse(argv, __doc__)
-    command = msrun_command(args, sys.argv[1:] if argv is None else argv, os.path.abspath(__file__))
-    if command:
-        os.execve(command[0][0], command[0], {**os.environ, **command[1]})
+    launch(args, usual_spelling(sys.argv[1:] if argv is None else argv), __file__)
     folder = Path(args.ckpt_path)
     target = init_device(args.device_target, args.device_id, args.distributed)
     config = configure(args, target)

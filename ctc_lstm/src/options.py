@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import sys
 from pathlib import Path
 
 from src import config as config_module
 from src.inference import check_settings
 from src.model_utils.configuration import Parser, boolean, read_yaml, require, resolve
+from src.model_utils.launch import add_launch_options
 from src.model_utils.runtime import UserError
 from src.network import FRONT_ENDS
 from src.timit import PHONE_SETS
@@ -49,10 +48,7 @@ def parse(argv, description: str):
     group = parser.add_argument_group("as in PyTorch scripts")
     group.add_argument("--amp", action="store_true", help="mixed precision on GPU and Ascend, --opt_level O1")
     group.add_argument("--opt_level", choices=["O0", "O1", "O2", "O3"], help="the same as --amp_level")
-    group.add_argument("--multiprocessing_distributed", action="store_true", help="start the processes by msrun")
-    group.add_argument("--world_size", type=int, metavar="N", help="processes (default: as many as --device_list)")
-    group.add_argument("--device_list", metavar="0,1,...", help="GPUs or NPUs, one a process")
-    group.add_argument("--addr", default="127.0.0.1", metavar="HOST[:PORT]", help="address of the first process")
+    add_launch_options(group)
     parser.add_config_options(config_module, {**config_module.ctc_cfg_ascend, **config_module.ctc_cfg})
     for word in sys.argv[1:] if argv is None else argv:
         name = word.split("=")[0].replace("-", "_").replace("__", "--", 1)
@@ -77,47 +73,6 @@ def _map_precision(args) -> None:
         if args.amp_level not in (None, level):
             raise UserError(f"--amp_level {args.amp_level} and --opt_level {level} contradict each other; give one")
         args.amp_level = level
-
-
-def msrun_command(args, argv: list[str], program: str) -> tuple[list[str], dict[str, str]] | None:
-    """Return the msrun command and the environment that --multiprocessing_distributed asks for, None without it.
-
-    Raises UserError where the options do not fit together.
-    """
-    asked = args.world_size is not None or args.device_list is not None
-    if not args.multiprocessing_distributed:
-        if asked and not args.distributed:
-            raise UserError("--world_size and --device_list need --multiprocessing_distributed")
-        return None
-    if "MS_ROLE" in os.environ:
-        raise UserError("--multiprocessing_distributed starts msrun itself; under msrun use --distributed true")
-    devices = [] if args.device_list is None else args.device_list.split(",")
-    if not all(re.fullmatch(r"\d+", device) for device in devices) or len(set(devices)) < len(devices):
-        raise UserError(f"--device_list {args.device_list}: expected different numbers, such as 0,1")
-    size = args.world_size or len(devices)
-    if size < 1 or (devices and len(devices) != size):
-        raise UserError(
-            f"--world_size {args.world_size} and --device_list {args.device_list}: give the number of processes, or one"
-            " device for each; processes on several machines are started by msrun itself"
-        )
-    host, _, port = args.addr.partition(":")
-    msrun = Path(sys.executable).with_name("msrun")
-    if not msrun.exists() and not shutil.which("msrun"):
-        raise UserError(f"there is no msrun beside {sys.executable}; install MindSpore there")
-    own = ("--multiprocessing_distributed",)
-    valued = ("--world_size", "--device_list", "--addr", "--distributed")
-    rest, skip = [], False
-    for word in argv:
-        if not skip and word.split("=")[0] not in own + valued:
-            rest.append(word)
-        skip = not skip and word in valued
-    command = [str(msrun if msrun.exists() else shutil.which("msrun"))]
-    command += [f"--worker_num={size}", f"--local_worker_num={size}", f"--master_addr={host}"]
-    command += [f"--master_port={port or 8118}", "--join=True", "--tail_worker_log=0", "--log_dir=msrun_log"]
-    environment = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
-    if devices:  # whichever is in use; the other variable is not read
-        environment.update(CUDA_VISIBLE_DEVICES=args.device_list, ASCEND_RT_VISIBLE_DEVICES=args.device_list)
-    return [*command, program, "--distributed", "true", *rest], environment
 
 
 def configure(args, target: str):

@@ -10,8 +10,9 @@ import yaml
 from src import options
 from src.config import ctc_cfg, presets
 from src.lr_schedule import warmup_decay
+from src.model_utils.launch import msrun_command
 from src.model_utils.runtime import UserError
-from src.options import configure, msrun_command, parse
+from src.options import configure, parse
 
 FOLDER = Path(options.__file__).resolve().parents[1]
 
@@ -85,7 +86,7 @@ def launch(*arguments):
 
 
 def test_processes_are_started_by_msrun(monkeypatch):
-    monkeypatch.setattr(options.shutil, "which", lambda name: f"/bin/{name}")
+    monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
     monkeypatch.delenv("MS_ROLE", raising=False)
     assert launch() is None
     options_given = ["--multiprocessing_distributed", "--device_list", "1,3", "--addr", "10.0.0.1:9000", "--seed", "4"]
@@ -98,7 +99,7 @@ def test_processes_are_started_by_msrun(monkeypatch):
     assert "--worker_num=3" in command and "CUDA_VISIBLE_DEVICES" not in environment
 
     for arguments, message in (
-        (["--world_size", "2"], "need --multiprocessing_distributed"),
+        (["--world_size", "2"], "--world_size needs --multiprocessing_distributed"),
         (["--multiprocessing_distributed"], "give the number of processes"),
         (["--multiprocessing_distributed", "--world_size", "2", "--device_list", "0"], "one device for each"),
         (["--multiprocessing_distributed", "--device_list", "0,0"], "expected different numbers"),

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
 import sys
 from pathlib import Path
 
 from src import config as config_module
 from src.model_utils.configuration import Parser, boolean, read_yaml, require, resolve
+from src.model_utils.launch import add_launch_options
 from src.model_utils.runtime import UserError
 
 CHANGEABLE = ("print_steps", "keep_checkpoint_max", "save_checkpoint_steps", "workers")
@@ -52,10 +50,7 @@ def parse(argv, description: str):
     parser.add_argument("--performance_steps", type=int, default=0, metavar="N", help="time N steps and leave")
     group = parser.add_argument_group("as in PyTorch scripts (--epoch is --num_epochs)")
     group.add_argument("--amp", action="store_true", help="mixed precision on GPU and Ascend, --amp_level O1")
-    group.add_argument("--multiprocessing_distributed", action="store_true", help="start the processes by msrun")
-    group.add_argument("--world_size", type=int, metavar="N", help="processes (default: as many as --device_list)")
-    group.add_argument("--device_list", metavar="0,1,...", help="GPUs or NPUs, one a process")
-    group.add_argument("--addr", metavar="HOST[:PORT]", help="address of the first process (default: 127.0.0.1:8118)")
+    add_launch_options(group)
     parser.add_config_options(config_module, {**config_module.gru_seq2seq_cfg_ascend, **config_module.gru_seq2seq_cfg})
     args = parser.parse_args(usual_spelling(sys.argv[1:] if argv is None else argv))
     if args.amp:
@@ -86,46 +81,6 @@ def usual_spelling(argv: list[str]) -> list[str]:
             word = ALIASES.get(name, name) + equals + value
         words.append(word)
     return words
-
-
-def msrun_command(args, argv: list[str], program: str) -> tuple[list[str], dict[str, str]] | None:
-    """Return the msrun command and the environment that --multiprocessing_distributed asks for, None without it.
-
-    Raises UserError where the options do not fit together.
-    """
-    if not args.multiprocessing_distributed:
-        given = [key for key in ("world_size", "device_list", "addr") if getattr(args, key) is not None]
-        if given and not args.distributed:
-            raise UserError(f"--{given[0]} needs --multiprocessing_distributed")
-        return None
-    if "MS_ROLE" in os.environ:
-        raise UserError("--multiprocessing_distributed starts msrun itself; under msrun use --distributed true")
-    devices = [] if args.device_list is None else args.device_list.split(",")
-    if not all(re.fullmatch(r"\d+", device) for device in devices) or len(set(devices)) < len(devices):
-        raise UserError(f"--device_list {args.device_list}: expected different numbers, such as 0,1")
-    size = args.world_size or len(devices)
-    if size < 1 or (devices and len(devices) != size):
-        raise UserError(
-            f"--world_size {args.world_size} and --device_list {args.device_list}: give the number of processes, or one"
-            " device for each; processes on several machines are started by msrun itself"
-        )
-    host, _, port = (args.addr or "127.0.0.1").partition(":")
-    msrun = Path(sys.executable).with_name("msrun")
-    if not msrun.exists() and not shutil.which("msrun"):
-        raise UserError(f"there is no msrun beside {sys.executable}; install MindSpore there")
-    valued = ("--world_size", "--device_list", "--addr", "--distributed")
-    rest, skip = [], False
-    for word in usual_spelling(argv):
-        if not skip and word.split("=")[0] not in ("--multiprocessing_distributed", *valued):
-            rest.append(word)
-        skip = not skip and word in valued
-    command = [str(msrun if msrun.exists() else shutil.which("msrun"))]
-    command += [f"--worker_num={size}", f"--local_worker_num={size}", f"--master_addr={host}"]
-    command += [f"--master_port={port or 8118}", "--join=True", "--tail_worker_log=0", "--log_dir=msrun_log"]
-    environment = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
-    if devices:  # whichever is in use; the other variable is not read
-        environment.update(CUDA_VISIBLE_DEVICES=args.device_list, ASCEND_RT_VISIBLE_DEVICES=args.device_list)
-    return [*command, program, "--distributed", "true", *rest], environment
 
 
 def configure(args, target: str):

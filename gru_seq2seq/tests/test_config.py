@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from src import options
 from src.config import gru_seq2seq_cfg, presets
+from src.model_utils.launch import msrun_command
 from src.model_utils.runtime import UserError
-from src.options import configure, msrun_command, parse
+from src.options import configure, parse, usual_spelling
 
 
 def configured(*arguments, target="CPU"):
@@ -79,11 +79,13 @@ def test_data_dir_is_needed(tmp_path, monkeypatch):
 
 
 def launch(*arguments):
-    return msrun_command(parse(["--data_dir", "x", *arguments], ""), ["--data_dir", "x", *arguments], "train.py")
+    return msrun_command(
+        parse(["--data_dir", "x", *arguments], ""), usual_spelling(["--data_dir", "x", *arguments]), "train.py"
+    )
 
 
 def test_processes_are_started_by_msrun(monkeypatch):
-    monkeypatch.setattr(options.shutil, "which", lambda name: f"/bin/{name}")
+    monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
     monkeypatch.delenv("MS_ROLE", raising=False)
     assert launch() is None
     given = ["--multiprocessing-distributed", "--device-list", "1,3", "--addr=10.0.0.1:9000", "--epoch", "4"]

@@ -1,0 +1,69 @@
+"""Processes started by msrun, asked for by the options that users of PyTorch scripts know."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from src.model_utils.runtime import UserError
+
+FLAG = "--multiprocessing_distributed"
+VALUED = ("--world_size", "--device_list", "--addr")
+
+
+def add_launch_options(group) -> None:
+    """Add FLAG and VALUED to a parser or a group of one."""
+    group.add_argument(FLAG, action="store_true", help="start the processes by msrun")
+    group.add_argument("--world_size", type=int, metavar="N", help="processes (default: as many as --device_list)")
+    group.add_argument("--device_list", metavar="0,1,...", help="GPUs or NPUs, one a process")
+    group.add_argument("--addr", metavar="HOST[:PORT]", help="address of the first process (default: 127.0.0.1:8118)")
+
+
+def launch(args, argv: list[str] | None, program: str) -> None:
+    """Become msrun with the processes that the options ask for; return if they ask for none."""
+    command = msrun_command(args, sys.argv[1:] if argv is None else argv, os.path.abspath(program))
+    if command:
+        os.execve(command[0][0], command[0], {**os.environ, **command[1]})
+
+
+def msrun_command(args, argv: list[str], program: str) -> tuple[list[str], dict[str, str]] | None:
+    """Return the msrun command and the environment that FLAG asks for, None without it.
+
+    The processes get argv without the options that are msrun's. Raises UserError where the options do not fit together.
+    """
+    if not args.multiprocessing_distributed:
+        given = [option for option in VALUED if getattr(args, option[2:]) is not None]
+        if given and not args.distributed:
+            raise UserError(f"{given[0]} needs {FLAG}")
+        return None
+    if "MS_ROLE" in os.environ:
+        raise UserError(f"{FLAG} starts msrun itself; under msrun use --distributed true")
+    devices = [] if args.device_list is None else args.device_list.split(",")
+    if not all(re.fullmatch(r"\d+", device) for device in devices) or len(set(devices)) < len(devices):
+        raise UserError(f"--device_list {args.device_list}: expected different numbers, such as 0,1")
+    size = args.world_size or len(devices)
+    if size < 1 or (devices and len(devices) != size):
+        raise UserError(
+            f"--world_size {args.world_size} and --device_list {args.device_list}: give the number of processes, or one"
+            " device for each; processes on several machines are started by msrun itself"
+        )
+    host, _, port = (args.addr or "127.0.0.1").partition(":")
+    beside = Path(sys.executable).with_name("msrun")
+    msrun = str(beside) if beside.exists() else shutil.which("msrun")
+    if not msrun:
+        raise UserError(f"there is no msrun beside {sys.executable}; install MindSpore there")
+    valued = (*VALUED, "--distributed")
+    rest, skip = [], False
+    for word in argv:
+        if not skip and word.split("=")[0] not in (FLAG, *valued):
+            rest.append(word)
+        skip = not skip and word in valued
+    command = [msrun, f"--worker_num={size}", f"--local_worker_num={size}", f"--master_addr={host}"]
+    command += [f"--master_port={port or 8118}", "--join=True", "--tail_worker_log=0", "--log_dir=msrun_log"]
+    environment = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+    if devices:  # whichever is in use; the other variable is not read
+        environment.update(CUDA_VISIBLE_DEVICES=args.device_list, ASCEND_RT_VISIBLE_DEVICES=args.device_list)
+    return [*command, program, "--distributed", "true", *rest], environment
