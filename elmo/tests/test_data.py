@@ -186,12 +186,12 @@ def test_a_batch_holds_the_text(prepared, batches_of):
     vocabulary, corpus = load_vocabulary(prepared / "vocab.txt"), batches.corpus
     short, long, forward, _, target, _, classes, log_expected, restart, keys = next(batches(1)).inputs
     table = [*short.tolist(), *long.tolist()]
-    assert forward.shape == (6, 4) and restart == [1] and keys.shape == (2, 4)
+    assert forward.shape == (5, 4) and restart == [1] and keys.shape == (2, 4)
     number = int(np.random.default_rng([1, 500, 1]).permutation(len(corpus.shard_tokens))[0])
     shard = corpus.shard(number)
     ids = shuffled(shard, [1, 501, 1, number])
     words = vocabulary.words + shard.unknown
-    text = next(unroll(ids, 4, 6))
+    text = next(unroll(ids, 4, 5))
     for place, k in zip(forward.ravel(), text.forward.ravel()):
         row = encode_word(words[k], 50)
         assert table[place][: len(row)] == row[: len(table[place])].tolist()
@@ -229,8 +229,8 @@ def test_processes_share_a_batch(batches_of):
     for k in (2, 3):
         np.testing.assert_array_equal(np.concatenate([rows(part, k) for part in parts], 1), rows(whole, k))
     for k in (4, 5):
-        halves = [part[k].reshape(6, 2) for part in parts]
-        np.testing.assert_array_equal(np.concatenate(halves, 1), whole[k].reshape(6, 4))
+        halves = [part[k].reshape(5, 2) for part in parts]
+        np.testing.assert_array_equal(np.concatenate(halves, 1), whole[k].reshape(5, 4))
     for k in (6, 7, 8):
         np.testing.assert_array_equal(parts[0][k], parts[1][k])
         np.testing.assert_array_equal(parts[0][k], whole[k])

@@ -75,10 +75,16 @@ def test_evaluation_of_plain_text_and_rows(trained, tmp_path, capsys):
     assert rows["tokens"] == whole["tokens"] and rows["perplexity"] == pytest.approx(whole["perplexity"], rel=0.02)
 
 
-def test_killed_training_resumes_to_the_bit(prepared, tmp_path, capsys):
-    settings = {"max_steps": 60, "print_steps": 1, "options_path": tmp_path / "options.json"}
+def quickly_compiled(path):
+    """Write options of a biLM with dropout whose graph is small; returns the path."""
     content = json.loads((TRAIN.parent / "options/tiny.json").read_text())
-    (tmp_path / "options.json").write_text(json.dumps({**content, "dropout": 0.2}))
+    content["lstm"]["n_layers"] = 1
+    path.write_text(json.dumps({**content, "dropout": 0.2, "unroll_steps": 3}))
+    return path
+
+
+def test_killed_training_resumes_to_the_bit(prepared, tmp_path, capsys):
+    settings = {"max_steps": 60, "print_steps": 1, "options_path": quickly_compiled(tmp_path / "options.json")}
     train.main(options(prepared, tmp_path / "whole", **settings))
     wanted = LINE.findall(capsys.readouterr().out)
     assert len(wanted) == 60
@@ -113,7 +119,7 @@ def test_killed_training_resumes_to_the_bit(prepared, tmp_path, capsys):
 def test_two_processes_train_as_one(prepared, tmp_path, capsys):
     if not Path(sys.executable).with_name("msrun").exists():
         pytest.skip("msrun, which MindSpore installs, is not beside this Python")
-    settings = {"max_steps": 12, "print_steps": 1}
+    settings = {"max_steps": 12, "print_steps": 1, "options_path": quickly_compiled(tmp_path / "options.json")}
     train.main(options(prepared, tmp_path / "one", **settings))
     wanted = LINE.findall(capsys.readouterr().out)
     with socket.socket() as probe:
