@@ -1,4 +1,4 @@
-"""Keeps src/model_utils/ and script/common.sh of every model folder equal to the originals in lstm/.
+"""Keeps src/model_utils/, script/common.sh and tests/mutations.py of every model folder equal to those in lstm/.
 
 A folder gets __init__.py and the modules that its own files import, directly or through another module of model_utils.
     python tools/sync_model_utils.py            copies what differs or is missing, removes what is not used
@@ -18,7 +18,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 ORIGINAL = "lstm"
 PACKAGE = Path("src/model_utils")
-SCRIPT = Path("script/common.sh")
+SHARED = (Path("script/common.sh"), Path("tests/mutations.py"))
 MEND = "python tools/sync_model_utils.py"
 
 
@@ -76,8 +76,7 @@ def find_drift(root: Path) -> Iterator[Drift]:
         if folder == original:
             continue
         wanted = {PACKAGE / f"{name}.py" for name in used_modules(folder, original) | {"__init__"}}
-        if (folder / SCRIPT).parent.is_dir() and (original / SCRIPT).exists():
-            wanted.add(SCRIPT)
+        wanted |= {path for path in SHARED if (folder / path).parent.is_dir() and (original / path).exists()}
         for path in sorted(wanted):
             here = (folder / path).relative_to(root)
             if not (original / path).exists():

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from src.augmentation import MentionReplacement
+from src.model_utils.configuration import parse_json
 from src.model_utils.recurrent import dropout_keys
 from src.model_utils.runtime import UserError, atomic_write
 from src.model_utils.training import Batch
@@ -74,7 +75,7 @@ def save_vocabulary(path, vocabulary: Vocabulary) -> None:
 def load_vocabulary(path) -> Vocabulary:
     """Read what `save_vocabulary` wrote; UserError where it is missing or something else."""
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = parse_json(Path(path).read_text(encoding="utf-8"))
         vocabulary = Vocabulary(content["characters"], content["bigrams"], content["tags"], content["scheme"])
     except FileNotFoundError:
         raise UserError(

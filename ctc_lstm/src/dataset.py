@@ -18,6 +18,7 @@ import numpy as np
 from src.corpus import SPLITS, Utterance, read_corpus, report_bad
 from src.extraction import extract
 from src.features import FEATURE_KEYS, cmvn_groups, normalize, spec_augment
+from src.model_utils.configuration import parse_json
 from src.model_utils.recurrent import dropout_keys
 from src.model_utils.runtime import UserError, atomic_write, log, rank_and_size
 from src.model_utils.training import Batch
@@ -137,7 +138,7 @@ def _fingerprint(splits: dict[str, list[Utterance]], config) -> dict:
 
 def _read_fingerprint(folder: Path) -> dict | None:
     try:
-        return json.loads((folder / "fingerprint.json").read_text(encoding="utf-8"))
+        return parse_json((folder / "fingerprint.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
 
@@ -210,7 +211,7 @@ def save_vocabulary(path, vocabulary: list[str]) -> None:
 def load_vocabulary(path) -> list[str]:
     """Read what `save_vocabulary` wrote; UserError where it is missing or no such list."""
     try:
-        vocabulary = json.loads(Path(path).read_text(encoding="utf-8"))
+        vocabulary = parse_json(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(
             f"{path}: no such file; it lies beside the checkpoint that train.py wrote, keep them together"

@@ -9,10 +9,10 @@ separated by spaces, in JSON also a list of strings. Paths are relative to the m
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from src.corpus import SPLITS, Utterance
+from src.model_utils.configuration import parse_json
 from src.model_utils.runtime import UserError
 
 FIELDS = ("audio", "labels", "speaker", "name")
@@ -63,7 +63,7 @@ def read_manifest(path: Path, problems: list[str]) -> list[Utterance]:
 
 def _json_fields(line: str) -> dict[str, str]:
     try:
-        fields = json.loads(line)
+        fields = parse_json(line)
     except ValueError:
         raise ValueError("not valid JSON") from None
     if not isinstance(fields, dict):

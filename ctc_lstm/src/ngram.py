@@ -7,6 +7,7 @@ import math
 from collections import Counter, defaultdict
 from pathlib import Path
 
+from src.model_utils.configuration import parse_json
 from src.model_utils.runtime import UserError, atomic_write
 
 START, END = "<s>", "</s>"
@@ -64,7 +65,7 @@ def save_ngram(path, model: NGram) -> None:
 def load_ngram(path) -> NGram:
     """Read what `save_ngram` wrote; UserError where it is missing or no such file."""
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = parse_json(Path(path).read_text(encoding="utf-8"))
         counts = {tuple(history.split()): Counter(after) for history, after in content["counts"]}
         return NGram(content["order"], content["labels"], counts)
     except FileNotFoundError:

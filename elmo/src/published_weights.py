@@ -48,12 +48,15 @@ def read_weights(path, options: ModelOptions) -> dict[str, np.ndarray]:
     """
     if not Path(path).is_file():
         raise UserError(f"{path}: no such file")
-    wanted, found = layout(options), {}
     try:
-        file = h5py.File(path, "r")
-    except OSError:
-        raise UserError(f"{path}: not a readable HDF5 file; the weights of ELMo end in .hdf5") from None
-    with file:
+        return _read(path, options)
+    except (OSError, RuntimeError):  # h5py raises either, wherever it finds the damage
+        raise UserError(f"{path}: not a readable HDF5 file, or damaged; the weights of ELMo end in .hdf5") from None
+
+
+def _read(path, options: ModelOptions) -> dict[str, np.ndarray]:
+    wanted, found = layout(options), {}
+    with h5py.File(path, "r") as file:
         names: list[str] = []
         file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
         for name, (parameters, shape) in wanted.items():

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from src.model_utils.configuration import parse_json
 from src.model_utils.recurrent import dropout_keys
 from src.model_utils.runtime import UserError, atomic_write, log, rank_and_size
 from src.model_utils.training import Batch
@@ -133,7 +134,7 @@ def _options(config) -> dict:
 
 def _read_fingerprint(folder: Path) -> dict | None:
     try:
-        return json.loads((folder / "fingerprint.json").read_text(encoding="utf-8"))
+        return parse_json((folder / "fingerprint.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
 

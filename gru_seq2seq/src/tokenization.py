@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from src.model_utils.configuration import parse_json
 from src.model_utils.runtime import UserError, atomic_write
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
@@ -248,7 +249,7 @@ _KEEP = "it lies beside the checkpoint that train.py wrote, keep them together"
 
 def _load_json(path: Path):
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; {_KEEP}") from None
     except ValueError:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from src.imdb import Review, read_reviews, split_by_film, tokenize
+from src.model_utils.configuration import parse_json
 from src.model_utils.recurrent import dropout_keys
 from src.model_utils.runtime import UserError, atomic_write, log, rank_and_size
 from src.model_utils.training import Batch
@@ -75,7 +76,7 @@ def save_vocabulary(path, vocabulary: dict[str, int]) -> None:
 def load_vocabulary(path) -> dict[str, int]:
     """Read what `save_vocabulary` wrote; UserError where it is missing or no such list."""
     try:
-        tokens = json.loads(Path(path).read_text(encoding="utf-8"))
+        tokens = parse_json(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(
             f"{path}: no such file; it lies beside the checkpoint that train.py wrote, keep them together"
@@ -216,7 +217,7 @@ def _fingerprint(aclimdb_path, glove_path, config) -> dict:
 
 def _read_fingerprint(folder: Path) -> dict | None:
     try:
-        return json.loads((folder / "fingerprint.json").read_text(encoding="utf-8"))
+        return parse_json((folder / "fingerprint.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
 

@@ -11,11 +11,22 @@ import time
 import traceback
 from pathlib import Path
 
+LONGEST_MESSAGE = 800  # characters
 DEVICE_TARGETS = ("Ascend", "GPU", "CPU")  # in order of preference
 
 
 class UserError(Exception):
-    """The user's input is wrong; the message is one line that says what, where and how to mend it."""
+    """The user's input is wrong; the message is one line that says what, where and how to mend it.
+
+    It may quote the input: line breaks become blanks, what a terminal would obey instead of showing becomes a sign, and
+    the middle of what is very long is left out.
+    """
+
+    def __str__(self):
+        words = " ".join(super().__str__().split())
+        if len(words) > LONGEST_MESSAGE:
+            words = f"{words[: LONGEST_MESSAGE // 2]} ... {words[-LONGEST_MESSAGE // 2 :]}"
+        return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in words)
 
 
 def run(main) -> None:
@@ -46,7 +57,7 @@ def run(main) -> None:
 
 
 def _complain(error) -> int:
-    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    print(f"error: {UserError(error)}", file=sys.stderr)
     return 2
 
 

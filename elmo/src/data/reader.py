@@ -19,6 +19,7 @@ import numpy as np
 
 from src.data.tokenizer import read_documents
 from src.data.vocabulary import BEGIN, END, Vocabulary
+from src.model_utils.configuration import parse_json
 from src.model_utils.runtime import UserError, atomic_write, log, quiet
 
 VERSION = 1
@@ -117,17 +118,20 @@ def convert(source, target, vocabulary: Vocabulary, max_characters: int, tokeniz
     return content
 
 
+_COUNTED = {"vocabulary", "shard_tokens", "tokens", "words", "sentences", "documents"}
+
+
 class Corpus:
     """A converted text: `counts` as `convert` returned them, and its shards."""
 
     def __init__(self, path, vocabulary: Vocabulary):
         self.path = Path(path)
         try:
-            self.counts = json.loads(_description_path(self.path).read_text(encoding="utf-8"))
-            complete = self.path.is_file() and Path(f"{self.path}.db").is_file()
-        except (FileNotFoundError, json.JSONDecodeError):
+            self.counts = parse_json(_description_path(self.path).read_text(encoding="utf-8"))
+            complete = isinstance(self.counts, dict) and self.path.is_file() and Path(f"{self.path}.db").is_file()
+        except (FileNotFoundError, ValueError):
             complete = False
-        if not complete or self.counts.get("version") != VERSION:
+        if not complete or self.counts.get("version") != VERSION or not self.counts.keys() >= _COUNTED:
             raise UserError(f"{self.path}: not there, or not complete; make it with script/convert_dataset.sh")
         if self.counts["vocabulary"] != vocabulary.fingerprint:
             raise UserError(f"{self.path}: was converted with another vocabulary; convert the text again with this one")

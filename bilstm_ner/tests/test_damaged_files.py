@@ -1,0 +1,42 @@
+"""No content of a file that a user may have ends in anything but an answer or one line of complaint."""
+
+import numpy as np
+import pytest
+from mutations import read_damaged
+
+from src.char_vectors import read_vectors
+from src.dataset import build_vocabulary, encode_corpus, load_vocabulary, save_vocabulary
+from src.resume_ner import read_corpus
+from src.sample_data import write_sample_corpus
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("corpus")
+    write_sample_corpus(folder)
+    path = folder / "dev.char.bmes"
+    path.write_text("\n\n".join(path.read_text(encoding="utf-8").split("\n\n")[:20]) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("lenient", [False, True])
+def test_corpus(corpus, lenient):
+    def read():
+        found = read_corpus(corpus, lenient)
+        encode_corpus(found, build_vocabulary(found, 1, 1))
+
+    assert read_damaged(corpus, read) > (5 if lenient else 15)
+
+
+def test_vectors(tmp_path):
+    path = tmp_path / "vectors.txt"
+    rows = np.random.default_rng(0).normal(size=(30, 50))
+    lines = [f"{chr(0x4E00 + k)} {' '.join(f'{value:.5f}' for value in row)}\n" for k, row in enumerate(rows)]
+    path.write_text("".join(["30 50\n", *lines]), encoding="utf-8")
+    assert read_damaged(path, lambda: read_vectors(path)) > 20
+
+
+def test_vocabulary(corpus, tmp_path):
+    path = tmp_path / "vocab.json"
+    save_vocabulary(path, build_vocabulary(read_corpus(corpus), 1, 1))
+    assert read_damaged(path, lambda: load_vocabulary(path)) > 20

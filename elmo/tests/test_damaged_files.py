@@ -1,0 +1,59 @@
+"""No content of a file that a user may have ends in anything but an answer or one line of complaint."""
+
+import shutil
+
+import pytest
+from mutations import read_damaged
+
+from src.data.reader import Corpus, make_shards
+from src.data.tokenizer import read_documents
+from src.data.vocabulary import build_vocabulary, load_vocabulary
+from src.model_options import load_options, preset_path
+from src.published_weights import read_weights
+from src.sentences import read_sentences
+
+
+@pytest.mark.parametrize("tokenizer", ["words", "whitespace"])
+def test_text(texts, tmp_path, tokenizer):
+    path = tmp_path / "text.txt"
+    shutil.copy(texts / "0000.txt", path)
+
+    def read():
+        documents = list(read_documents(path, tokenizer))
+        vocabulary, _ = build_vocabulary(documents)
+        list(make_shards(documents, vocabulary, 48, 1000, {}))
+
+    assert read_damaged(path, read) > 5
+
+
+@pytest.mark.parametrize("tokenizer", ["words", "whitespace"])
+def test_sentences(published, tmp_path, tokenizer):
+    path = tmp_path / "text.txt"
+    shutil.copy(published.text, path)
+    assert read_damaged(path, lambda: list(read_sentences(path, tokenizer))) > 5
+
+
+def test_vocabulary(prepared, tmp_path):
+    path = tmp_path / "vocab.txt"
+    shutil.copy(prepared / "vocab.txt", path)
+    assert read_damaged(path, lambda: load_vocabulary(path)) > 15
+
+
+def test_options(tmp_path):
+    path = tmp_path / "options.json"
+    shutil.copy(preset_path("tiny"), path)
+    assert read_damaged(path, lambda: load_options(path)) > 20
+
+
+def test_description_of_converted_text(prepared, tmp_path):
+    for file in prepared.glob("valid.mindrecord*"):
+        shutil.copy(file, tmp_path)
+    vocabulary = load_vocabulary(prepared / "vocab.txt")
+    read = lambda: Corpus(tmp_path / "valid.mindrecord", vocabulary)  # noqa: E731
+    assert read_damaged(tmp_path / "valid.mindrecord.json", read) > 20
+
+
+def test_published_weights(published, tmp_path):
+    path = tmp_path / "weights.hdf5"
+    shutil.copy(published.weights, path)
+    assert read_damaged(path, lambda: read_weights(path, published.options)) > 20

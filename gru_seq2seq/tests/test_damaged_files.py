@@ -1,0 +1,31 @@
+"""No content of a file that a user may have ends in anything but an answer or one line of complaint."""
+
+import shutil
+
+import pytest
+from mutations import read_damaged
+
+from src.multi30k import read_pairs
+from src.tokenization import load_tokenizers, save_tokenizers, train_words
+
+
+@pytest.mark.parametrize("on_bad_pair", ["error", "skip"])
+def test_text(corpus, tmp_path, on_bad_pair):
+    for name in ("val.de", "val.en"):
+        shutil.copy(corpus / name, tmp_path)
+    read = lambda: read_pairs(tmp_path, "val", "de", "en", on_bad_pair)  # noqa: E731
+    assert read_damaged(tmp_path / "val.de", read) > 10
+    assert read_damaged(tmp_path / "val.en", read) > 10
+
+
+def test_pieces(trained, tmp_path):
+    for name in ("tokenizer.json", "sentencepiece.model"):
+        shutil.copy(trained.outputs / name, tmp_path)
+    assert read_damaged(tmp_path / "tokenizer.json", lambda: load_tokenizers(tmp_path)) > 20
+    assert read_damaged(tmp_path / "sentencepiece.model", lambda: load_tokenizers(tmp_path)) > 20
+
+
+def test_words(corpus, tmp_path):
+    texts = (corpus / "val.en").read_text().splitlines()
+    save_tokenizers(tmp_path, tuple(train_words(texts, language, 1, False) for language in ("de", "en")))
+    assert read_damaged(tmp_path / "vocab.de.json", lambda: load_tokenizers(tmp_path)) > 20
