@@ -12,17 +12,19 @@ Usage: bash run_tests.sh [FOLDER [PYTEST_ARGUMENT...]]
 Makes .venv and installs the requirements unless that is done, then tests each folder that has tests/,
 or FOLDER alone: bash run_tests.sh lstm -k name
 
+Without FOLDER every model is copied alone into an empty folder, where its tests and its README's quick start run.
+
 PYTHON=/path/to/python chooses the interpreter (3.9 to 3.12), VENV_DIR another place than .venv.
 END
 }
 
-folders=()
+folders=() alone=yes
 case ${1:-} in
     -h | --help) usage; exit 0 ;;
     '' | -*) for tests in */tests/; do folders+=("${tests%/tests/}"); done ;;
     *)
         [ -d "$1/tests" ] || { echo "error: no folder $1/tests; run bash run_tests.sh --help" >&2; exit 2; }
-        folders=("${1%/}")
+        folders=("${1%/}") alone=
         shift
         ;;
 esac
@@ -35,8 +37,8 @@ done
 ensure_venv requirements.txt requirements-dev.txt || exit
 export MPLBACKEND=Agg GLOG_v=3
 
-report=$(mktemp) || exit
-trap 'rm -f "$report"' EXIT
+report=$(mktemp) copies=$(mktemp -d) || exit
+trap 'rm -rf "$report" "$copies"' EXIT
 trap 'exit 130' INT
 COUNT='
 import sys
@@ -51,15 +53,37 @@ except tree.ParseError:  # pytest died before it could report
     pass
 bad = count["failures"] + count["errors"]
 print(count["tests"] - bad - count["skipped"], bad, count["skipped"])'
+# What users are told to type first, but for making an environment; stops at the first command that fails.
+quick_start() {
+    echo "-- quick start of $2"
+    sed -n '/^```bash$/,/^```$/p' "$1/README.md" | sed -e 1d -e '/^```$/,$d' -e '/venv/d' -e '/^pip install/d' \
+        >"$1/quick_start.sh"
+    [ "$(wc -l <"$1/quick_start.sh")" -ge 3 ] || { echo "$2/README.md: no quick start found" >&2; return 1; }
+    (cd "$1" && PATH="$(dirname "$VENV_PYTHON"):$PATH" bash -eo pipefail quick_start.sh >quick_start.log 2>&1) && return
+    tail -n 30 "$1/quick_start.log" >&2
+    return 1
+}
+
 all_passed=0 all_failed=0
 for folder in "${folders[@]}"; do
     echo "== $folder"
     : >"$report"
-    (cd "$folder" && "$VENV_PYTHON" -m pytest --junitxml="$report" ${where[@]+"${where[@]}"} "$@")
+    place=$folder
+    if [ "$alone" ] && [ -f "$folder/train.py" ]; then
+        place=$copies/$folder
+        # without what was trained or prepared there; a copy that is no git checkout has nothing to leave out
+        { git ls-files -z -co --exclude-standard "$folder" 2>/dev/null || find "$folder" -type f -print0; } |
+            tar -cf - --null -T - | tar -xf - -C "$copies" || exit
+    fi
+    (cd "$place" && "$VENV_PYTHON" -m pytest --junitxml="$report" ${where[@]+"${where[@]}"} "$@")
     code=$?
     read -r passed failed skipped <<<"$("$VENV_PYTHON" -c "$COUNT" "$report")"
     # 5: nothing collected, which is right when the arguments select tests of other folders; anything else is a failure
     [ "$code" -eq 0 ] || [ "$code" -eq 5 ] || [ "$failed" -gt 0 ] || failed=1
+    if [ "$place" != "$folder" ] && [ $# -eq 0 ]; then
+        if quick_start "$place" "$folder"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
+        rm -rf "$place"
+    fi
     echo "$folder: $passed passed, $failed failed, $skipped skipped"
     all_passed=$((all_passed + passed)) all_failed=$((all_failed + failed))
 done
