@@ -75,7 +75,7 @@ WRITERS = {"MINDIR": write_mindir, "ONNX": write_onnx}
 
 def parse(argv=None):
     """Read the command line."""
-    parser = Parser(__doc__)
+    parser = Parser(__doc__, config_file=False)
     add_checkpoint_options(parser)
     parser.add_argument("--output_dir", metavar="DIR", default="./export", help="where to (default: ./export)")
     parser.add_argument("--formats", default="MINDIR,ONNX", metavar="LIST", help="default: MINDIR,ONNX")

@@ -6,18 +6,18 @@ from pathlib import Path
 
 from mindspore import Parameter, Tensor
 
-from src.command_line import ProgramParser
 from src.inference import find_options
 from src.model import BiLanguageModel
 from src.model_options import load_options, save_options
 from src.model_utils.checkpoint import load_checkpoint, load_into, save_checkpoint
+from src.model_utils.configuration import Parser
 from src.model_utils.runtime import UserError, init_device, run
 from src.published_weights import read_weights, write_weights
 
 
 def parse(argv=None):
     """Read the command line."""
-    parser = ProgramParser(__doc__)
+    parser = Parser(__doc__, config_file=False, device=False)
     parser.add_argument("--input", metavar="FILE", required=True, help="weights to read: .hdf5 or .ckpt")
     parser.add_argument("--output", metavar="FILE", required=True, help="weights to write, in the other format")
     parser.add_argument("--options_path", metavar="FILE", help="options.json (default: the one beside --input)")

@@ -13,8 +13,8 @@ import h5py
 import numpy as np
 from tqdm import tqdm
 
-from src.command_line import ProgramParser
 from src.inference import Embedder, add_model_options, load_model
+from src.model_utils.configuration import Parser
 from src.model_utils.runtime import UserError, init_device, run
 from src.sentences import add_text_options, count_lines, read_sentences
 
@@ -23,7 +23,7 @@ LAYERS = {"all": lambda layers: layers, "top": lambda layers: layers[-1], "avera
 
 def parse(argv=None):
     """Read the command line."""
-    parser = ProgramParser(__doc__)
+    parser = Parser(__doc__, config_file=False)
     add_model_options(parser)
     add_text_options(parser)
     parser.add_argument("--output_file", metavar="FILE", required=True, help="HDF5 file to write")
@@ -33,7 +33,6 @@ def parse(argv=None):
         "--stateless", action="store_true", help="start every sentence anew, so that it depends on no other"
     )
     parser.add_argument("--forget_sentences", action="store_true", help="leave out sentence_to_index")
-    parser.add_device_options()
     return parser.parse_args(argv)
 
 

@@ -20,7 +20,7 @@ PARTS = ("heldout", "valid", "train")
 
 def parse(argv=None):
     """Read the command line."""
-    parser = Parser(__doc__)
+    parser = Parser(__doc__, config_file=False)
     parser.add_argument("--ckpt_path", metavar="FILE", required=True, help="checkpoint of train.py")
     source = parser.add_mutually_exclusive_group()
     source.add_argument(

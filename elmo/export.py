@@ -10,12 +10,12 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
 
-from src.command_line import ProgramParser
 from src.data.token_indexer import encode_words
 from src.data.vocabulary import SPECIAL
 from src.exported import ExportedElmo
 from src.inference import Embedder, add_model_options, load_model
 from src.model_options import save_options
+from src.model_utils.configuration import Parser
 from src.model_utils.runtime import init_device, log, run
 
 FILE = "elmo.mindir"
@@ -30,10 +30,9 @@ SENTENCES = (
 
 def parse(argv=None):
     """Read the command line."""
-    parser = ProgramParser(__doc__)
+    parser = Parser(__doc__, config_file=False)
     add_model_options(parser)
     parser.add_argument("--output_dir", metavar="DIR", default="./export", help="where to (default: ./export)")
-    parser.add_device_options()
     return parser.parse_args(argv)
 
 

@@ -8,8 +8,8 @@ import sys
 
 import numpy as np
 
-from src.command_line import ProgramParser
 from src.inference import Embedder, add_model_options, load_model
+from src.model_utils.configuration import Parser
 from src.model_utils.runtime import UserError, init_device, run
 from src.sentences import add_text_options, read_sentences, split_line
 
@@ -19,7 +19,7 @@ AROUND = 8  # words shown on each side
 
 def parse(argv=None):
     """Read the command line."""
-    parser = ProgramParser(__doc__)
+    parser = Parser(__doc__, config_file=False)
     parser.add_argument("sentence", help="a sentence with the word in question between asterisks: He *left* early .")
     add_model_options(parser)
     add_text_options(parser)
@@ -28,7 +28,6 @@ def parse(argv=None):
     parser.add_argument("--same_word", action="store_true", help="look only at the same word: which sense is it?")
     parser.add_argument("--json", action="store_true", help="one JSON object a context")
     parser.add_argument("--batch_size", type=int, default=64, metavar="N", help="sentences at once (default: 64)")
-    parser.add_device_options()
     args = parser.parse_args(argv)
     if args.count < 1:
         raise UserError(f"--count {args.count}: must be 1 or more")

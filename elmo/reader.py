@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 from src.data.reader import convert
 from src.data.tokenizer import TOKENIZERS
 from src.data.vocabulary import load_vocabulary
+from src.model_utils.configuration import Parser
 from src.model_utils.runtime import UserError, run
 from src.options import find_options
 
 
 def parse(argv=None):
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser = Parser(__doc__, config_file=False, device=False)
     parser.add_argument("--vocab_path", metavar="FILE", required=True, help="vocabulary of script/build_vocab.sh")
     parser.add_argument("--options_path", metavar="FILE", required=True, help="options.json, or the name of a preset")
     parser.add_argument("--input_file", metavar="FILE|DIR", required=True, help="text file, or folder of text files")

@@ -107,6 +107,7 @@ def test_export(trained, tmp_path):
         (predict, "text --ckpt_path {best} --best 0", "--best 0: choose 1 or more"),
         (predict, "text --input_file x --ckpt_path {best}", "not both"),
         (export, "--ckpt_path {best} --formats TFLITE", "unknown format 'TFLITE'"),
+        (export, "--ckpt_path {best} --config_path a.yaml", "unrecognized arguments: --config_path"),
     ],
 )
 def test_wrong_input_gets_one_line_and_exit_code_2(trained, exit_of, program, arguments, words):

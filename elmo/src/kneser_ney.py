@@ -5,7 +5,6 @@ python -m src.kneser_ney DIR reads train.txt, heldout.txt and vocab.txt of scrip
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
@@ -16,6 +15,7 @@ import numpy as np
 
 from src.data.tokenizer import read_documents
 from src.data.vocabulary import BEGIN, END, UNKNOWN, Vocabulary, load_vocabulary
+from src.model_utils.configuration import Parser
 from src.model_utils.runtime import UserError, run
 
 
@@ -126,7 +126,7 @@ def read_ids(path, vocabulary: Vocabulary, max_tokens: int = 0) -> np.ndarray:
 
 def main(argv=None) -> dict:
     """Train and score as the command line says; returns the result."""
-    parser = argparse.ArgumentParser(prog="python -m src.kneser_ney", description=__doc__, allow_abbrev=False)
+    parser = Parser(__doc__, config_file=False, device=False, prog="python -m src.kneser_ney")
     parser.add_argument("folder", metavar="DIR", help="folder of script/convert_dataset.sh")
     parser.add_argument("--order", type=int, default=5, help="longest n-grams (default 5)")
     parser.add_argument("--split", choices=("heldout", "valid"), default="heldout", help="text to score")

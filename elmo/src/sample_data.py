@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import random
 import sys
 from pathlib import Path
 
+from src.model_utils.configuration import Parser
 from src.model_utils.runtime import atomic_write, run
 
 _TOPICS = {
@@ -46,7 +46,7 @@ def write_sample_corpus(folder, documents: int = 400, sentences: int = 12, seed:
 
 def main(argv=None) -> None:
     """Write the corpus as the command line says."""
-    parser = argparse.ArgumentParser(prog="python -m src.sample_data", description=__doc__, allow_abbrev=False)
+    parser = Parser(__doc__, config_file=False, device=False, prog="python -m src.sample_data")
     parser.add_argument("folder", metavar="DIR", help="folder to write into")
     parser.add_argument("--documents", type=int, default=400, help="default: 400")
     args = parser.parse_args(argv)

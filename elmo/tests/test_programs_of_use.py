@@ -8,8 +8,12 @@ import h5py
 import neighbours
 import numpy as np
 import pytest
+import reader
 
+import eval as evaluation
 import export
+from src import kneser_ney, sample_data
+from src.data import tokenizer, vocabulary
 from src.inference import Embedder, load_model
 
 
@@ -114,6 +118,28 @@ def test_mistakes_of_the_user(published, tmp_path, exit_of, text, options, messa
     assert code == 2
     assert err.startswith("error: ") and message in err and err.count("\n") == 1
     assert [file.name for file in tmp_path.iterdir()] == ["text.txt"]
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments", "message"),
+    [
+        (evaluation, "--ckpt_path a.ckpt --config_path a.yaml", "unrecognized arguments: --config_path"),
+        (
+            convert_weights,
+            "--input a.ckpt --output a.hdf5 --device_target CPU",
+            "unrecognized arguments: --device_target",
+        ),
+        (reader, "--vocab_path a --options_path b --input_file c --output_file d --x e", "unrecognized arguments: --x"),
+        (tokenizer, "text.txt out --seeds 3", "did you mean '--seed'?"),
+        (vocabulary, "text.txt", "the following arguments are required: FILE"),
+        (kneser_ney, "folder --order five", "argument --order: invalid int value: 'five'"),
+        (sample_data, "folder --document 3", "did you mean '--documents'?"),
+    ],
+)
+def test_a_wrong_option_gets_one_line_and_exit_code_2(exit_of, program, arguments, message):
+    code, _, err = exit_of(program.main, *arguments.split())
+    assert code == 2
+    assert err.startswith("error: ") and message in err and err.count("\n") == 1
 
 
 def test_weights_that_are_none(published, tmp_path, exit_of):

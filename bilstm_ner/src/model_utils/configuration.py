@@ -19,13 +19,18 @@ from src.model_utils.runtime import DEVICE_TARGETS, UserError, atomic_write
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser that knows the common options and names the nearest option to a mistyped one."""
+    """An ArgumentParser that knows the common options and names the nearest option to a mistyped one.
 
-    def __init__(self, description: str):
-        super().__init__(description=description, allow_abbrev=False)
-        self.add_argument("--config_path", metavar="FILE", help="YAML file with configuration keys")
-        self.add_argument("--device_target", choices=DEVICE_TARGETS, help="default: the best that is present")
-        self.add_argument("--device_id", type=int, default=0, help="number of the GPU or NPU (default: 0)")
+    `config_file` and `device` say whether the program has use for these options; `prog` is for `python -m`.
+    """
+
+    def __init__(self, description: str, config_file: bool = True, device: bool = True, prog: str | None = None):
+        super().__init__(prog, description=description, allow_abbrev=False)
+        if config_file:
+            self.add_argument("--config_path", metavar="FILE", help="YAML file with configuration keys")
+        if device:
+            self.add_argument("--device_target", choices=DEVICE_TARGETS, help="default: the best that is present")
+            self.add_argument("--device_id", type=int, default=0, help="number of the GPU or NPU (default: 0)")
 
     def error(self, message):
         unknown = re.search(r"unrecognized arguments: (--[^\s=]+)", message)

@@ -6,7 +6,6 @@ vocabulary, the MindRecord files and any other language model to compare with ar
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import random
@@ -15,6 +14,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from src.model_utils.configuration import Parser
 from src.model_utils.runtime import UserError, atomic_write, run
 
 TOKENIZERS = ("words", "whitespace")
@@ -140,7 +140,7 @@ def divide(path, folder, valid: float, heldout: float, seed: int, tokenizer: str
 
 def main(argv=None) -> dict:
     """Divide a corpus as the command line says; returns the counts."""
-    parser = argparse.ArgumentParser(prog="python -m src.data.tokenizer", description=__doc__, allow_abbrev=False)
+    parser = Parser(__doc__, config_file=False, device=False, prog="python -m src.data.tokenizer")
     parser.add_argument("input", metavar="FILE|DIR", help="text file, or folder of text files")
     parser.add_argument("output", metavar="DIR", help="folder of train.txt, valid.txt and heldout.txt")
     parser.add_argument("--tokenizer", choices=TOKENIZERS, default="words", help="default: words; whitespace for 1BW")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import sys
 from collections import Counter
 from pathlib import Path
 
 from src.data.tokenizer import TOKENIZERS, read_documents
+from src.model_utils.configuration import Parser
 from src.model_utils.runtime import UserError, atomic_write, run
 
 SPECIAL = ("<S>", "</S>", "<UNK>")
@@ -87,7 +87,7 @@ def build_vocabulary(documents, min_count: int = 1, max_size: int = 0) -> tuple[
 
 def main(argv=None) -> Vocabulary:
     """Build a vocabulary as the command line says."""
-    parser = argparse.ArgumentParser(prog="python -m src.data.vocabulary", description=__doc__, allow_abbrev=False)
+    parser = Parser(__doc__, config_file=False, device=False, prog="python -m src.data.vocabulary")
     parser.add_argument("input", metavar="FILE|DIR", help="text file, or folder of text files")
     parser.add_argument("output", metavar="FILE", help="vocabulary file to write")
     parser.add_argument("--tokenizer", choices=TOKENIZERS, default="whitespace", help="default: whitespace")
