@@ -1,11 +1,12 @@
 """Are the vectors good for a task? A small tagger on frozen vectors of ELMo, of word2vec and of chance.
 
-The task is truecasing (Lita et al. 2003): the text is put into lower case, and the tagger says which words have a
-capital. Any text is its own answer. The first word of a sentence and the word "i", which need no thought, do not count.
+The task is to find the words that do not belong: every tenth word, on average, is replaced by one drawn from the whole
+text, a common word more often than a rare one, and the tagger says which (replaced token detection, Clark et al. 2020,
+with unigrams for a generator). Any text is its own answer.
 
-python -m examples.truecasing --ckpt_path outputs/elmo_best.ckpt --data_url DIR reads heldout.txt of DIR, which neither
-the biLM nor word2vec has seen: 70 % of its documents train the tagger, 10 % choose its epoch, 20 % score it. word2vec
-learns from train.txt, the text of the biLM, in lower case.
+python -m examples.replaced_words --ckpt_path outputs/elmo_best.ckpt --data_url DIR reads heldout.txt of DIR, which
+neither the biLM nor word2vec has seen: 70 % of its documents train the tagger, 10 % choose its epoch, 20 % score it.
+word2vec learns from train.txt, the text of the biLM.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 from tqdm import tqdm
 
-from src.command_line import ProgramParser
 from src.data.tokenizer import read_documents
 from src.inference import Embedder, add_model_options, load_model
+from src.model_utils.configuration import Parser
 from src.model_utils.recurrent import LSTM, CounterDropout, dropout_keys, padding_mask
 from src.model_utils.runtime import UserError, init_device, run
 from src.model_utils.training import TrainStep
@@ -35,16 +36,16 @@ VECTORS = ("elmo", "word2vec", "random")
 STEPS = 32  # sentences are padded to a multiple of it, and cut to LONGEST words
 LONGEST = 64
 HIDDEN, DROPOUT, BATCH_SIZE, RATE = 64, 0.3, 32, 0.003
+REPLACED = 0.1  # share of the words for which another is drawn, which may be the same
 
 
 @dataclass
 class Sentence:
-    """Words as written, their vectors (layers, words, size), what is to be found and what counts (words,)."""
+    """Words, their vectors (layers, words, size), and which of them are not what was written (words,)."""
 
     words: list[str]
     vectors: np.ndarray
-    capital: np.ndarray
-    counts: np.ndarray
+    replaced: np.ndarray
 
 
 class Tagger(nn.Cell):
@@ -65,27 +66,41 @@ class Tagger(nn.Cell):
 
 
 class TaggerLoss(nn.Cell):
-    """Mean binary cross-entropy of the words that count."""
+    """Mean binary cross-entropy of the words."""
 
     def __init__(self, tagger: Tagger):
         super().__init__(auto_prefix=False)
         self.tagger = tagger
 
-    def construct(self, vectors, lengths, keys, capital, counts):
+    def construct(self, vectors, lengths, keys, replaced):
         logits = self.tagger(vectors, lengths, keys)
-        losses = ops.relu(logits) - logits * capital + ops.log1p(ops.exp(-ops.abs(logits)))
-        return (losses * counts).sum() / ops.maximum(counts.sum(), 1.0)
+        losses = ops.relu(logits) - logits * replaced + ops.log1p(ops.exp(-ops.abs(logits)))
+        real = 1 - padding_mask(lengths, vectors.shape[1])[:, :, 0]
+        return (losses * real).sum() / real.sum()
 
 
-def parts_of(path) -> list[list[list[str]]]:
-    """Return the sentences for training, choice and score: 70, 10 and 20 % of the documents, in their order."""
+def parts_of(path) -> list[list[tuple[list[str], list[str]]]]:
+    """Return sentences, as written and with words replaced, to train, choose and score with.
+
+    These are 70, 10 and 20 % of the documents, in their order.
+    """
     documents = list(read_documents(path, "whitespace"))
+    all_words = [word for document in documents for words in document for word in words]
+    random = np.random.default_rng(434)
     bounds = [0, *(len(documents) * share // 10 for share in (7, 8, 10))]
-    parts = [sum(documents[first:last], []) for first, last in zip(bounds, bounds[1:])]
-    for part in parts:
-        if not any(word != word.lower() for sentence in part for word in sentence[1:]):
-            raise UserError(f"{path}: {len(documents)} documents give no capitals to learn, choose by and score")
+    parts = []
+    for first, last in zip(bounds, bounds[1:]):
+        sentences = [words for document in documents[first:last] for words in document]
+        parts.append([(words, replace(words, all_words, random)) for words in sentences])
+        if all(words == other for words, other in parts[-1]):
+            raise UserError(f"{path}: {len(documents)} documents are too few to train, choose and score with")
     return parts
+
+
+def replace(words: list[str], all_words: list[str], random: np.random.Generator) -> list[str]:
+    """Return a sentence in which one word in ten is drawn from all words."""
+    drawn = random.random(len(words)) < REPLACED
+    return [all_words[random.integers(len(all_words))] if other else word for word, other in zip(words, drawn)]
 
 
 def elmo_vectors(ckpt_path, options_path) -> tuple[Callable, int]:
@@ -102,16 +117,15 @@ def elmo_vectors(ckpt_path, options_path) -> tuple[Callable, int]:
     return embed, 2 * options.projection_dim
 
 
-class LowerCase:
-    """The sentences of a text in lower case, as often as gensim asks for them."""
+class Text:
+    """The sentences of a text, as often as gensim asks for them."""
 
     def __init__(self, path):
         self.path = path
 
     def __iter__(self) -> Iterator[list[str]]:
         for document in tqdm(read_documents(self.path, "whitespace"), "word2vec, documents", leave=False):
-            for words in document:
-                yield [word.lower() for word in words]
+            yield from document
 
 
 def word2vec_vectors(text, size: int, seed: int) -> Callable:
@@ -119,7 +133,7 @@ def word2vec_vectors(text, size: int, seed: int) -> Callable:
     from gensim.models import Word2Vec
 
     workers = os.cpu_count() or 1
-    vectors = Word2Vec(LowerCase(text), vector_size=size, sg=1, min_count=2, epochs=3, seed=seed, workers=workers).wv
+    vectors = Word2Vec(Text(text), vector_size=size, sg=1, min_count=2, epochs=3, seed=seed, workers=workers).wv
     return by_word(lambda word: vectors[word] if word in vectors else np.zeros(size, np.float32))
 
 
@@ -134,29 +148,26 @@ def by_word(vector: Callable) -> Callable:
     return lambda sentences: [np.array([[vector(word) for word in sentence]]) for sentence in sentences]
 
 
-def prepare(sentences: list[list[str]], embed: Callable) -> list[Sentence]:
-    """Put sentences into lower case, embed and cut them."""
-    lower = [[word.lower() for word in words] for words in sentences]
+def prepare(sentences: list[tuple[list[str], list[str]]], embed: Callable) -> list[Sentence]:
+    """Embed sentences with replaced words, and cut them."""
     prepared = []
-    for words, low, vectors in zip(sentences, lower, embed(lower)):
-        capital = np.array([word != other for word, other in zip(words, low)], np.float32)
-        counts = np.array([k > 0 and word != "i" for k, word in enumerate(low)], np.float32)
-        prepared.append(Sentence(words[:LONGEST], vectors[:, :LONGEST], capital[:LONGEST], counts[:LONGEST]))
+    for (written, words), vectors in zip(sentences, embed([words for _, words in sentences])):
+        replaced = np.array([word != other for word, other in zip(words, written)], np.float32)
+        prepared.append(Sentence(words[:LONGEST], vectors[:, :LONGEST], replaced[:LONGEST]))
     return prepared
 
 
 def batch(sentences: list[Sentence]) -> tuple[np.ndarray, ...]:
-    """Return vectors (L, T, B, D), lengths (B,), capital (T, B) and counts (T, B), padded with zeros."""
+    """Return vectors (L, T, B, D), lengths (B,) and replaced (T, B), padded with zeros."""
     lengths = np.array([len(sentence.words) for sentence in sentences], np.int32)
     steps = -(-lengths.max() // STEPS) * STEPS
     layers, _, size = sentences[0].vectors.shape
     vectors = np.zeros((layers, steps, BATCH_SIZE, size), np.float32)
-    capital, counts = np.zeros((2, steps, BATCH_SIZE), np.float32)
+    replaced = np.zeros((steps, BATCH_SIZE), np.float32)
     for row, sentence in enumerate(sentences):
-        place = slice(lengths[row]), row
-        vectors[(slice(None), *place)] = sentence.vectors
-        capital[place], counts[place] = sentence.capital, sentence.counts
-    return vectors, np.pad(lengths, (0, BATCH_SIZE - len(lengths))), capital, counts
+        vectors[:, : lengths[row], row] = sentence.vectors
+        replaced[: lengths[row], row] = sentence.replaced
+    return vectors, np.pad(lengths, (0, BATCH_SIZE - len(lengths))), replaced
 
 
 def batches(sentences: list[Sentence], random: np.random.Generator | None = None) -> Iterator[list[Sentence]]:
@@ -180,13 +191,15 @@ def predict(tagger: Tagger, sentences: list[Sentence]) -> list[tuple[Sentence, n
 
 
 def score(predictions: list[tuple[Sentence, np.ndarray]]) -> dict:
-    """Return precision, recall and F1 of the capitals among the words that count."""
+    """Return precision, recall and F1 of the replaced words."""
     said = np.concatenate([logits > 0 for _, logits in predictions])
-    true = np.concatenate([sentence.capital > 0 for sentence, _ in predictions])
-    counts = np.concatenate([sentence.counts > 0 for sentence, _ in predictions])
-    right, found, there = ((flags & counts).sum() for flags in (said & true, said, true))
-    precision, recall = right / max(found, 1), right / max(there, 1)
-    return {"precision": precision, "recall": recall, "f1": 2 * right / max(found + there, 1)}
+    true = np.concatenate([sentence.replaced > 0 for sentence, _ in predictions])
+    right, found, there = (flags.sum() for flags in (said & true, said, true))
+    return {
+        "precision": right / max(found, 1),
+        "recall": right / max(there, 1),
+        "f1": 2 * right / max(found + there, 1),
+    }
 
 
 def train_tagger(parts: list[list[Sentence]], epochs: int, seed: int) -> tuple[dict, list]:
@@ -212,13 +225,12 @@ def train_tagger(parts: list[list[Sentence]], epochs: int, seed: int) -> tuple[d
     return {"dev_f1": best, **score(predictions)}, predictions
 
 
-def written(sentence: Sentence, logits: np.ndarray) -> str:
-    """Return a sentence with the capitals that were found; what is wrong stands between asterisks."""
+def marked(sentence: Sentence, logits: np.ndarray) -> str:
+    """Return a sentence: *replaced* words that were found, ?wrongly accused? ones, and !missed! ones."""
     words = []
-    for k, word in enumerate(sentence.words):
-        said = word.lower().capitalize() if logits[k] > 0 or not sentence.counts[k] else word.lower()
-        wrong = sentence.counts[k] and (logits[k] > 0) != (sentence.capital[k] > 0)
-        words.append(f"*{said}*" if wrong else said)
+    for word, logit, replaced in zip(sentence.words, logits, sentence.replaced):
+        sign = {(True, True): "*", (True, False): "?", (False, True): "!"}.get((logit > 0, replaced > 0), "")
+        words.append(f"{sign}{word}{sign}")
     return " ".join(words)
 
 
@@ -229,8 +241,7 @@ def shown(scores: dict) -> str:
 
 def parse(argv=None) -> argparse.Namespace:
     """Read the command line."""
-    parser = ProgramParser(__doc__.split("\n\n")[0])
-    parser.prog = "python -m examples.truecasing"
+    parser = Parser(__doc__.split("\n\n")[0], config_file=False, prog="python -m examples.replaced_words")
     add_model_options(parser)
     parser.add_argument("--data_url", metavar="DIR", required=True, help="folder of script/convert_dataset.sh")
     parser.add_argument("--vectors", nargs="+", choices=VECTORS, default=VECTORS, help="which to try (default: all)")
@@ -238,7 +249,6 @@ def parse(argv=None) -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=10, metavar="N", help="of each training (default: 10)")
     parser.add_argument("--show", type=int, default=0, metavar="N", help="sentences to show with what was found")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
-    parser.add_device_options()
     args = parser.parse_args(argv)
     if min(args.seeds, args.epochs) < 1 or args.show < 0:
         raise UserError(f"--seeds {args.seeds} --epochs {args.epochs} --show {args.show}: at least 1, 1 and 0")
@@ -257,7 +267,8 @@ def main(argv=None) -> dict:
         "word2vec": lambda: word2vec_vectors(folder / "train.txt", size, seed=1),
         "random": lambda: random_vectors(size, seed=1),
     }
-    result = {"sentences": [len(text) for text in texts]}
+    scored = [word != other for written, words in texts[-1] for word, other in zip(words[:LONGEST], written)]
+    result = {"sentences": [len(text) for text in texts], "scored_words": len(scored), "replaced": sum(scored)}
     for name in args.vectors:
         embed = makers[name]()
         parts = [prepare(text, embed) for text in texts]
@@ -267,12 +278,9 @@ def main(argv=None) -> dict:
             runs.append(scores)
             print(f"{name}, seed {seed}: {shown(scores)}", file=sys.stderr)
         for sentence, logits in predictions[: args.show]:
-            print("  " + written(sentence, logits), file=sys.stderr)
+            print("  " + marked(sentence, logits), file=sys.stderr)
         result[name] = {key: round(float(np.mean([each[key] for each in runs])), 4) for key in runs[0]}
         result[name]["f1_sd"] = round(float(np.std([each["f1"] for each in runs])), 4)
-        counted = np.concatenate([sentence.counts > 0 for sentence in parts[2]])
-        capital = np.concatenate([sentence.capital > 0 for sentence in parts[2]])
-        result["scored_words"], result["capitals"] = int(counted.sum()), int((counted & capital).sum())
     if args.json:
         print(json.dumps(result))
     else:
