@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
 import numpy as np
 from tqdm import tqdm
 
+from src.hdf5_files import atomic_hdf5
 from src.inference import Embedder, add_model_options, load_model
 from src.model_utils.configuration import Parser
 from src.model_utils.runtime import UserError, init_device, run
@@ -34,20 +32,6 @@ def parse(argv=None):
     )
     parser.add_argument("--forget_sentences", action="store_true", help="leave out sentence_to_index")
     return parser.parse_args(argv)
-
-
-@contextlib.contextmanager
-def atomic_hdf5(path) -> Iterator[h5py.File]:
-    """Open an HDF5 file for writing that takes its place only when complete."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with h5py.File(unfinished, "w") as file:
-            yield file
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def main(argv=None) -> dict:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import h5py
 import numpy as np
 
+from src.hdf5_files import atomic_hdf5
 from src.model_options import ModelOptions
 from src.model_utils.runtime import UserError
 
@@ -76,13 +76,6 @@ def _read(path, options: ModelOptions) -> dict[str, np.ndarray]:
 
 def write_weights(path, parameters: dict[str, np.ndarray], options: ModelOptions) -> None:
     """Write parameters by name as a weight file, atomically; the inverse of `read_weights`."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with h5py.File(unfinished, "w") as file:
-            for name, (names, shape) in layout(options).items():
-                file[name] = np.concatenate([parameters[each] for each in names]).reshape(shape)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with atomic_hdf5(path) as file:
+        for name, (names, shape) in layout(options).items():
+            file[name] = np.concatenate([parameters[each] for each in names]).reshape(shape)
