@@ -33,6 +33,7 @@ bilstm_ner_cfg = edict(
     language_model_characters=512,  # most frequent characters that it predicts
     adversarial_epsilon=0.0,  # adversarial move of the vectors relative to their norm; 0 for none
     weight_average=0.999,  # decay of the moving average of the weights; 0 for none
+    average_every=8,  # steps between moves of that average, as far each time as in so many steps
     amp_opt_level="O0",  # mixed precision on GPU and Ascend: O0 (float32), O1, O2 or O3
     # running
     seed=1,  # of weights, batches and dropout

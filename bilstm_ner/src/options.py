@@ -65,6 +65,7 @@ def configure(args, target: str):
 def _check_values(config) -> None:
     positive = ["character_size", "num_hiddens", "num_layers", "learning_rate", "train_epochs", "batch_size"]
     positive += ["eval_batch_size", "language_model_characters", "character_min_count", "bigram_min_count"]
+    positive += ["average_every"]
     zero_or_more = ["bigram_size", "warmup_epochs", "weight_decay", "seed", "gradient_clip", "adversarial_epsilon"]
     zero_or_more += ["early_stop_patience", "validate_steps", "save_checkpoint_steps", "keep_checkpoint_max"]
     zero_or_more += ["print_steps", "language_model"]

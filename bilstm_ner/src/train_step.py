@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mindspore as ms
-from mindspore import Tensor, nn, ops
+from mindspore import nn
 
 from src.dataset import Vocabulary
 from src.loss import AdversarialGradient, TaggingLoss
@@ -12,51 +12,11 @@ from src.model_utils.runtime import UserError, quiet
 from src.model_utils.training import TrainStep
 from src.tagging import constraints
 
-AVERAGE_EVERY = 8  # steps between updates of the weight average
-
 
 def learning_rates(config, steps_per_epoch: int) -> list[float]:
     """Return the rate of every step."""
     total = config.train_epochs * steps_per_epoch
     return warmup_decay(total, round(config.warmup_epochs * steps_per_epoch), total, 0.0, config.learning_rate, 0.0)
-
-
-class Step(TrainStep):
-    """A TrainStep that moves the weight average every AVERAGE_EVERY steps only, by as much as in so many steps.
-
-    As a part of every step the average would take longer than the optimizer.
-    """
-
-    def __init__(self, *arguments, weight_average: float, **named):
-        super().__init__(*arguments, weight_average=weight_average, **named)
-        self.weight_average = 0.0  # what the step itself is to do
-        self.blend = _Blend(self.average, self.weights, weight_average) if weight_average else None
-
-    def __call__(self, *batch):
-        result = super().__call__(*batch)
-        if self.blend:
-            done = float(self.updates.asnumpy()) + 1
-            self.updates.set_data(Tensor(done, ms.float32))
-            if done % AVERAGE_EVERY == 0:
-                self.blend(Tensor(done, ms.float32))
-        return result
-
-
-class _Blend(nn.Cell):
-    """Moves the weight average as AVERAGE_EVERY steps with the decay of TrainStep would."""
-
-    def __init__(self, average, weights, decay: float):
-        super().__init__(auto_prefix=False)
-        self.average, self.weights, self.decay = average, weights, decay
-        self.map = ops.HyperMap()
-
-    def construct(self, updates):
-        decay = ops.minimum((1 + updates) / (10 + updates), self.decay) ** AVERAGE_EVERY
-        return ops.depend(updates, self.map(ops.partial(_blend, decay), self.average, self.weights))
-
-
-def _blend(decay, average, weight):
-    return ops.assign(average, average * decay + weight * (1 - decay))
 
 
 def build_step(network, vocabulary: Vocabulary, config, rates) -> TrainStep:
@@ -76,11 +36,5 @@ def build_step(network, vocabulary: Vocabulary, config, rates) -> TrainStep:
         if scaler:
             raise UserError("adversarial_epsilon needs float32; set --amp_opt_level O0 or --adversarial_epsilon 0")
         gradient = AdversarialGradient(loss_network, optimizer.parameters, config.adversarial_epsilon)
-    return Step(
-        loss_network,
-        optimizer,
-        config.gradient_clip,
-        weight_average=config.weight_average,
-        value_and_grad=gradient,
-        loss_scaler=scaler,
-    )
+    average = config.weight_average
+    return TrainStep(loss_network, optimizer, config.gradient_clip, average, gradient, scaler, config.average_every)

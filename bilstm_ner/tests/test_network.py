@@ -16,7 +16,7 @@ from src.model_utils.configuration import EasyDict
 from src.model_utils.runtime import init_device
 from src.resume_ner import Corpus, find_file, read_corpus
 from src.tagging import illegal_step
-from src.train_step import AVERAGE_EVERY, build_step
+from src.train_step import build_step
 
 
 def configured(**changes):
@@ -51,15 +51,15 @@ def test_every_parameter_moves_and_eight_sentences_can_be_learnt(train, crf):
 
 
 def test_the_average_of_the_weights_is_that_of_every_few_steps(train):
-    vocabulary, config = build_vocabulary(train, 1, 2), configured(weight_average=0.9)
+    vocabulary, config = build_vocabulary(train, 1, 2), configured(weight_average=0.9, average_every=4)
     step = build_step(build_network(config, vocabulary), vocabulary, config, 0.02)
     step.set_train(True)
     inputs = [Tensor(array) for array in next(TrainingBatches(train, vocabulary, config)(1)).inputs]
     expected = step.weights[-1].asnumpy().copy()
-    for number in range(1, 2 * AVERAGE_EVERY + 2):
+    for number in range(1, 10):
         step(*inputs)
-        if number % AVERAGE_EVERY == 0:
-            decay = min((1 + number) / (10 + number), 0.9) ** AVERAGE_EVERY
+        if number % 4 == 0:
+            decay = min((1 + number) / (10 + number), 0.9) ** 4
             expected = expected * decay + step.weights[-1].asnumpy() * (1 - decay)
     np.testing.assert_allclose(step.average[-1].asnumpy(), expected, rtol=1e-4, atol=1e-6)
     assert float(step.updates.asnumpy()) == number

@@ -145,6 +145,18 @@ def test_step_clipping_and_weight_average_equal_numpy(clip):
         np.testing.assert_allclose(np.concatenate([a.asnumpy() for a in step.average]), average, atol=1e-5)
 
 
+def test_weight_average_of_every_few_steps():
+    step = make_step(0.05, weight_average=0.8, average_every=3)
+    average = np.concatenate([weight.asnumpy() for weight in step.weights])
+    for n in range(1, 26):
+        step(*[Tensor(array) for array in points(6, n)])
+        if n % 3 == 0:
+            decay = min(0.8, (1 + n) / (10 + n)) ** 3
+            average = decay * average + (1 - decay) * np.concatenate([weight.asnumpy() for weight in step.weights])
+        np.testing.assert_allclose(np.concatenate([a.asnumpy() for a in step.average]), average, atol=1e-5)
+    assert float(step.updates.asnumpy()) == 25
+
+
 def test_averaged_weights_are_put_in_and_taken_out():
     step = make_step(weight_average=0.8)
     for n in range(3):

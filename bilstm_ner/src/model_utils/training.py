@@ -46,8 +46,9 @@ class TrainStep(nn.Cell):
     `construct(*batch)` returns the loss and the global gradient norm before clipping. `value_and_grad(*batch)`, where
     given, replaces the plain gradient of `loss_network` and returns (loss, gradients of its trainable parameters).
     `weight_average` in (0, 1) keeps an exponential moving average of the weights with that decay, bias-free from the
-    start by the warm-up decay min(decay, (1 + n) / (10 + n)). `loss_scaler` is for mixed precision: a step whose
-    gradients overflow is left out.
+    start by the warm-up decay min(decay, (1 + n) / (10 + n)); with `average_every` > 1 it moves after so many steps
+    only, as far as in that number of steps, because on a CPU the average can take longer than the optimizer.
+    `loss_scaler` is for mixed precision: a step whose gradients overflow is left out.
     """
 
     def __init__(
@@ -58,25 +59,35 @@ class TrainStep(nn.Cell):
         weight_average: float = 0.0,
         value_and_grad: Callable | None = None,
         loss_scaler: ms.amp.DynamicLossScaler | None = None,
+        average_every: int = 1,
     ):
         super().__init__(auto_prefix=False)  # a checkpoint names the parameters as the network alone does
         self.loss_network = loss_network
         self.optimizer = optimizer
         self.weights = optimizer.parameters
         self.gradient_clip = gradient_clip
-        self.weight_average = weight_average
         self.loss_scaler = loss_scaler
         self.gradients = value_and_grad or ms.value_and_grad(self._scaled_loss, None, self.weights)
         size = rank_and_size()[1]
         self.reduce = nn.DistributedGradReducer(self.weights, mean=True, degree=size) if size > 1 else None
         self.sum_over_ranks = ops.AllReduce() if size > 1 else None
         self.ranks = size
-        self.average = ms.ParameterTuple([])
+        averaged = self.weights if weight_average else []
+        copies = [Parameter(w.asnumpy(), name=AVERAGE_PREFIX + w.name, requires_grad=False) for w in averaged]
+        self.average = ms.ParameterTuple(copies)
         self.updates = Parameter(Tensor(0.0, ms.float32), name="updates", requires_grad=False)
-        if weight_average:
-            copies = [Parameter(w.asnumpy(), name=AVERAGE_PREFIX + w.name, requires_grad=False) for w in self.weights]
-            self.average = ms.ParameterTuple(copies)
+        self.move_average = _MoveAverage(self, weight_average, average_every) if weight_average else None
+        self.average_every = average_every
         self.map = ops.HyperMap()
+
+    def __call__(self, *batch):
+        result = super().__call__(*batch)
+        if self.move_average is not None and self.average_every > 1:  # a graph of its own
+            updates = self.updates.asnumpy() + 1
+            self.updates.set_data(Tensor(updates))
+            if updates % self.average_every == 0:
+                self.move_average(Tensor(updates))
+        return result
 
     def _scaled_loss(self, *batch):
         loss = self.loss_network(*batch)
@@ -105,13 +116,23 @@ class TrainStep(nn.Cell):
 
     def _update(self, gradients):
         done = self.optimizer(gradients)
-        if self.weight_average:
+        if self.move_average is not None and self.average_every == 1:
             updates = ops.depend(self.updates, done) + 1
-            decay = ops.minimum((1 + updates) / (10 + updates), self.weight_average)
-            done = ops.depend(
-                ops.assign(self.updates, updates), self.map(ops.partial(_blend, decay), self.average, self.weights)
-            )
+            done = ops.depend(ops.assign(self.updates, updates), self.move_average(updates))
         return done
+
+
+class _MoveAverage(nn.Cell):
+    """Moves the weight average of a TrainStep after `updates` steps, as far as in `every` steps."""
+
+    def __init__(self, step: TrainStep, decay: float, every: int):
+        super().__init__(auto_prefix=False)
+        self.average, self.weights, self.decay, self.every = step.average, step.weights, decay, every
+        self.map = ops.HyperMap()
+
+    def construct(self, updates):
+        decay = ops.minimum((1 + updates) / (10 + updates), self.decay) ** self.every
+        return self.map(ops.partial(_blend, decay), self.average, self.weights)
 
 
 def _shown(record: dict) -> str:
