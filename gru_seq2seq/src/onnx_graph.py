@@ -8,23 +8,22 @@ within its length itself. Operators: https://onnx.ai/onnx/operators/, opset 17.
 from __future__ import annotations
 
 import numpy as np
-import onnx
 from mindspore import nn
-from onnx import TensorProto, helper, numpy_helper
+from onnx import ModelProto, TensorProto
 
+from src.model_utils.onnx_graph import Graph
 from src.network import Seq2Seq
 
-OPSET, IR_VERSION = 17, 8  # what onnxruntime has read since 1.12
 MASKED = -1e4  # as in the network
 
 
-def build_encoder(network: Seq2Seq) -> onnx.ModelProto:
+def build_encoder(network: Seq2Seq) -> ModelProto:
     """Return the ONNX model of `encode`.
 
     Inputs source (S, B) and source_lengths (B,), int32, every length at least 1 and at most S; outputs state (B, L, H),
     memory and keys (B, S, H) and mask (B, S), float32.
     """
-    graph = _Graph()
+    graph = Graph()
     x = graph("Gather", graph.constant(network.source_embedding.asnumpy()), "source")  # (S, B, E)
     for k, layer in enumerate(network.encoder):
         outputs, last = _gru_layer(graph, layer, x)  # (S, B, H), (B, H)
@@ -46,13 +45,13 @@ def build_encoder(network: Seq2Seq) -> onnx.ModelProto:
     )
 
 
-def build_decoder(network: Seq2Seq) -> onnx.ModelProto:
+def build_decoder(network: Seq2Seq) -> ModelProto:
     """Return the ONNX model of `decode_step`.
 
     Inputs tokens (N,) int32, state (N, L, H) and what the encoder gives as memory, keys and mask; outputs log_probs
     (N, V), next_state (N, L, H) and attention (N, S), float32.
     """
-    graph = _Graph()
+    graph = Graph()
     layers = len(network.decoder)
     states = [graph("Gather", "state", graph.constant(np.array(k, np.int64)), axis=1) for k in range(layers)]
     x = graph("Gather", graph.constant(network.target_embedding.asnumpy()), "tokens")  # (N, E)
@@ -93,39 +92,7 @@ def _memory(rows: str, size: int) -> dict:
     return {"memory": wide, "keys": wide, "mask": (_FLOAT, [rows, "length"])}
 
 
-class _Graph:
-    """Collects nodes and constants; values are known by their names."""
-
-    def __init__(self):
-        self.nodes, self.constants = [], []
-
-    def constant(self, array) -> str:
-        name = f"constant_{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.asarray(array, order="C"), name))
-        return name
-
-    def ints(self, *values: int) -> str:
-        return self.constant(np.array(values, np.int64))
-
-    def __call__(self, operator: str, *inputs: str, output: str = "", outputs: int = 1, **attributes):
-        names = [output or f"{operator.lower()}_{len(self.nodes)}_{i}" for i in range(outputs)]
-        self.nodes.append(helper.make_node(operator, list(inputs), names, **attributes))
-        return names[0] if outputs == 1 else names
-
-    def model(self, name: str, inputs: dict, outputs: dict) -> onnx.ModelProto:
-        values = [
-            [helper.make_tensor_value_info(each, *kind) for each, kind in side.items()] for side in (inputs, outputs)
-        ]
-        model = helper.make_model(
-            helper.make_graph(self.nodes, name, *values, self.constants),
-            opset_imports=[helper.make_opsetid("", OPSET)],
-            ir_version=IR_VERSION,
-        )
-        onnx.checker.check_model(model)
-        return model
-
-
-def _linear(graph: _Graph, layer, x: str, output: str = "") -> str:
+def _linear(graph: Graph, layer, x: str, output: str = "") -> str:
     product = graph(
         "MatMul", x, graph.constant(layer.weight.asnumpy().T), output="" if layer.bias is not None else output
     )
@@ -134,14 +101,14 @@ def _linear(graph: _Graph, layer, x: str, output: str = "") -> str:
     return graph("Add", product, graph.constant(layer.bias.asnumpy()), output=output)
 
 
-def _norm(graph: _Graph, layer, x: str) -> str:
+def _norm(graph: Graph, layer, x: str) -> str:
     if not isinstance(layer, nn.LayerNorm):
         return x
     weights = [graph.constant(each.asnumpy()) for each in (layer.gamma, layer.beta)]
     return graph("LayerNormalization", x, *weights, axis=-1, epsilon=layer.epsilon)
 
 
-def _gru_weights(graph: _Graph, layer) -> list[str]:
+def _gru_weights(graph: Graph, layer) -> list[str]:
     """Return W (D, 3H, I), R (D, 3H, H) and B (D, 6H) of a GRU layer of D directions."""
 
     def stacked(name):
@@ -158,7 +125,7 @@ def _onnx_gates(weight: np.ndarray) -> np.ndarray:
     return np.concatenate([update, reset, new])
 
 
-def _gru_layer(graph: _Graph, layer, x: str) -> tuple[str, str]:
+def _gru_layer(graph: Graph, layer, x: str) -> tuple[str, str]:
     """Add a bidirectional layer; x (S, B, I) to outputs (S, B, 2 * H), 0 behind the end, and last states (B, 2 * H)."""
     options = {"hidden_size": layer.hidden_size, "linear_before_reset": 1, "direction": "bidirectional"}
     y, last = graph("GRU", x, *_gru_weights(graph, layer), "source_lengths", outputs=2, **options)
@@ -166,7 +133,7 @@ def _gru_layer(graph: _Graph, layer, x: str) -> tuple[str, str]:
     return y, graph("Reshape", graph("Transpose", last, perm=[1, 0, 2]), graph.ints(0, -1))  # of (2, B, H)
 
 
-def _gru_step(graph: _Graph, layer, x: str, state: str) -> str:
+def _gru_step(graph: Graph, layer, x: str, state: str) -> str:
     """Add one step of a layer; x (N, I) and state (N, H) to the next state (N, H)."""
     weights = _gru_weights(graph, layer)
     x, state = (graph("Unsqueeze", each, graph.ints(0)) for each in (x, state))
@@ -175,7 +142,7 @@ def _gru_step(graph: _Graph, layer, x: str, state: str) -> str:
     return graph("Squeeze", last, graph.ints(0))
 
 
-def _attention(graph: _Graph, layer, query: str) -> str:
+def _attention(graph: Graph, layer, query: str) -> str:
     """Add the attention of query (N, H), whose weights are the output `attention`; returns the context (N, H)."""
     if layer.additive:
         query = graph("Unsqueeze", _linear(graph, layer.query, query), graph.ints(1))  # (N, 1, H)

@@ -8,87 +8,40 @@ Operators: https://onnx.ai/onnx/operators/, opset 17.
 from __future__ import annotations
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import ModelProto, TensorProto
 
-OPSET, IR_VERSION = 17, 8  # what onnxruntime has read since 1.12
+from src.model_utils.onnx_graph import Graph, lstm_layer
 
 
-def build_onnx(network, table: np.ndarray) -> onnx.ModelProto:
+def build_onnx(network, table: np.ndarray) -> ModelProto:
     """Return the ONNX model of a SentimentNet whose word vectors, projection and offsets included, are `table` (V, D).
 
     Inputs ids (B, T) and lengths (B,), int32, every length at least 1 and at most T; output probabilities (B, C)
     float32. What stands in ids behind a review's length is not read.
     """
-    graph = _Graph()
+    graph = Graph()
     x = graph("Gather", graph.constant(table), graph("Transpose", "ids", perm=[1, 0]))  # (T, B, D)
     for layer in network.lstm.layers:
-        x = _lstm_layer(graph, layer, x)  # (T, B, H), 0 behind the end
+        x = lstm_layer(graph, layer, x, "lengths")  # (T, B, H), 0 behind the end
     pooled = _pooling(graph, network.pooling, x)  # (B, P)
     weight, bias = network.weight.asnumpy(), network.bias.asnumpy()
     logits = graph("Gemm", pooled, graph.constant(weight), graph.constant(bias), transB=1)  # (B, C)
     graph("Softmax", logits, axis=1, output="probabilities")
-    inputs = [
-        helper.make_tensor_value_info("ids", TensorProto.INT32, ["batch", "tokens"]),
-        helper.make_tensor_value_info("lengths", TensorProto.INT32, ["batch"]),
-    ]
-    output = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", len(bias)])
-    model = helper.make_model(
-        helper.make_graph(graph.nodes, "lstm", inputs, [output], graph.constants),
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
+    return graph.model(
+        "lstm",
+        {"ids": (TensorProto.INT32, ["batch", "tokens"]), "lengths": (TensorProto.INT32, ["batch"])},
+        {"probabilities": (TensorProto.FLOAT, ["batch", len(bias)])},
     )
-    onnx.checker.check_model(model)
-    return model
 
 
-class _Graph:
-    """Collects nodes and constants; values are known by their names."""
-
-    def __init__(self):
-        self.nodes, self.constants = [], []
-
-    def constant(self, array) -> str:
-        name = f"constant_{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.asarray(array, order="C"), name))
-        return name
-
-    def __call__(self, operator: str, *inputs: str, output: str = "", **attributes) -> str:
-        output = output or f"{operator.lower()}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operator, list(inputs), [output], **attributes))
-        return output
-
-
-def _lstm_layer(graph: _Graph, layer, x: str) -> str:
-    """Add one LSTMLayer to the graph; x (T, B, I) to (T, B, H * directions)."""
-    suffixes = ("", "_reverse")[: layer.directions]
-
-    def stacked(name):
-        return np.stack([_onnx_gates(getattr(layer, name + suffix).asnumpy()) for suffix in suffixes])
-
-    bias = stacked("bias")  # ONNX adds two biases, of which the second stays zero here
-    bias = np.concatenate([bias, np.zeros_like(bias)], 1)
-    weights = [graph.constant(array) for array in (stacked("weight_ih"), stacked("weight_hh"), bias)]
-    direction = "bidirectional" if layer.directions == 2 else "forward"
-    y = graph("LSTM", x, *weights, "lengths", hidden_size=layer.hidden_size, direction=direction)  # (T, 2, B, H)
-    y = graph("Transpose", y, perm=[0, 2, 1, 3])  # (T, B, 2, H)
-    return graph("Reshape", y, graph.constant(np.array([0, 0, -1], np.int64)))
-
-
-def _onnx_gates(weight: np.ndarray) -> np.ndarray:
-    """Bring the gates i, f, c, o along the first axis into ONNX's order i, o, f, c."""
-    gate_i, gate_f, gate_c, gate_o = np.split(weight, 4)
-    return np.concatenate([gate_i, gate_o, gate_f, gate_c])
-
-
-def _pooling(graph: _Graph, pooling, x: str) -> str:
+def _pooling(graph: Graph, pooling, x: str) -> str:
     """Add the Pooling to the graph; x (T, B, H) to (B, P)."""
     zero, one = graph.constant(np.array(0, np.int64)), graph.constant(np.array(1, np.int64))
-    first_axis, second_axis = graph.constant(np.array([0], np.int64)), graph.constant(np.array([1], np.int64))
+    first_axis, second_axis = graph.ints(0), graph.ints(1)
     lengths = graph("Unsqueeze", graph("Cast", "lengths", to=TensorProto.INT64), second_axis)  # (B, 1)
     longest = graph("Gather", graph("Shape", "ids"), one)
     steps = graph("Range", zero, longest, one)  # (T,)
-    steps = graph("Reshape", steps, graph.constant(np.array([-1, 1, 1], np.int64)))  # (T, 1, 1)
+    steps = graph("Reshape", steps, graph.ints(-1, 1, 1))  # (T, 1, 1)
 
     def choose(condition, otherwise):  # (T, B, 1) picks from (T, B, H)
         return graph("Where", condition, x, graph.constant(np.array(otherwise, np.float32)))
