@@ -9,9 +9,9 @@ import itertools
 import tempfile
 from types import SimpleNamespace
 
-import mindspore as ms
 import numpy as np
 from mindspore import Tensor
+from mindspore_training import MindSporeSide, load_weights
 
 from src.dataset import TrainingBatches, build_vocabulary
 from src.inference import Decoder, build_network
@@ -64,29 +64,17 @@ def real_rows(emissions: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     return emissions[np.arange(len(emissions))[:, None] < lengths]
 
 
-class Side:
+class Side(MindSporeSide):
     """Training and inference as train.py and eval.py build them."""
 
     def __init__(self, variant: str, config, rates: list[float], weights: dict[str, np.ndarray]):
-        init_device("CPU")
-        ms.set_seed(config.seed)
+        super().__init__(config.seed)
         sizes = {name: range(len(weights[f"embedding.{name[:-1]}_table"])) for name in ("characters", "bigrams")}
         vocabulary = SimpleNamespace(**sizes, tags=config.tags, scheme=config.scheme)
         network = build_network(config, vocabulary)
         self.step = build_step(network, vocabulary, config, rates)
-        for parameter in self.step.loss_network.get_parameters():
-            parameter.set_data(Tensor(weights[parameter.name]))
+        load_weights(self.step.loss_network, weights)
         self.network = Decoder(network, vocabulary, config).network
-        self.version = ms.__version__
-
-    def collate(self, inputs: tuple) -> tuple:
-        """Return the arrays of a batch as this side wants them; not timed."""
-        return inputs
-
-    def train(self, batch: tuple) -> float:
-        """Do one optimizer step and return its loss."""
-        self.step.set_train(True)
-        return float(self.step(*[Tensor(array) for array in batch])[0].asnumpy())
 
     def logits(self, batch: tuple) -> np.ndarray:
         """Return the emissions of all characters without dropout (N, K)."""

@@ -12,11 +12,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pytorch_training import TrainStep, use_all_cores
+from pytorch_training import PyTorchSide, Reorder, TrainStep, load_lstm
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
-
-AVERAGE_EVERY = 8  # steps between updates of the weight average, as in bilstm_ner/src/train_step.py
 
 
 class Network(nn.Module):
@@ -98,7 +96,7 @@ class Packed(Network):
         )
         for layer in range(config.num_layers):
             for suffix in ("", "_reverse"):
-                _load_lstm(self.lstm, f"l{layer}{suffix}", weights, layer, suffix)
+                load_lstm(self.lstm, f"l{layer}{suffix}", weights, f"lstm.layers.{layer}.", suffix)
 
     def run(self, x, lengths):
         """Return the outputs of the LSTM (T, B, 2H), zero on padding."""
@@ -129,7 +127,7 @@ class Strongest(Network):
             size = self.input_size if layer == 0 else 2 * config.num_hiddens
             self.layers.append(nn.ModuleList(nn.LSTM(size, config.num_hiddens) for _ in range(2)))
             for lstm, suffix in zip(self.layers[-1], ("", "_reverse")):
-                _load_lstm(lstm, "l0", weights, layer, suffix)
+                load_lstm(lstm, "l0", weights, f"lstm.layers.{layer}.", suffix)
 
     def run(self, x, lengths):
         """Return the outputs of the LSTM (T, B, 2H), which on padding mean nothing."""
@@ -139,7 +137,7 @@ class Strongest(Network):
         for number, (forward, backward) in enumerate(self.layers):
             if number:
                 x = self.drop_columns(x, self.config.dropout)
-            reverse = _Reorder.apply(backward(_Reorder.apply(x, order))[0], order)
+            reverse = Reorder.apply(backward(Reorder.apply(x, order))[0], order)
             x = torch.cat((forward(x)[0], reverse), 2)
         return x
 
@@ -192,43 +190,16 @@ def _gold_score(emissions, tags, lengths, real, transitions, start, end):
     return score + start[tags[0]] + end[last]
 
 
-class _Reorder(torch.autograd.Function):
-    """Rows of x (T, B, E) in an order (T * B,) that is its own inverse, so that the gradient is a gather as well."""
-
-    @staticmethod
-    def forward(ctx, x, order):
-        ctx.save_for_backward(order)
-        return x.flatten(0, 1).index_select(0, order).view_as(x)
-
-    @staticmethod
-    def backward(ctx, gradient):
-        (order,) = ctx.saved_tensors
-        return gradient.flatten(0, 1).index_select(0, order).view_as(gradient), None
-
-
-def _load_lstm(lstm, here: str, weights, layer: int, suffix: str) -> None:
-    """Copy a layer's weights; PyTorch's second bias, which MindSpore's layer does not have, stays zero."""
-    with torch.no_grad():
-        for name, source in (("weight_ih", "weight_ih"), ("weight_hh", "weight_hh"), ("bias_ih", "bias")):
-            getattr(lstm, f"{name}_{here}").copy_(weights[f"lstm.layers.{layer}.{source}{suffix}"])
-    getattr(lstm, f"bias_hh_{here}").requires_grad_(False).zero_()
-
-
 NETWORKS = {"packed": Packed, "strongest": Strongest}
 
 
-class Side:
+class Side(PyTorchSide):
     """Training and inference of one of NETWORKS from given weights."""
 
     def __init__(self, variant: str, config, rates: list[float], weights: dict[str, np.ndarray]):
-        use_all_cores()
-        torch.manual_seed(config.seed)
         config.optimizer, config.momentum = "adam", 0.9  # what the model's own training step has
-        self.network = NETWORKS[variant](config, {name: torch.from_numpy(array) for name, array in weights.items()})
-        self.decay, config.weight_average = config.weight_average, 0.0  # the average is moved every few steps only
+        super().__init__(NETWORKS[variant], config, weights)
         self.step = TrainStep(self.network.parameters(), self.backward, config, rates)
-        self.average = [parameter.detach().clone() for parameter in self.step.parameters] if self.decay else []
-        self.version = torch.__version__
 
     def collate(self, inputs: tuple) -> tuple:
         """Return the arrays of a batch without the padding that fills up a bucket: PyTorch takes every length."""
@@ -241,17 +212,6 @@ class Side:
         loss = self.network.loss(self.network.states(characters, bigrams, lengths), lengths, *labels)
         loss.backward()
         return loss.detach()
-
-    def train(self, batch: tuple) -> float:
-        """Do one optimizer step and return its loss."""
-        self.network.train()
-        loss = self.step(*[torch.from_numpy(array) for array in batch])
-        updates = self.step.updates
-        if self.average and updates % AVERAGE_EVERY == 0:
-            decay = min((1 + updates) / (10 + updates), self.decay) ** AVERAGE_EVERY
-            with torch.no_grad():
-                torch._foreach_lerp_(self.average, self.step.parameters, 1 - decay)
-        return loss
 
     @torch.inference_mode()
     def logits(self, batch: tuple) -> np.ndarray:

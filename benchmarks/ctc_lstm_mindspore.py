@@ -8,10 +8,10 @@ from __future__ import annotations
 import itertools
 import tempfile
 
-import mindspore as ms
 import numpy as np
 from easydict import EasyDict
 from mindspore import Tensor
+from mindspore_training import MindSporeSide, load_weights
 
 from src.dataset import TrainingBatches, build_vocabulary, check_prepared, load_samples, prepare, training_samples
 from src.inference import Recognizer, build_network
@@ -60,29 +60,17 @@ def log_probs(network, inputs: tuple, config) -> np.ndarray:
     return found[np.arange(len(found))[:, None] < output_lengths(lengths, config.front_end)]
 
 
-class Side:
+class Side(MindSporeSide):
     """Training and inference as train.py and eval.py build them."""
 
     def __init__(self, variant: str, config, rates: list[float], weights: dict[str, np.ndarray]):
-        init_device("CPU")
+        super().__init__(config.seed)
         self.config = EasyDict(vars(config))
-        ms.set_seed(config.seed)
         vocabulary = [str(label) for label in range(len(weights["bias"]))]
         network = build_network(self.config, len(vocabulary))
-        for parameter in network.get_parameters():
-            parameter.set_data(Tensor(weights[parameter.name]))
+        load_weights(network, weights)
         self.step = build_step(network, self.config, rates)
         self.network = Recognizer(network, self.config, vocabulary).network
-        self.version = ms.__version__
-
-    def collate(self, inputs: tuple) -> tuple:
-        """Return the arrays of a batch as this side wants them; not timed."""
-        return inputs
-
-    def train(self, batch: tuple) -> float:
-        """Do one optimizer step and return its loss."""
-        self.step.set_train(True)
-        return float(self.step(*[Tensor(array) for array in batch])[0].asnumpy())
 
     def logits(self, batch: tuple) -> np.ndarray:
         """Return the log-probabilities of the real output steps without dropout."""

@@ -8,12 +8,10 @@ Time-major throughout: T output steps, B utterances. Front ends that stack frame
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pytorch_training import TrainStep, use_all_cores
+from pytorch_training import PyTorchSide, Reorder, TrainStep, load_lstm
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
@@ -61,7 +59,7 @@ class Packed(Network):
             size = weights[f"layers.{k}.weight_ih"].shape[1]
             self.layers.append(nn.LSTM(size, config.hidden_size, bidirectional=config.bidirectional))
             for suffix in ("", "_reverse")[: 1 + config.bidirectional]:
-                _load_lstm(self.layers[-1], f"l0{suffix}", weights, k, suffix)
+                load_lstm(self.layers[-1], f"l0{suffix}", weights, f"layers.{k}.", suffix)
 
     def forward(self, frames, steps):
         """Map frames (B, T * count, D) and steps (B,) to log-probabilities (T, B, V)."""
@@ -96,7 +94,7 @@ class Strongest(Network):
             suffixes = ("", "_reverse")[: 1 + config.bidirectional]
             self.layers.append(nn.ModuleList(nn.LSTM(size, config.hidden_size) for _ in suffixes))
             for lstm, suffix in zip(self.layers[-1], suffixes):
-                _load_lstm(lstm, "l0", weights, k, suffix)
+                load_lstm(lstm, "l0", weights, f"layers.{k}.", suffix)
 
     def forward(self, frames, steps):
         """Map frames (B, T * count, D) and steps (B,) to log-probabilities (T, B, V)."""
@@ -107,7 +105,7 @@ class Strongest(Network):
         order = (torch.where(padding, step, steps - 1 - step) * batch + row).flatten()  # (T * B,)
         shares = (~padding / steps.sum()).reshape(1, -1)  # (1, T * B)
         for k, (forward, *backward) in enumerate(self.layers):
-            parts = [forward(x)[0]] + [_Reorder.apply(lstm(_Reorder.apply(x, order))[0], order) for lstm in backward]
+            parts = [forward(x)[0]] + [Reorder.apply(lstm(Reorder.apply(x, order))[0], order) for lstm in backward]
             x = torch.cat(parts, 2) if backward else parts[0]
             factors = self.dropped(batch, x.shape[2])
             if len(self.norms):
@@ -132,41 +130,16 @@ class Strongest(Network):
         return scale, norm.bias - mean * scale
 
 
-class _Reorder(torch.autograd.Function):
-    """Rows of x (T, B, E) in an order (T * B,) that is its own inverse, so that the gradient is a gather as well."""
-
-    @staticmethod
-    def forward(ctx, x, order):
-        ctx.save_for_backward(order)
-        return x.flatten(0, 1).index_select(0, order).view_as(x)
-
-    @staticmethod
-    def backward(ctx, gradient):
-        (order,) = ctx.saved_tensors
-        return gradient.flatten(0, 1).index_select(0, order).view_as(gradient), None
-
-
-def _load_lstm(lstm, here: str, weights, layer: int, suffix: str) -> None:
-    """Copy a layer's weights; PyTorch's second bias, which MindSpore's layer does not have, stays zero."""
-    with torch.no_grad():
-        for name, source in (("weight_ih", "weight_ih"), ("weight_hh", "weight_hh"), ("bias_ih", "bias")):
-            getattr(lstm, f"{name}_{here}").copy_(weights[f"layers.{layer}.{source}{suffix}"])
-    getattr(lstm, f"bias_hh_{here}").requires_grad_(False).zero_()
-
-
 NETWORKS = {"packed": Packed, "strongest": Strongest}
 
 
-class Side:
+class Side(PyTorchSide):
     """Training and inference of one of NETWORKS from given weights."""
 
     def __init__(self, variant: str, config, rates: list[float], weights: dict[str, np.ndarray]):
-        use_all_cores()
-        torch.manual_seed(config.seed)
-        self.network = NETWORKS[variant](config, {name: torch.from_numpy(array) for name, array in weights.items()})
-        adam = {"optimizer": "adam", "momentum": 0.9}
-        self.step = TrainStep(self.network.parameters(), self.loss, SimpleNamespace(**{**vars(config), **adam}), rates)
-        self.version = torch.__version__
+        super().__init__(NETWORKS[variant], config, weights)
+        config.optimizer, config.momentum = "adam", 0.9  # what the model's own training step has
+        self.step = TrainStep(self.network.parameters(), self.loss, config, rates)
 
     def loss(self, frames, steps, labels, label_lengths):
         """Return the loss of a batch and leave the gradients in the parameters."""
@@ -181,11 +154,6 @@ class Side:
         steps = -(-lengths // self.network.count)
         longest = np.ascontiguousarray(frames[:, : steps.max() * self.network.count])
         return longest, steps.astype(np.int64), labels.astype(np.int64), label_lengths.astype(np.int64)
-
-    def train(self, batch: tuple) -> float:
-        """Do one optimizer step and return its loss."""
-        self.network.train()
-        return self.step(*[torch.from_numpy(array) for array in batch])
 
     @torch.inference_mode()
     def logits(self, batch: tuple) -> np.ndarray:

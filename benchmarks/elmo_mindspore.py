@@ -15,6 +15,7 @@ import mindspore as ms
 import numpy as np
 from easydict import EasyDict
 from mindspore import Tensor, nn, ops
+from mindspore_training import MindSporeSide, load_weights
 
 from src.data.dataset import TrainingBatches
 from src.data.reader import Corpus, convert
@@ -93,29 +94,17 @@ def top_layers(network: Inference, inputs: tuple) -> np.ndarray:
     return network(*[Tensor(array) for array in inputs[:TEXT]]).asnumpy()
 
 
-class Side:
+class Side(MindSporeSide):
     """Training and inference as train.py and eval.py build them."""
 
     def __init__(self, variant: str, config, rates: list[float], weights: dict[str, np.ndarray]):
-        init_device("CPU")
+        super().__init__(config.seed)
         values = vars(config)["options"]
         options = ModelOptions(**{**values, "filters": tuple(tuple(pair) for pair in values["filters"])})
-        ms.set_seed(config.seed)
         model = build_model(options, len(weights["softmax.weight"]), config.seed)
-        for parameter in model.get_parameters():
-            parameter.set_data(Tensor(weights[parameter.name]))
+        load_weights(model, weights)
         self.step = TrainOneStep(model, options, EasyDict(vars(config)), rates)
         self.network = Inference(model.bilm, options)
-        self.version = ms.__version__
-
-    def collate(self, inputs: tuple) -> tuple:
-        """Return the arrays of a batch as this side wants them; not timed."""
-        return inputs
-
-    def train(self, batch: tuple) -> float:
-        """Do one optimizer step and return its loss."""
-        self.step.set_train(True)
-        return float(self.step(*[Tensor(array) for array in batch])[0].asnumpy())
 
     def logits(self, batch: tuple) -> np.ndarray:
         """Return the top layers without dropout."""

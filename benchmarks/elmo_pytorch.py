@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pytorch_training import use_all_cores
+from pytorch_training import PyTorchSide
 from torch import nn
 
 PADDING = 260
@@ -172,15 +172,13 @@ class _Recurrence(torch.autograd.Function):
 NETWORKS = {"loop": Loop, "strongest": Strongest}
 
 
-class Side:
+class Side(PyTorchSide):
     """Training and inference of one of NETWORKS from given weights."""
 
     def __init__(self, variant: str, config, rates: list[float], weights: dict[str, np.ndarray]):
-        use_all_cores()
-        torch.manual_seed(config.seed)
         self.config, self.options, self.rates, self.updates = config, config.options, rates, 0
         self.two_groups = variant == "strongest"
-        self.network = NETWORKS[variant](config, {name: torch.from_numpy(array) for name, array in weights.items()})
+        super().__init__(NETWORKS[variant], config, weights)
         self.parameters = list(self.network.parameters())
         if config.optimizer == "adam":
             self.optimizer = torch.optim.Adam(self.parameters, betas=(0.9, config.adam_beta2), fused=True)
@@ -190,7 +188,6 @@ class Side:
         tables = self.network.softmax_weight, self.network.softmax_bias
         self.squares = [torch.full_like(table, config.adagrad_accumulator) for table in tables]
         self.h, self.c = self.empty_state()
-        self.version = torch.__version__
 
     def empty_state(self):
         """Return the state before a text: h and c by direction and layer."""

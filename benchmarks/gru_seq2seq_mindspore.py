@@ -9,10 +9,10 @@ from __future__ import annotations
 import itertools
 import tempfile
 
-import mindspore as ms
 import numpy as np
 from easydict import EasyDict
 from mindspore import Tensor
+from mindspore_training import MindSporeSide, load_weights
 
 from src.dataset import TrainingBatches, check_prepared, load_samples, prepare
 from src.inference import build_network
@@ -60,30 +60,18 @@ def logits(network, inputs: tuple) -> np.ndarray:
     return found[target_output.reshape(-1) != PAD]
 
 
-class Side:
+class Side(MindSporeSide):
     """Training and inference as train.py builds them."""
 
     def __init__(self, variant: str, config, rates: list[float], weights: dict[str, np.ndarray]):
-        init_device("CPU")
+        super().__init__(config.seed)
         self.config = EasyDict(vars(config))
-        ms.set_seed(config.seed)
         sizes = [
             len(weights.get(name, weights["target_embedding"])) for name in ("source_embedding", "target_embedding")
         ]
         self.network = build_network(self.config, *sizes)
-        for parameter in self.network.get_parameters():
-            parameter.set_data(Tensor(weights[parameter.name]))
+        load_weights(self.network, weights)
         self.step = build_step(self.network, self.config, rates)
-        self.version = ms.__version__
-
-    def collate(self, inputs: tuple) -> tuple:
-        """Return the arrays of a batch as this side wants them; not timed."""
-        return inputs
-
-    def train(self, batch: tuple) -> float:
-        """Do one optimizer step and return its loss."""
-        self.step.set_train(True)
-        return float(self.step(*[Tensor(array) for array in batch])[0].asnumpy())
 
     def logits(self, batch: tuple) -> np.ndarray:
         """Return the logits of the target tokens without dropout."""

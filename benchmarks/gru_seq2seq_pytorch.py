@@ -9,12 +9,10 @@ Time-major throughout: S source steps, T target steps, B pairs. Attention "luong
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pytorch_training import TrainStep, use_all_cores
+from pytorch_training import PyTorchSide, TrainStep
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
@@ -155,16 +153,13 @@ def gru(weights, prefix: str, suffixes=("",)) -> nn.GRU:
 NETWORKS = {"packed": Packed, "strongest": Strongest}
 
 
-class Side:
+class Side(PyTorchSide):
     """Training and inference of one of NETWORKS from given weights."""
 
     def __init__(self, variant: str, config, rates: list[float], weights: dict[str, np.ndarray]):
-        use_all_cores()
-        torch.manual_seed(config.seed)
-        self.network = NETWORKS[variant](config, {name: torch.from_numpy(array) for name, array in weights.items()})
-        adam = {"optimizer": "adam", "momentum": 0.9}
-        self.step = TrainStep(self.network.parameters(), self.loss, SimpleNamespace(**{**vars(config), **adam}), rates)
-        self.version = torch.__version__
+        super().__init__(NETWORKS[variant], config, weights)
+        config.optimizer, config.momentum = "adam", 0.9  # what the model's own training step has
+        self.step = TrainStep(self.network.parameters(), self.loss, config, rates)
 
     def loss(self, *batch):
         """Return the loss of a batch and leave the gradients in the parameters."""
@@ -178,11 +173,6 @@ class Side:
         steps = int((target_output != PAD).sum(0).max())
         arrays = (source[: lengths.max()], lengths, target_input[:steps], target_output[:steps])
         return tuple(np.ascontiguousarray(array).astype(np.int64) for array in arrays)
-
-    def train(self, batch: tuple) -> float:
-        """Do one optimizer step and return its loss."""
-        self.network.train()
-        return self.step(*[torch.from_numpy(array) for array in batch])
 
     @torch.inference_mode()
     def logits(self, batch: tuple) -> np.ndarray:

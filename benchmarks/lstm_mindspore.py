@@ -9,9 +9,9 @@ import itertools
 import tempfile
 from pathlib import Path
 
-import mindspore as ms
 import numpy as np
 from mindspore import Tensor
+from mindspore_training import MindSporeSide, load_weights
 
 from src.dataset import TrainingBatches, load_samples, load_vectors, load_vocabulary, prepare, split_train
 from src.inference import Classifier, build_network
@@ -58,27 +58,15 @@ def prepare_measurement(preset: str, changes: list[str], preprocess_path: str | 
     }
 
 
-class Side:
+class Side(MindSporeSide):
     """Training and inference as train.py and eval.py build them."""
 
     def __init__(self, variant: str, config, rates: list[float], weights: dict[str, np.ndarray]):
-        init_device("CPU")
-        ms.set_seed(config.seed)
+        super().__init__(config.seed)
         network = build_network(config, len(weights["embedding.vectors"]))
-        for parameter in network.get_parameters():
-            parameter.set_data(Tensor(weights[parameter.name]))
+        load_weights(network, weights)
         self.step = build_step(network, config, rates if config.dynamic_lr else rates[0])
         self.classifier = Classifier(network, config).network
-        self.version = ms.__version__
-
-    def collate(self, inputs: tuple) -> tuple:
-        """Return the arrays of a batch as this side wants them; not timed."""
-        return inputs
-
-    def train(self, batch: tuple) -> float:
-        """Do one optimizer step and return its loss."""
-        self.step.set_train(True)
-        return float(self.step(*[Tensor(array) for array in batch])[0].asnumpy())
 
     def logits(self, batch: tuple) -> np.ndarray:
         """Return the logits (B, C) without dropout."""

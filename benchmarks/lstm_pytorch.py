@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pytorch_training import TrainStep, use_all_cores
+from pytorch_training import PyTorchSide, Reorder, TrainStep, load_lstm
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
@@ -74,7 +74,7 @@ class Packed(Network):
         )
         for layer in range(config.num_layers):
             for suffix in ("", "_reverse")[: 1 + config.bidirectional]:
-                _load_lstm(self.lstm, f"l{layer}{suffix}", weights, layer, suffix)
+                load_lstm(self.lstm, f"l{layer}{suffix}", weights, f"lstm.layers.{layer}.", suffix)
 
     def collate(self, words, tokens, lengths):
         """Return ids (T, B) and lengths (B,)."""
@@ -134,7 +134,7 @@ class Strongest(Network):
             size = self.input_size if layer == 0 else config.num_hiddens * len(self.directions)
             self.layers.append(nn.ModuleList(nn.LSTM(size, config.num_hiddens) for _ in self.directions))
             for lstm, suffix in zip(self.layers[-1], self.directions):
-                _load_lstm(lstm, "l0", weights, layer, suffix)
+                load_lstm(lstm, "l0", weights, f"lstm.layers.{layer}.", suffix)
 
     def collate(self, words, tokens, lengths):
         """Return words (U,), tokens (T, B) and lengths (B,)."""
@@ -154,9 +154,9 @@ class Strongest(Network):
         for number, layer in enumerate(self.layers):
             if number:
                 x = self.drop_columns(x, self.config.dropout)
-            parts = [lstm(_Reorder.apply(x, order) if i else x)[0] for i, lstm in enumerate(layer)]
+            parts = [lstm(Reorder.apply(x, order) if i else x)[0] for i, lstm in enumerate(layer)]
             if number < len(self.layers) - 1 or self.config.pooling == "attention":
-                x = torch.cat([_Reorder.apply(part, order) if i else part for i, part in enumerate(parts)], 2)
+                x = torch.cat([Reorder.apply(part, order) if i else part for i, part in enumerate(parts)], 2)
                 parts = [x] if number == len(self.layers) - 1 else parts
         if self.config.pooling != "ends":
             return self.output(self.pool(parts, padding, lengths))
@@ -167,30 +167,8 @@ class Strongest(Network):
         return self.output(torch.cat((firsts[0], ends[1], ends[0], firsts[1]), 1))
 
 
-class _Reorder(torch.autograd.Function):
-    """Rows of x (T, B, E) in an order (T * B,) that is its own inverse, so that the gradient is a gather as well."""
-
-    @staticmethod
-    def forward(ctx, x, order):
-        ctx.save_for_backward(order)
-        return x.flatten(0, 1).index_select(0, order).view_as(x)
-
-    @staticmethod
-    def backward(ctx, gradient):
-        (order,) = ctx.saved_tensors
-        return gradient.flatten(0, 1).index_select(0, order).view_as(gradient), None
-
-
 def _padding(lengths, steps: int):
     return torch.arange(steps)[:, None] >= lengths  # (T, B)
-
-
-def _load_lstm(lstm, here: str, weights, layer: int, suffix: str) -> None:
-    """Copy a layer's weights; PyTorch's second bias, which MindSpore's layer does not have, stays zero."""
-    with torch.no_grad():
-        for name, source in (("weight_ih", "weight_ih"), ("weight_hh", "weight_hh"), ("bias_ih", "bias")):
-            getattr(lstm, f"{name}_{here}").copy_(weights[f"lstm.layers.{layer}.{source}{suffix}"])
-    getattr(lstm, f"bias_hh_{here}").requires_grad_(False).zero_()
 
 
 NETWORKS = {"packed": Packed, "strongest": Strongest, "padded500": Padded}
@@ -225,26 +203,18 @@ def _norm(x):
     return x.square().sum((0, 2), keepdim=True).sqrt()
 
 
-class Side:
+class Side(PyTorchSide):
     """Training and inference of one of NETWORKS from given weights."""
 
     def __init__(self, variant: str, config, rates: list[float], weights: dict[str, np.ndarray]):
-        use_all_cores()
-        torch.manual_seed(config.seed)
-        self.network = NETWORKS[variant](config, {name: torch.from_numpy(array) for name, array in weights.items()})
+        super().__init__(NETWORKS[variant], config, weights)
         gradients = partial(loss_and_gradients, self.network, config)
         self.step = TrainStep(self.network.parameters(), gradients, config, rates)
-        self.version = torch.__version__
 
     def collate(self, inputs: tuple) -> tuple:
         """Return the arrays of a batch as this network wants them; not timed."""
         words, tokens, lengths, _, labels = inputs
         return *self.network.collate(words, tokens, lengths), labels
-
-    def train(self, batch: tuple) -> float:
-        """Do one optimizer step and return its loss."""
-        self.network.train()
-        return self.step(*[torch.from_numpy(array) for array in batch])
 
     @torch.inference_mode()
     def logits(self, batch: tuple) -> np.ndarray:
