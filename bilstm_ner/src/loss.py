@@ -87,8 +87,9 @@ class LanguageModelLoss(nn.Cell):
         targets, wanted = ops.minimum(targets, self.size - 1), wanted.astype(ms.float32)
         forward, backward = ops.split(states, self.hidden_size, 2)  # (T, B, H)
         loss = self.cross_entropy(forward, self.next_weight, self.next_bias, _shifted(targets, k), _shifted(wanted, k))
+        before = _shifted(wanted, -k) * real.astype(ms.float32)  # not at the padding behind a sentence
         loss = loss + self.cross_entropy(
-            backward, self.previous_weight, self.previous_bias, _shifted(targets, -k), _shifted(wanted, -k)
+            backward, self.previous_weight, self.previous_bias, _shifted(targets, -k), before
         )
         return loss / batch
 

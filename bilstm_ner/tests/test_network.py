@@ -50,6 +50,29 @@ def test_every_parameter_moves_and_eight_sentences_can_be_learnt(train, crf):
     assert entity_report([s.tags for s in few.sentences], found, few.scheme)["f1"] > 0.9
 
 
+def test_no_part_of_the_loss_depends_on_padding(train):
+    vocabulary, config = build_vocabulary(train, 1, 2), configured(language_model=0.5)
+    step = build_step(build_network(config, vocabulary), vocabulary, config, 0.02)
+    loss = step.loss_network.set_train(False)
+    characters, bigrams, lengths, keys, tags, targets = next(TrainingBatches(train, vocabulary, config)(1)).inputs
+    size = lengths[0]
+
+    def padded(array, steps):
+        return Tensor(np.pad(array[:, :1], ((0, steps), (0, 0))))
+
+    found = [
+        loss(
+            padded(characters[:size], steps),
+            padded(bigrams[: size + 1], steps),
+            *(Tensor(array[:1]) for array in (lengths, keys)),
+            padded(tags[:size], steps),
+            padded(targets[:size], steps),
+        )
+        for steps in (0, 1, 7)
+    ]
+    np.testing.assert_allclose([float(each.asnumpy()) for each in found[1:]], float(found[0].asnumpy()), rtol=1e-5)
+
+
 def test_the_average_of_the_weights_is_that_of_every_few_steps(train):
     vocabulary, config = build_vocabulary(train, 1, 2), configured(weight_average=0.9, average_every=4)
     step = build_step(build_network(config, vocabulary), vocabulary, config, 0.02)
