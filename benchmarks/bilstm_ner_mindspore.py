@@ -64,6 +64,12 @@ def real_rows(emissions: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     return emissions[np.arange(len(emissions))[:, None] < lengths]
 
 
+def rows(name: str, inputs: tuple, weights: dict[str, np.ndarray]) -> int:
+    """Return how many vectors a weight is multiplied with in the forward pass, the CRF's small products left out."""
+    is_product = name.split(".")[0] in ("lstm", "weight", "language_model") and weights[name].ndim == 2
+    return inputs[0].size if is_product else 0
+
+
 class Side(MindSporeSide):
     """Training and inference as train.py and eval.py build them."""
 

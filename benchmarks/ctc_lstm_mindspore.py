@@ -60,6 +60,16 @@ def log_probs(network, inputs: tuple, config) -> np.ndarray:
     return found[np.arange(len(found))[:, None] < output_lengths(lengths, config.front_end)]
 
 
+def rows(name: str, inputs: tuple, weights: dict[str, np.ndarray]) -> int:
+    """Return how many vectors a weight is multiplied with in the forward pass: the frames that the network sees."""
+    batch, steps, size = inputs[0].shape
+    if "front_end.weight_1" in weights:  # which sees three stacked frames at once
+        stacked = weights["front_end.weight_1"].shape[1] // (3 * size)
+    else:
+        stacked = weights["layers.0.weight_ih"].shape[1] // size
+    return steps // stacked * batch if weights[name].ndim == 2 else 0
+
+
 class Side(MindSporeSide):
     """Training and inference as train.py and eval.py build them."""
 

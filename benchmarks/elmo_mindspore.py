@@ -30,6 +30,7 @@ from src.sample_data import write_sample_corpus
 from src.train_one_step import TrainOneStep
 
 TEXT = 4  # the first inputs of a batch: short and long character ids, forward and backward index
+CLASSES = 6  # the place of the words that the softmax chooses from
 
 
 def prepare_measurement(preset: str, changes: list[str], preprocess_path: str | None, steps: int) -> dict:
@@ -69,6 +70,23 @@ def prepare_measurement(preset: str, changes: list[str], preprocess_path: str | 
         "batches": chosen,
         "logits": top_layers(Inference(model.bilm, options), chosen[0].inputs),
     }
+
+
+def rows(name: str, inputs: tuple, weights: dict[str, np.ndarray]) -> float:
+    """Return how many vectors a weight is multiplied with in the forward pass: characters, distinct words or steps.
+
+    Of the softmax each step meets the sampled words only.
+    """
+    short, long, forward, *_ = inputs
+    part, weight = name.split(".")[0], weights[name]
+    if weight.ndim != 2 or name == "char_encoder.char_embed":
+        return 0
+    if part == "softmax":
+        return 2 * forward.size * inputs[CLASSES].size / len(weight)
+    if "w_cnn" in name:
+        width = len(weight) // weights["char_encoder.char_embed"].shape[1]
+        return sum(len(ids) * (ids.shape[1] - width + 1) for ids in (short, long))
+    return len(short) + len(long) if part == "char_encoder" else forward.size
 
 
 class Inference(nn.Cell):

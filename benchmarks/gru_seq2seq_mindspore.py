@@ -60,6 +60,15 @@ def logits(network, inputs: tuple) -> np.ndarray:
     return found[target_output.reshape(-1) != PAD]
 
 
+def rows(name: str, inputs: tuple, weights: dict[str, np.ndarray]) -> int:
+    """Return how many vectors a weight is multiplied with in the forward pass; attention has products besides."""
+    source, lengths, target, *_ = inputs
+    output = "output_embedding" if "output_embedding" in weights else "target_embedding"
+    counts = {"encoder": source.size, "attention": source.size, "bridge": len(lengths)}
+    counts.update({"decoder": target.size, "joint": target.size, output: target.size})
+    return counts.get(name.split(".")[0], 0) if weights[name].ndim == 2 else 0
+
+
 class Side(MindSporeSide):
     """Training and inference as train.py builds them."""
 

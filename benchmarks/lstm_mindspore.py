@@ -58,6 +58,14 @@ def prepare_measurement(preset: str, changes: list[str], preprocess_path: str | 
     }
 
 
+def rows(name: str, inputs: tuple, weights: dict[str, np.ndarray]) -> int:
+    """Return how many vectors a weight is multiplied with in the forward pass: distinct words, steps or reviews."""
+    words, ids = inputs[:2]
+    if name == "embedding.projection":
+        return len(words)
+    return {"lstm": ids.size, "weight": ids.shape[1]}.get(name.split(".")[0], 0) if weights[name].ndim == 2 else 0
+
+
 class Side(MindSporeSide):
     """Training and inference as train.py and eval.py build them."""
 

@@ -1,13 +1,15 @@
-"""What the MindSpore sides share: the start of a process, loading weights, the timed training step.
+"""What the MindSpore sides share: the start of a process, loading weights, the timed training step, matmul peak.
 
 Runs in a worker whose sys.path begins with a model's folder; what it imports of src is the same in all of them.
 """
 
 from __future__ import annotations
 
+import time
+
 import mindspore as ms
 import numpy as np
-from mindspore import Tensor, nn
+from mindspore import Tensor, nn, ops
 
 from src.model_utils.runtime import init_device
 
@@ -29,6 +31,18 @@ class MindSporeSide:
         """Do one optimizer step and return its loss."""
         self.step.set_train(True)
         return float(self.step(*[Tensor(array) for array in batch])[0].asnumpy())
+
+
+def matmul_peak(size: int = 2048) -> float:
+    """Return the floating-point operations a second of a product of two large float32 matrices, the best of 20."""
+    init_device("CPU")
+    matrix, product = Tensor(np.ones((size, size), np.float32)), ops.MatMul()
+    best = float("inf")
+    for _ in range(20):
+        begin = time.perf_counter()
+        product(matrix, matrix).asnumpy()
+        best = min(best, time.perf_counter() - begin)
+    return 2 * size**3 / best
 
 
 def load_weights(network: nn.Cell, weights: dict[str, np.ndarray]) -> None:

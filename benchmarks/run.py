@@ -150,7 +150,9 @@ def measure(model: str, preset: str, args) -> list[dict]:
         job = {"model": model, "folder": folder}
         details = {"preset": preset, "changes": changes, "preprocess_path": path, "steps": args.steps}
         prepared = work({**job, "task": "prepare", **details})
-        about = {"model": model, "preset": preset, "samples": prepared["samples"], "tokens": prepared["tokens"]}
+        counted = {key: prepared[key] for key in ("samples", "tokens", "operations")}
+        about = {"model": model, "preset": preset, **counted}
+        peak = max(work({**job, "task": "peak"})["operations_per_second"] for _ in range(2))
         counts = ", ".join(f"{about[key]} {key}" for key in ("samples", "tokens"))
         log(f"{model} {preset}: {args.steps} steps, {counts} without padding")
         records = []
@@ -164,8 +166,10 @@ def measure(model: str, preset: str, args) -> list[dict]:
                     runs[framework, variant].append(found)
                     log(f"  round {number + 1}, malloc {malloc}, {_name(framework, variant)}: {_line(found)}")
             for (framework, variant), found in runs.items():
-                record = {**about, "malloc": malloc, "framework": framework, "variant": variant}
-                record["medians"] = {key: statistics.median(run[key] for run in found) for key in MEDIANS}
+                record = {**about, "malloc": malloc, "framework": framework, "variant": variant, "matmul_peak": peak}
+                medians = {key: statistics.median(run[key] for run in found) for key in MEDIANS}
+                done = about["operations"] * medians["training_samples_per_second"] / about["samples"]
+                record["medians"] = {**medians, "training_share_of_peak": done / peak}
                 records.append({**record, "runs": found, "config": prepared["config"]})
     return records
 
@@ -286,7 +290,8 @@ def main(argv=None) -> dict:
     ]
     compared = ratios(records)
     for record in records:
-        log(f"median, {_about(record)}: {_line(record['medians'])}")
+        share = record["medians"]["training_share_of_peak"]
+        log(f"median, {_about(record)}: {_line(record['medians'])}, training at {share:.0%} of the matmul peak")
     for ratio in compared:
         shown = ", ".join(f"{key} {ratio[key]:.2f}" for key in ("training", "inference", "peak_memory"))
         log(f"mindspore / {_about(ratio)}: {shown}")

@@ -27,12 +27,29 @@ def prepare(job: dict, folder: Path) -> dict:
     summary = {
         "samples": sum(batch.samples for batch in batches),
         "tokens": sum(batch.tokens for batch in batches),
+        "operations": sum(operations(module, batch.inputs, made["weights"]) for batch in batches),
         "inputs": [len(batch.inputs) for batch in batches],
         "rates": made["rates"],
         "config": made["config"],
     }
     (folder / "prepared.json").write_text(json.dumps(summary), encoding="utf-8")
     return summary
+
+
+def operations(module, inputs: tuple, weights: dict[str, np.ndarray]) -> int:
+    """Return the floating-point operations of the products with weights in a training step.
+
+    A weight of n numbers takes 2 n for each row of its input, and the gradients of both take as many again. What
+    module.rows(name, inputs, weights) counts includes padding, which is multiplied as well.
+    """
+    return sum(6 * weight.size * module.rows(name, inputs, weights) for name, weight in weights.items())
+
+
+def peak(job: dict, folder: Path) -> dict:
+    """Measure what the processor can do in a product of large matrices."""
+    from mindspore_training import matmul_peak
+
+    return {"operations_per_second": matmul_peak()}
 
 
 def measure(job: dict, folder: Path) -> dict:
@@ -91,7 +108,7 @@ def main() -> None:
     from src.model_utils.runtime import UserError
 
     try:
-        result = (prepare if job["task"] == "prepare" else measure)(job, Path(job["folder"]))
+        result = {"prepare": prepare, "peak": peak, "measure": measure}[job["task"]](job, Path(job["folder"]))
     except UserError as error:
         result = {"error": " ".join(str(error).split())}
     Path(job["result"]).write_text(json.dumps(result), encoding="utf-8")

@@ -67,7 +67,10 @@ def test_mindspore_alone(tmp_path):
         assert record["config"]["num_hiddens"] == 8
         assert record["samples"] == 3 * record["config"]["batch_size"] < record["tokens"]
         assert all(value > 0 for value in record["medians"].values())
-        assert record["medians"].keys() == set(run.MEDIANS)
+        assert record["medians"].keys() == {*run.MEDIANS, "training_share_of_peak"}
+        assert record["medians"]["training_share_of_peak"] < 1
+        in_lstm = 6 * record["tokens"] * 2 * (4 * 8) * (record["config"]["projection_size"] + 8)  # without padding
+        assert in_lstm < record["operations"] < 2 * in_lstm
 
 
 @needs_torch

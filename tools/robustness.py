@@ -1,0 +1,262 @@
+"""Mistreats the training programs and says what came of it: kills, Ctrl-C, two at once, full and read-only disks.
+
+python tools/robustness.py [--models NAME ...] [--kills N] [--seed N] needs the packages of requirements.txt and takes
+minutes for each model, on the synthetic corpora. Everything happens in a temporary folder. What is checked:
+
+- Conversion and training, killed by SIGKILL at N random moments and begun again each time (with --resume as soon as
+  there is something to resume from), end in the weights of the uninterrupted run, bit for bit.
+- Ctrl-C in training saves, leaves with one line and code 2, and the resumed run ends in these weights, too.
+- A second training into the same output folder leaves with one line and code 2, and the first does not notice.
+- Where the disk of the output folder is full or read-only, a program leaves with one line and code 2, and every
+  checkpoint that is there can be read. This needs `unshare` (Linux) and is left out without.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SAMPLE = "python -m src.sample_data {data}"
+TRAIN = "python {source}/train.py --device_target CPU --preset tiny "
+LONGEST = 600  # seconds that a program may take
+
+
+class Failed(Exception):
+    """A program did not do what it should; the message says which and how it ended."""
+
+
+@dataclass
+class Model:
+    """The commands of a model; {data}, {pre} and {out} stand for its corpus, what is converted, and its output."""
+
+    sample: str
+    train: str
+    convert: str = ""
+    size: str = "200k"  # of a disk that the checkpoints do not fit on
+    environment: dict = field(default_factory=dict)
+
+
+MODELS = {
+    "lstm": Model(
+        SAMPLE + " --reviews 400",
+        TRAIN + "--aclimdb_path {data} --preprocess_path {pre} --ckpt_path {out}",
+    ),
+    "bilstm_ner": Model(
+        SAMPLE,
+        TRAIN + "--data_path {data} --ckpt_path {out}",
+    ),
+    "ctc_lstm": Model(
+        SAMPLE,
+        TRAIN + "--data_path {data} --preprocess_path {pre} --ckpt_path {out}",
+    ),
+    "gru_seq2seq": Model(
+        SAMPLE,
+        TRAIN + "--data_dir {data} --preprocess_path {pre} --ckpt_path {out}",
+    ),
+    "elmo": Model(
+        SAMPLE + " --documents 200",
+        TRAIN + "--data_url {pre} --train_url {out} --save_checkpoint_steps 5",
+        "bash {source}/script/convert_dataset.sh {data} {pre} tiny",
+        environment={"MIN_COUNT": "1", "VALID": "0.05", "HELDOUT": "0.05"},
+    ),
+}
+
+
+class Bench:
+    """Runs the programs of one model in a temporary folder."""
+
+    def __init__(self, name: str, folder: Path, rng: random.Random):
+        self.model, self.source, self.folder, self.rng = MODELS[name], ROOT / name, folder, rng
+        self.data = folder / "data"
+        self.do(self.model.sample, folder)
+
+    def start(self, command: str, place: Path, before: tuple = ()) -> subprocess.Popen:
+        """Start a command whose output and converted files go into `place`."""
+        words = command.format(source=self.source, data=self.data, pre=place / "pre", out=place / "out").split()
+        inherited = {**os.environ, "GLOG_v": "3", "PYTHON": sys.executable, "PYTHONPATH": str(self.source)}
+        return subprocess.Popen(
+            [*before, *(sys.executable if word == "python" else word for word in words)],
+            cwd=self.folder,  # MindSpore leaves folders where it runs
+            env={**inherited, **self.model.environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def do(self, command: str, place: Path, code: int = 0, message: str = "", before: tuple = ()) -> str:
+        """Run a command to its end, as in `ended`."""
+        return self.ended(self.start(command, place, before), code, message)
+
+    def ended(self, process, code: int, message: str = "") -> str:
+        """Wait for a program and return its error line, or all that it printed.
+
+        Failed unless it ends with `code` and, if that is 2, with one error line, which has `message` in it.
+        """
+        try:
+            printed, _ = process.communicate(timeout=LONGEST)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise Failed(f"{process.args} did not end in {LONGEST} seconds") from None
+        errors = [line for line in printed.splitlines() if line.startswith("error: ")]
+        wrong = process.returncode != code or "Traceback" in printed or (code == 2 and len(errors) != 1)
+        if wrong or (message and message not in errors[0]):
+            raise Failed(f"{' '.join(process.args)} ended with {process.returncode}:\n{printed[-2000:]}")
+        return errors[0] if errors else printed
+
+    def convert(self, place: Path) -> None:
+        """Convert the corpus, where that is a program of its own."""
+        if self.model.convert:
+            self.do(self.model.convert, place)
+
+
+def weights(folder: Path) -> dict[str, dict[str, bytes]]:
+    """Return the parameters of the newest training checkpoint and of the best one; Failed if one cannot be read."""
+    import mindspore
+
+    found = {}
+    for path in sorted(folder.glob("*.ckpt"), key=lambda path: path.stat().st_mtime_ns):
+        try:
+            parameters = mindspore.load_checkpoint(str(path))
+        except (ValueError, OSError) as error:
+            raise Failed(f"{path.name} cannot be read: {error}") from None
+        kind = "best" if path.name.endswith("_best.ckpt") else "newest"
+        found[kind] = {name: value.asnumpy().tobytes() for name, value in parameters.items()}
+    return found
+
+
+def kills(bench: Bench, expected: dict, seconds: float, count: int) -> Iterator[str]:
+    """Kill conversion and training `count` times; yields a line on each training that came to its end all the same."""
+    left = count
+    for number in range(count):  # a training that gets through with kills to spare is followed by another
+        place, here = bench.folder / f"killed_{number}", left
+        commands = [command for command in (bench.model.convert, bench.model.train) if command]
+        for command in commands:
+            while True:
+                resume = " --resume" if command == bench.model.train and any((place / "out").glob("*-*.ckpt")) else ""
+                process = bench.start(command + resume, place)
+                if left:
+                    try:
+                        process.wait(bench.rng.uniform(0.5, seconds))
+                    except subprocess.TimeoutExpired:
+                        os.killpg(process.pid, signal.SIGKILL)
+                        process.communicate()
+                        left -= 1
+                        continue
+                bench.ended(process, 0)
+                break
+        if weights(place / "out") != expected:
+            raise Failed(f"after {here - left} kills the weights are others than those of the uninterrupted run")
+        yield f"{here - left} kills, the same weights"
+        if not left:
+            return
+    raise Failed(f"only {count - left} of {count} kills hit a running program; the machine is too fast")
+
+
+def interrupt(bench: Bench, expected: dict) -> str:
+    """Ctrl-C in the training, then --resume."""
+    place = bench.folder / "interrupted"
+    bench.convert(place)
+    process = bench.start(bench.model.train, place)
+    for line in process.stdout:
+        if "loss is" in line:
+            break
+    os.killpg(process.pid, signal.SIGINT)
+    line = bench.ended(process, 2, "--resume")
+    bench.do(bench.model.train + " --resume", place)
+    if weights(place / "out") != expected:
+        raise Failed("after Ctrl-C and --resume the weights are others than those of the uninterrupted run")
+    return line
+
+
+def two_at_once(bench: Bench, expected: dict) -> str:
+    """Start a second training into the folder of a running one."""
+    place = bench.folder / "shared"
+    bench.convert(place)
+    first = bench.start(bench.model.train, place)
+    while not (place / "out" / ".lock").exists() and first.poll() is None:
+        time.sleep(0.05)
+    line = bench.do(bench.model.train, place, 2, "another training writes here")
+    bench.ended(first, 0)
+    if weights(place / "out") != expected:
+        raise Failed("the first of two trainings into one folder was disturbed by the second")
+    return line
+
+
+def bad_disk(bench: Bench, kind: str) -> Iterator[str]:
+    """Give conversion and training a full or a read-only disk, one folder after the other."""
+    message = "no space left on the disk" if kind == "full" else "Read-only file system"
+    for name in ("pre", "out"):
+        if "{" + name + "}" not in bench.model.train:
+            continue
+        place = bench.folder / f"{kind}_{name}"
+        target = place / name
+        target.mkdir(parents=True)
+        command = bench.model.convert if name == "pre" and bench.model.convert else bench.model.train
+        if name == "out":
+            bench.convert(place)
+        size = "16k" if name == "pre" else bench.model.size
+        mount = f"mount -t tmpfs -o size={size} tmpfs {target}"
+        if kind == "read-only":
+            mount += f" && mount -o remount,ro {target}"
+        script = f'{mount} && {{ "$@"; code=$?; cp -a {target}/. {place}/kept; exit $code; }}'
+        (place / "kept").mkdir()
+        line = bench.do(command, place, 2, message, ("unshare", "-rm", "bash", "-c", script, "bash"))
+        weights(place / "kept")
+        yield line.replace(str(bench.folder), "")
+
+
+def mistreat(name: str, folder: Path, count: int, rng: random.Random, disks: bool) -> None:
+    """Do everything to one model; Failed at the first thing that goes wrong."""
+    bench = Bench(name, folder, rng)
+    begin = time.monotonic()
+    bench.convert(folder / "plain")
+    bench.do(bench.model.train, folder / "plain")
+    seconds = time.monotonic() - begin
+    expected = weights(folder / "plain" / "out")
+    print(f"{name}: {seconds:.0f} s uninterrupted", flush=True)
+    for line in kills(bench, expected, seconds, count):
+        print(f"{name}: {line}", flush=True)
+    print(f"{name}: Ctrl-C: {interrupt(bench, expected)}", flush=True)
+    print(f"{name}: two at once: {two_at_once(bench, expected)}", flush=True)
+    for kind in ("full", "read-only") if disks else ():
+        for line in bad_disk(bench, kind):
+            print(f"{name}: {kind} disk: {line}", flush=True)
+
+
+def main() -> int:
+    """Do what the command line says; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0], allow_abbrev=False)
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS), help="default: all")
+    parser.add_argument("--kills", type=int, default=10, metavar="N", help="of each model (default: 10)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of their moments (default: 0)")
+    args = parser.parse_args()
+    disks = (
+        shutil.which("unshare") and not subprocess.run(["unshare", "-rm", "true"], stderr=subprocess.DEVNULL).returncode
+    )
+    if not disks:
+        print("full and read-only disks are left out: this needs unshare and user namespaces")
+    failed = False
+    for name in args.models:
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                mistreat(name, Path(folder), args.kills, random.Random(args.seed), bool(disks))
+            except Failed as error:
+                print(f"{name}: FAILED: {error}")
+                failed = True
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
