@@ -99,16 +99,18 @@ class Bench:
         """Run a command to its end, as in `ended`."""
         return self.ended(self.start(command, place, before), code, message)
 
-    def ended(self, process, code: int, message: str = "") -> str:
+    def ended(self, process, code: int, message: str = "", seconds: float = LONGEST) -> str:
         """Wait for a program and return its error line, or all that it printed.
 
-        Failed unless it ends with `code` and, if that is 2, with one error line, which has `message` in it.
+        Failed unless it ends with `code` and, if that is 2, with one error line, which has `message` in it. After
+        `seconds` it is killed, with all that it has started: subprocess.TimeoutExpired.
         """
         try:
-            printed, _ = process.communicate(timeout=LONGEST)
+            printed, _ = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
-            raise Failed(f"{process.args} did not end in {LONGEST} seconds") from None
+            process.communicate()
+            raise
         errors = [line for line in printed.splitlines() if line.startswith("error: ")]
         wrong = process.returncode != code or "Traceback" in printed or (code == 2 and len(errors) != 1)
         if wrong or (message and message not in errors[0]):
@@ -145,17 +147,14 @@ def kills(bench: Bench, expected: dict, seconds: float, count: int) -> Iterator[
         for command in commands:
             while True:
                 resume = " --resume" if command == bench.model.train and any((place / "out").glob("*-*.ckpt")) else ""
-                process = bench.start(command + resume, place)
-                if left:
-                    try:
-                        process.wait(bench.rng.uniform(0.5, seconds))
-                    except subprocess.TimeoutExpired:
-                        os.killpg(process.pid, signal.SIGKILL)
-                        process.communicate()
-                        left -= 1
-                        continue
-                bench.ended(process, 0)
-                break
+                moment = bench.rng.uniform(0, seconds) if left else LONGEST
+                try:
+                    bench.ended(bench.start(command + resume, place), 0, seconds=moment)
+                    break
+                except subprocess.TimeoutExpired:
+                    if not left:
+                        raise
+                    left -= 1
         if weights(place / "out") != expected:
             raise Failed(f"after {here - left} kills the weights are others than those of the uninterrupted run")
         yield f"{here - left} kills, the same weights"
@@ -252,7 +251,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             try:
                 mistreat(name, Path(folder), args.kills, random.Random(args.seed), bool(disks))
-            except Failed as error:
+            except (Failed, subprocess.TimeoutExpired) as error:
                 print(f"{name}: FAILED: {error}")
                 failed = True
     return int(failed)
