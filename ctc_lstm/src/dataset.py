@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import math
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,8 +17,9 @@ from src.corpus import SPLITS, Utterance, read_corpus, report_bad
 from src.extraction import extract
 from src.features import FEATURE_KEYS, cmvn_groups, normalize, spec_augment
 from src.model_utils.configuration import parse_json
+from src.model_utils.conversion import convert_once, read_fingerprint
 from src.model_utils.recurrent import dropout_keys
-from src.model_utils.runtime import UserError, atomic_write, log, rank_and_size
+from src.model_utils.runtime import UserError, atomic_write, log
 from src.model_utils.training import Batch
 from src.network import output_lengths, subsampling_of
 from src.timit import fold
@@ -70,42 +69,9 @@ def compute_samples(utterances: list[Utterance], config, speeds=(1.0,)) -> Sampl
 
 
 def prepare(data_path, preprocess_path, config) -> None:
-    """Convert the corpus to MindRecord files of features in `preprocess_path`, unless that is done already.
-
-    A fingerprint of the sources and options says whether it is. The folder is made beside its place and renamed when
-    complete, so an interrupted conversion leaves nothing that could be mistaken for a finished one.
-    """
-    target = Path(preprocess_path).resolve()  # a link to another disk stays a link
+    """Convert the corpus to MindRecord files of features in `preprocess_path`, unless that is done already."""
     splits = read_corpus(data_path, config)
-    fingerprint = _fingerprint(splits, config)
-    if _read_fingerprint(target) == fingerprint:
-        log(f"{target}: preprocessed data is up to date")
-        return
-    if rank_and_size()[0] != 0:
-        while _read_fingerprint(target) != fingerprint:  # rank 0 is at it; if it fails, msrun ends this process
-            time.sleep(1)
-        return
-    if target.exists() and any(target.iterdir()) and not (target / "fingerprint.json").exists():
-        raise UserError(f"{target}: not empty and not made by this program; choose another --preprocess_path")
-    if target in (Path.cwd(), *Path.cwd().parents):
-        raise UserError(f"{target}: would be replaced, but you are in it; choose another --preprocess_path")
-    unfinished = target.with_name(f".{target.name}.unfinished")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with open(target.with_name(f".{target.name}.lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # of several trainings that are started together, one converts
-        if _read_fingerprint(target) == fingerprint:
-            return
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir()
-        try:
-            _convert(splits, unfinished, config)
-            with atomic_write(unfinished / "fingerprint.json") as file:
-                json.dump(fingerprint, file, indent=1)
-            if target.exists():
-                shutil.rmtree(target)
-            os.replace(unfinished, target)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
+    convert_once(preprocess_path, _fingerprint(splits, config), lambda folder: _convert(splits, folder, config))
 
 
 def _convert(splits: dict[str, list[Utterance]], folder: Path, config) -> None:
@@ -136,16 +102,9 @@ def _fingerprint(splits: dict[str, list[Utterance]], config) -> dict:
     return {"version": VERSION, "corpus": digest.hexdigest(), **options}
 
 
-def _read_fingerprint(folder: Path) -> dict | None:
-    try:
-        return parse_json((folder / "fingerprint.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-
-
 def check_prepared(preprocess_path, config) -> None:
     """Raise UserError where the features in a folder were computed with other settings than the configuration's."""
-    found = _read_fingerprint(Path(preprocess_path))
+    found = read_fingerprint(Path(preprocess_path))
     if found is None:
         raise UserError(f"{preprocess_path}: holds no preprocessed data; give --data_path")
     for key in FEATURE_KEYS:

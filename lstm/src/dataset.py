@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
-import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -17,8 +15,9 @@ import numpy as np
 
 from src.imdb import Review, read_reviews, split_by_film, tokenize
 from src.model_utils.configuration import parse_json
+from src.model_utils.conversion import convert_once
 from src.model_utils.recurrent import dropout_keys
-from src.model_utils.runtime import UserError, atomic_write, log, rank_and_size
+from src.model_utils.runtime import UserError, atomic_write, log
 from src.model_utils.training import Batch
 from src.word_vectors import read_glove, train_word_vectors
 
@@ -121,41 +120,9 @@ def truncate(ids: np.ndarray, max_length: int, truncation: str) -> np.ndarray:
 
 
 def prepare(aclimdb_path, glove_path, preprocess_path, config) -> None:
-    """Convert the corpus to MindRecord, vocabulary and word vectors in `preprocess_path`, unless that is done already.
-
-    A fingerprint of the sources and options says whether it is. The folder is made beside its place and renamed when
-    complete, so an interrupted conversion leaves nothing that could be mistaken for a finished one.
-    """
-    target = Path(preprocess_path).resolve()  # a link to another disk stays a link
+    """Convert the corpus to MindRecord, vocabulary and word vectors in `preprocess_path`, unless that is done."""
     fingerprint = _fingerprint(aclimdb_path, glove_path, config)
-    if _read_fingerprint(target) == fingerprint:
-        log(f"{target}: preprocessed data is up to date")
-        return
-    if rank_and_size()[0] != 0:
-        while _read_fingerprint(target) != fingerprint:  # rank 0 is at it; if it fails, msrun ends this process
-            time.sleep(1)
-        return
-    if target.exists() and any(target.iterdir()) and not (target / "fingerprint.json").exists():
-        raise UserError(f"{target}: not empty and not made by this program; choose another --preprocess_path")
-    if target in (Path.cwd(), *Path.cwd().parents):
-        raise UserError(f"{target}: would be replaced, but you are in it; choose another --preprocess_path")
-    unfinished = target.with_name(f".{target.name}.unfinished")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with open(target.with_name(f".{target.name}.lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # of several trainings that are started together, one converts
-        if _read_fingerprint(target) == fingerprint:
-            return
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir()
-        try:
-            _convert(aclimdb_path, glove_path, unfinished, config)
-            with atomic_write(unfinished / "fingerprint.json") as file:
-                json.dump(fingerprint, file, indent=1)
-            if target.exists():
-                shutil.rmtree(target)
-            os.replace(unfinished, target)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
+    convert_once(preprocess_path, fingerprint, lambda folder: _convert(aclimdb_path, glove_path, folder, config))
 
 
 def _convert(aclimdb_path, glove_path, folder: Path, config) -> None:
@@ -213,13 +180,6 @@ def _fingerprint(aclimdb_path, glove_path, config) -> dict:
     else:
         options.update({key: config[key] for key in ("vector_seed", "vector_epochs", "vector_window")})
     return {"version": VERSION, "corpus": digest.hexdigest(), **options}
-
-
-def _read_fingerprint(folder: Path) -> dict | None:
-    try:
-        return parse_json((folder / "fingerprint.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
 
 
 def _write_mindrecord(path: Path, samples: Samples) -> None:

@@ -1,0 +1,62 @@
+"""A corpus is converted once: the folder of its files holds a fingerprint of all that they were made from."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from src.model_utils.configuration import parse_json
+from src.model_utils.runtime import UserError, atomic_write, log, rank_and_size
+
+FINGERPRINT = "fingerprint.json"
+
+
+def read_fingerprint(folder) -> dict | None:
+    """Return the fingerprint of a folder of converted files, or None where there is none, or a damaged one."""
+    try:
+        return parse_json((Path(folder) / FINGERPRINT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def convert_once(preprocess_path, fingerprint: dict, convert: Callable[[Path], None]) -> None:
+    """Let `convert` fill the folder `preprocess_path`, unless the folder has this fingerprint already.
+
+    The folder is made beside its place and renamed when complete, so an interrupted conversion leaves nothing that
+    could be mistaken for a finished one. Of several trainings that are started together, one converts. Raises UserError
+    where the folder holds something else.
+    """
+    target = Path(preprocess_path).resolve()  # a link to another disk stays a link
+    if read_fingerprint(target) == fingerprint:
+        log(f"{target}: preprocessed data is up to date")
+        return
+    if rank_and_size()[0] != 0:
+        while read_fingerprint(target) != fingerprint:  # rank 0 is at it; if it fails, msrun ends this process
+            time.sleep(1)
+        return
+    if target.exists() and any(target.iterdir()) and not (target / FINGERPRINT).exists():
+        raise UserError(f"{target}: not empty and not made by this program; choose another --preprocess_path")
+    if target in (Path.cwd(), *Path.cwd().parents):
+        raise UserError(f"{target}: would be replaced, but you are in it; choose another --preprocess_path")
+    unfinished = target.with_name(f".{target.name}.unfinished")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with open(target.with_name(f".{target.name}.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if read_fingerprint(target) == fingerprint:
+            return
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir()
+        try:
+            convert(unfinished)
+            with atomic_write(unfinished / FINGERPRINT) as file:
+                json.dump(fingerprint, file, indent=1)
+            if target.exists():
+                shutil.rmtree(target)
+            os.replace(unfinished, target)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
