@@ -50,7 +50,7 @@ class Model:
 MODELS = {
     "lstm": Model(
         SAMPLE + " --reviews 400",
-        TRAIN + "--aclimdb_path {data} --preprocess_path {pre} --ckpt_path {out}",
+        TRAIN + "--aclimdb_path {data} --preprocess_path {pre} --ckpt_path {out} --vector_workers 1",
     ),
     "bilstm_ner": Model(
         SAMPLE,
@@ -200,19 +200,20 @@ def bad_disk(bench: Bench, kind: str) -> Iterator[str]:
         if "{" + name + "}" not in bench.model.train:
             continue
         place = bench.folder / f"{kind}_{name}"
-        target = place / name
-        target.mkdir(parents=True)
+        disk, kept = place / "disk", place / "kept"
+        for folder in (disk, kept):
+            folder.mkdir(parents=True)
+        (place / name).symlink_to(disk / name)
         command = bench.model.convert if name == "pre" and bench.model.convert else bench.model.train
         if name == "out":
             bench.convert(place)
         size = "16k" if name == "pre" else bench.model.size
-        mount = f"mount -t tmpfs -o size={size} tmpfs {target}"
+        mount = f"mount -t tmpfs -o size={size} tmpfs {disk} && mkdir {disk}/{name}"
         if kind == "read-only":
-            mount += f" && mount -o remount,ro {target}"
-        script = f'{mount} && {{ "$@"; code=$?; cp -a {target}/. {place}/kept; exit $code; }}'
-        (place / "kept").mkdir()
+            mount += f" && mount -o remount,ro {disk}"
+        script = f'{mount} && {{ "$@"; code=$?; cp -a {disk}/. {kept}; exit $code; }}'
         line = bench.do(command, place, 2, message, ("unshare", "-rm", "bash", "-c", script, "bash"))
-        weights(place / "kept")
+        weights(kept / name)
         yield line.replace(str(bench.folder), "")
 
 

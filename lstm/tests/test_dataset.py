@@ -204,6 +204,13 @@ def test_link_to_another_disk_stays_a_link(corpus, tmp_path, monkeypatch):
     assert (tmp_path / "preprocess").is_symlink() and (tmp_path / "disk" / "vocab.json").is_file()
 
 
+def test_a_whole_disk_is_refused_before_the_conversion(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(dataset, "_convert", None)
+    monkeypatch.setattr(type(tmp_path), "is_mount", lambda path: path == tmp_path / "disk")
+    with pytest.raises(UserError, match="disk: is a whole disk or volume; choose a folder on it"):
+        prepare(corpus, None, tmp_path / "disk", make_config())
+
+
 def test_trainings_started_together_convert_once(corpus, tmp_path, monkeypatch):
     conversions, gate = [], threading.Event()
 

@@ -43,6 +43,8 @@ def convert_once(preprocess_path, fingerprint: dict, convert: Callable[[Path], N
         raise UserError(f"{target}: not empty and not made by this program; choose another --preprocess_path")
     if target in (Path.cwd(), *Path.cwd().parents):
         raise UserError(f"{target}: would be replaced, but you are in it; choose another --preprocess_path")
+    if target.is_mount():  # which cannot be renamed to
+        raise UserError(f"{target}: is a whole disk or volume; choose a folder on it, --preprocess_path {target}/data")
     unfinished = target.with_name(f".{target.name}.unfinished")
     target.parent.mkdir(parents=True, exist_ok=True)
     with open(target.with_name(f".{target.name}.lock"), "w") as lock:
