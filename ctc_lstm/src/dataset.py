@@ -17,7 +17,7 @@ from src.corpus import SPLITS, Utterance, read_corpus, report_bad
 from src.extraction import extract
 from src.features import FEATURE_KEYS, cmvn_groups, normalize, spec_augment
 from src.model_utils.configuration import parse_json
-from src.model_utils.conversion import convert_once, read_fingerprint
+from src.model_utils.conversion import convert_once, read_fingerprint, read_mindrecord, write_mindrecord
 from src.model_utils.recurrent import dropout_keys
 from src.model_utils.runtime import UserError, atomic_write, log
 from src.model_utils.training import Batch
@@ -116,38 +116,27 @@ def check_prepared(preprocess_path, config) -> None:
 
 
 def _write_mindrecord(path: Path, samples: Samples) -> None:
-    from mindspore.mindrecord import FileWriter
-
     if not len(samples):
         return
-    writer = FileWriter(str(path), shard_num=1)
     shape = [-1, samples.frames[0].shape[1]]
     schema = {key: {"type": "string"} for key in ("name", "speaker", "labels")}
-    writer.add_schema({**schema, "frames": {"type": "float32", "shape": shape}}, "features of utterances")
-    for start in range(0, len(samples), 200):
-        rows = zip(*(column[start : start + 200] for column in vars(samples).values()))
-        writer.write_raw_data(
-            [{"name": n, "speaker": s, "labels": " ".join(y), "frames": frames} for n, s, frames, y in rows]
-        )
-    writer.commit()
+    schema["frames"] = {"type": "float32", "shape": shape}
+    rows = [
+        {"name": name, "speaker": speaker, "labels": " ".join(labels), "frames": frames}
+        for name, speaker, frames, labels in zip(*vars(samples).values())
+    ]
+    batches = (rows[start : start + 200] for start in range(0, len(rows), 200))
+    write_mindrecord(path, schema, "features of utterances", batches)
 
 
 def load_samples(preprocess_path, split: str, missing_ok: bool = False) -> Samples:
     """Read a split that `prepare` wrote; UserError where it is missing (no samples if `missing_ok`) or damaged."""
-    from mindspore.mindrecord import FileReader
-
     path = Path(preprocess_path) / f"{split}.mindrecord"
     if not path.is_file():
         if missing_ok:
             return Samples([], [], [], [])
         raise UserError(f"{path}: no such file; the corpus has no {split} split, or give train.py --data_path first")
-    try:
-        reader = FileReader(str(path))
-        rows = list(reader.get_next())
-        reader.close()
-    except Exception as error:  # the reader raises RuntimeError and others of its own on damaged files
-        reason = str(error).strip().split("\n")[0][:120]
-        raise UserError(f"{path}: damaged ({reason}); delete {preprocess_path} and preprocess again") from None
+    rows = read_mindrecord(path)
     return Samples(
         [str(row["name"]) for row in rows],
         [str(row["speaker"]) for row in rows],

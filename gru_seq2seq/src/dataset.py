@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from src.model_utils.conversion import convert_once, read_fingerprint
+from src.model_utils.conversion import convert_once, read_fingerprint, read_mindrecord, write_mindrecord
 from src.model_utils.recurrent import dropout_keys
 from src.model_utils.runtime import UserError, log
 from src.model_utils.training import Batch
@@ -109,33 +109,19 @@ def check_prepared(preprocess_path, config) -> None:
 
 
 def _write_mindrecord(path: Path, samples: Samples) -> None:
-    from mindspore.mindrecord import FileWriter
-
-    writer = FileWriter(str(path), shard_num=1)
-    writer.add_schema(_SCHEMA, "tokenized sentence pairs")
-    columns = list(zip(_SCHEMA, vars(samples).values()))
-    for start in range(0, len(samples), 1000):
-        rows = range(start, min(start + 1000, len(samples)))
-        writer.write_raw_data([{key: values[i] for key, values in columns} for i in rows])
-    writer.commit()
+    rows = [dict(zip(_SCHEMA, row)) for row in zip(*vars(samples).values())]
+    batches = (rows[start : start + 1000] for start in range(0, len(rows), 1000))
+    write_mindrecord(path, _SCHEMA, "tokenized sentence pairs", batches)
 
 
 def load_samples(preprocess_path, split: str, missing_ok: bool = False) -> Samples:
     """Read a split that `prepare` wrote; UserError where it is missing (no samples if `missing_ok`) or damaged."""
-    from mindspore.mindrecord import FileReader
-
     path = Path(preprocess_path) / f"{split}.mindrecord"
     if not path.is_file():
         if missing_ok:
             return Samples([], [], [], [])
         raise UserError(f"{path}: no such file; give train.py --data_dir first")
-    try:
-        reader = FileReader(str(path))
-        rows = list(reader.get_next())
-        reader.close()
-    except Exception as error:  # the reader raises RuntimeError and others of its own on damaged files
-        reason = str(error).strip().split("\n")[0][:120]
-        raise UserError(f"{path}: damaged ({reason}); delete {preprocess_path} and prepare again") from None
+    rows = read_mindrecord(path)
     return Samples(
         [str(row["source"]) for row in rows],
         [str(row["target"]) for row in rows],

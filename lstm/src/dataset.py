@@ -15,7 +15,7 @@ import numpy as np
 
 from src.imdb import Review, read_reviews, split_by_film, tokenize
 from src.model_utils.configuration import parse_json
-from src.model_utils.conversion import convert_once
+from src.model_utils.conversion import convert_once, read_mindrecord, write_mindrecord
 from src.model_utils.recurrent import dropout_keys
 from src.model_utils.runtime import UserError, atomic_write, log
 from src.model_utils.training import Batch
@@ -183,42 +183,23 @@ def _fingerprint(aclimdb_path, glove_path, config) -> dict:
 
 
 def _write_mindrecord(path: Path, samples: Samples) -> None:
-    from mindspore.mindrecord import FileWriter
+    def row(i):
+        path = "/".join(Path(samples.paths[i]).parts[-3:])
+        return {"ids": samples.ids[i], "label": int(samples.labels[i]), "film": samples.films[i] or "", "path": path}
 
-    writer = FileWriter(str(path), shard_num=1)
-    writer.add_schema(_SCHEMA, "tokenized reviews")
-    for start in range(0, len(samples), 1000):
-        rows = range(start, min(start + 1000, len(samples)))
-        writer.write_raw_data(
-            [
-                {
-                    "ids": samples.ids[i],
-                    "label": int(samples.labels[i]),
-                    "film": samples.films[i] or "",
-                    "path": "/".join(Path(samples.paths[i]).parts[-3:]),
-                }
-                for i in rows
-            ]
-        )
-    writer.commit()
+    starts = range(0, len(samples), 1000)
+    batches = ([row(i) for i in range(start, min(start + 1000, len(samples)))] for start in starts)
+    write_mindrecord(path, _SCHEMA, "tokenized reviews", batches)
 
 
 def load_samples(preprocess_path, split: str, missing_ok: bool = False) -> Samples:
     """Read a split that `prepare` wrote; UserError where it is missing (no samples if `missing_ok`) or damaged."""
-    from mindspore.mindrecord import FileReader
-
     path = Path(preprocess_path) / f"{split}.mindrecord"
     if missing_ok and not path.is_file():
         return Samples([], np.zeros(0, np.int32), [], [])
     if not path.is_file():
         raise UserError(f"{path}: no such file; run train.py with --preprocess true and --aclimdb_path first")
-    try:
-        reader = FileReader(str(path))
-        rows = list(reader.get_next())
-        reader.close()
-    except Exception as error:  # the reader raises RuntimeError and others of its own on damaged files
-        reason = str(error).strip().split("\n")[0][:120]
-        raise UserError(f"{path}: damaged ({reason}); delete {preprocess_path} and preprocess again") from None
+    rows = read_mindrecord(path)
     return Samples(
         [np.asarray(row["ids"], np.int32) for row in rows],
         np.array([row["label"] for row in rows], np.int32).reshape(-1),

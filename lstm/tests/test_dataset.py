@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import threading
@@ -209,6 +210,18 @@ def test_a_whole_disk_is_refused_before_the_conversion(corpus, tmp_path, monkeyp
     monkeypatch.setattr(type(tmp_path), "is_mount", lambda path: path == tmp_path / "disk")
     with pytest.raises(UserError, match="disk: is a whole disk or volume; choose a folder on it"):
         prepare(corpus, None, tmp_path / "disk", make_config())
+
+
+def test_a_full_disk_is_called_so(corpus, tmp_path, monkeypatch):
+    class Writer:
+        def __init__(self, *_, **__):
+            raise RuntimeError("[ERROR] No free disk to be used while writing mindrecord files, available: 0")
+
+    monkeypatch.setattr("mindspore.mindrecord.FileWriter", Writer)
+    with pytest.raises(OSError) as caught:
+        prepare(corpus, None, tmp_path / "preprocess", make_config())
+    assert caught.value.errno == errno.ENOSPC and caught.value.filename.endswith("train.mindrecord")
+    assert not list(tmp_path.glob("*preprocess/*"))
 
 
 def test_trainings_started_together_convert_once(corpus, tmp_path, monkeypatch):

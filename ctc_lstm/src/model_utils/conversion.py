@@ -1,17 +1,18 @@
-"""A corpus is converted once: the folder of its files holds a fingerprint of all that they were made from."""
+"""A corpus is converted once, to MindRecord files in a folder with a fingerprint of all that they were made from."""
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from src.model_utils.configuration import parse_json
-from src.model_utils.runtime import UserError, atomic_write, log, rank_and_size
+from src.model_utils.runtime import UserError, atomic_write, log, quiet, rank_and_size
 
 FINGERPRINT = "fingerprint.json"
 
@@ -62,3 +63,35 @@ def convert_once(preprocess_path, fingerprint: dict, convert: Callable[[Path], N
             os.replace(unfinished, target)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def write_mindrecord(path, schema: dict, description: str, batches: Iterable[list[dict]]) -> None:
+    """Write a MindRecord file of `batches` of rows; OSError where the disk is full."""
+    from mindspore.mindrecord import FileWriter
+
+    try:
+        with quiet():
+            writer = FileWriter(str(path), shard_num=1)
+            writer.add_schema(schema, description)
+        for rows in batches:
+            writer.write_raw_data(rows)
+        with quiet():
+            writer.commit()
+    except RuntimeError as error:  # what MindRecord makes of every trouble
+        if "free disk" in str(error) or shutil.disk_usage(Path(path).parent).free < 2**20:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None
+        raise
+
+
+def read_mindrecord(path) -> list[dict]:
+    """Return all rows of a MindRecord file; UserError where it is damaged."""
+    from mindspore.mindrecord import FileReader
+
+    try:
+        reader = FileReader(str(path))
+        rows = list(reader.get_next())
+        reader.close()
+    except Exception as error:  # RuntimeError and others of its own
+        reason = str(error).strip().split("\n")[0][:120]
+        raise UserError(f"{path}: damaged ({reason}); delete {Path(path).parent} and preprocess again") from None
+    return rows

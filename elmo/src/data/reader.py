@@ -20,6 +20,7 @@ import numpy as np
 from src.data.tokenizer import read_documents
 from src.data.vocabulary import BEGIN, END, Vocabulary
 from src.model_utils.configuration import parse_json
+from src.model_utils.conversion import write_mindrecord
 from src.model_utils.runtime import UserError, atomic_write, log, quiet
 
 VERSION = 1
@@ -86,25 +87,22 @@ def convert(source, target, vocabulary: Vocabulary, max_characters: int, tokeniz
 
     Written beside the target and moved there at the end; `<target>.json`, which says what is inside, comes last.
     """
-    from mindspore.mindrecord import FileWriter
-
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     counts: dict = {}
-    work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
-        with quiet():
-            writer = FileWriter(str(work / target.name), shard_num=1)
-            writer.add_schema(_SCHEMA, "words as ids")
+
+    def rows():
         documents = read_documents(source, tokenizer)
         for shard in make_shards(documents, vocabulary, max_characters - 2, shard_tokens, counts):
             unknown = "\n".join(shard.unknown).encode() or b"\n"  # MindRecord has no empty values
-            writer.write_raw_data([{"ids": shard.ids, "starts": shard.starts, "unknown": unknown}])
+            yield [{"ids": shard.ids, "starts": shard.starts, "unknown": unknown}]
             log(f"{counts['documents']} documents, {counts['words']} words")
         if not counts["words"]:
             raise UserError(f"{source}: holds no words")
-        with quiet():
-            writer.commit()
+
+    work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        write_mindrecord(work / target.name, _SCHEMA, "words as ids", rows())
         description = _description_path(target)
         description.unlink(missing_ok=True)
         for name in (target.name, f"{target.name}.db"):
