@@ -63,9 +63,8 @@ def _complain(error) -> int:
 
 def _plain_os_error(error: OSError) -> str:
     if error.errno == errno.ENOSPC:
-        return (
-            f"{error.filename or 'the output folder'}: no space left on the disk; free some and run again with --resume"
-        )
+        place = error.filename or "the output folder"
+        return f"{place}: no space left on the disk; free some and run again, a training with --resume"
     return f"{error.filename or ''}: {error.strerror or error}".lstrip(": ")
 
 
@@ -92,9 +91,9 @@ def atomic_write(path, mode: str = "w"):
 
 
 @contextlib.contextmanager
-def quiet():
-    """Keep off the console what MindSpore warns of though the user can do nothing about it."""
-    logging.disable(logging.WARNING)
+def quiet(level: int = logging.WARNING):
+    """Keep off the console what MindSpore says up to a level: what the user cannot help, or is told in other words."""
+    logging.disable(level)
     try:
         yield
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import re
 from pathlib import Path
@@ -12,7 +13,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor
 
-from src.model_utils.runtime import UserError, log
+from src.model_utils.runtime import UserError, log, quiet
 
 AVERAGE_PREFIX = "average."
 UNFINISHED_PREFIX = ".unfinished-"
@@ -31,7 +32,8 @@ def save_checkpoint(path, parameters, state: dict | None = None) -> None:
     note = json.dumps({"parameters": len(entries), **(state or {})})
     entries.append({"name": _STATE_KEY, "data": Tensor(np.frombuffer(note.encode(), np.uint8).astype(np.int32))})
     try:
-        ms.save_checkpoint(entries, str(unfinished), crc_check=True)
+        with quiet(logging.CRITICAL):
+            ms.save_checkpoint(entries, str(unfinished), crc_check=True)
         with open(unfinished, "rb") as file:
             os.fsync(file.fileno())
         os.chmod(unfinished, 0o644)
