@@ -1,5 +1,6 @@
-"""Keeps src/model_utils/, script/common.sh and tests/mutations.py of every model folder equal to those in lstm/.
+"""Keeps what all model folders share equal to the originals in lstm/.
 
+That is src/model_utils/, script/common.sh, tests/mutations.py and tests/scripts.py.
 A folder gets __init__.py and the modules that its own files import, directly or through another module of model_utils.
     python tools/sync_model_utils.py            copies what differs or is missing, removes what is not used
     python tools/sync_model_utils.py --check    changes nothing, lists every difference; exit code 1 if there is one
@@ -18,7 +19,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 ORIGINAL = "lstm"
 PACKAGE = Path("src/model_utils")
-SHARED = (Path("script/common.sh"), Path("tests/mutations.py"))
+SHARED = (Path("script/common.sh"), Path("tests/mutations.py"), Path("tests/scripts.py"))
 MEND = "python tools/sync_model_utils.py"
 
 

@@ -2,49 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-SCRIPTS = Path(__file__).resolve().parents[1] / "script"
-
-STUB = """#!/usr/bin/env bash
-printf '%s\\n' "$PWD" "$(basename "$0")" "$@" > "$CALLS"
-"""
-
-
-def run(folder, script, *arguments, **variables):
-    keep = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
-    call = ["bash", str(SCRIPTS / script), *map(str, arguments)]
-    return subprocess.run(call, cwd=folder, env={**keep, **variables}, capture_output=True, text=True, timeout=300)
+pytest.register_assert_rewrite("scripts")
+from scripts import *  # noqa: E402, F403  the tests that all models share
+from scripts import Caller, check_options, run  # noqa: E402
 
 
 @pytest.fixture
-def stub(tmp_path):
-    """A folder with a corpus, features and a checkpoint, and the variables of a stand-in for Python."""
-    folder = tmp_path / "my work"
-    for name in ("TIMIT/TRAIN", "prepared"):
-        (folder / name).mkdir(parents=True)
-    (folder / "prepared/fingerprint.json").touch()
-    (folder / "best.ckpt").touch()
-    for name in ("python", "msrun"):
-        (tmp_path / name).write_text(STUB, encoding="utf-8")
-        (tmp_path / name).chmod(0o755)
-    return folder, {"PYTHON": str(tmp_path / "python"), "CALLS": str(tmp_path / "calls"), "FOREGROUND": "1"}
-
-
-def test_all_scripts_of_the_model_zoo_are_here():
-    kinds = ("train", "eval", "distribute_train", "performance")
-    expected = {f"run_{kind}_{device}.sh" for kind in kinds for device in ("ascend", "gpu", "cpu")}
-    assert {path.name for path in SCRIPTS.glob("run_*.sh")} == expected
-    for name in expected:
-        done = run(SCRIPTS, name, "--help")
-        assert done.returncode == 0 and done.stdout.startswith(f"Usage: bash {name} ")
+def caller(tmp_path):
+    """A caller with a corpus and features."""
+    return Caller(tmp_path, {"data_path": "TIMIT"}, "prepared/fingerprint.json")
 
 
 @pytest.mark.parametrize(
@@ -60,39 +33,8 @@ def test_all_scripts_of_the_model_zoo_are_here():
         ("run_eval_ascend.sh", "3 prepared best.ckpt", "Ascend", "device_id preprocess_path ckpt_path"),
     ],
 )
-def test_arguments_become_options(stub, script, arguments, device, inputs):
-    folder, variables = stub
-    done = run(folder, script, *arguments.split(), "--", "--seed", "4", **variables)
-    assert done.returncode == 0, done.stderr
-    where, program, path, *words = Path(variables["CALLS"]).read_text(encoding="utf-8").splitlines()
-    assert (where, program) == (str(folder), "python")
-    assert path == str(SCRIPTS.parent / ("eval.py" if "eval" in script else "train.py"))
-    found = dict(zip(words[::2], words[1::2]))
-    assert found["--device_target"] == device and found["--seed"] == "4"
-    for name, value in zip(inputs.split(), arguments.split()):
-        assert found[f"--{name}"] == (value if name == "device_id" else str(folder / value))
-
-
-def test_distributed_training_goes_through_msrun(stub):
-    folder, variables = stub
-    assert run(folder, "run_distribute_train_cpu.sh", "2", "TIMIT", **variables).returncode == 0
-    words = Path(variables["CALLS"]).read_text(encoding="utf-8").splitlines()
-    assert (
-        words[1] == "msrun"
-        and "--worker_num=2" in words
-        and ["--data_path", f"{folder}/TIMIT"] == words[words.index("--data_path") :][:2]
-    )
-
-
-def test_wrong_arguments_get_one_line(stub):
-    folder, variables = stub
-    for script, arguments, words in (
-        ("run_train_cpu.sh", ["lost"], "DATA_DIR: there is no folder 'lost'"),
-        ("run_eval_cpu.sh", ["TIMIT", "lost.ckpt"], "CKPT: there is no file 'lost.ckpt'"),
-        ("run_train_gpu.sh", ["TIMIT"], "too few arguments"),
-    ):
-        done = run(folder, script, *arguments, **variables)
-        assert done.returncode == 2 and words in done.stderr and done.stderr.count("\n") == 1
+def test_arguments_become_options(caller, script, arguments, device, inputs):
+    check_options(caller, script, arguments, device, inputs)
 
 
 def test_from_a_corpus_to_a_score(corpus, tmp_path):
