@@ -93,6 +93,7 @@ class Bench:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background shell has it ignored
         )
 
     def do(self, command: str, place: Path, code: int = 0, message: str = "", before: tuple = ()) -> str:
