@@ -104,7 +104,7 @@ def _fingerprint(splits: dict[str, list[Utterance]], config) -> dict:
 
 def check_prepared(preprocess_path, config) -> None:
     """Raise UserError where the features in a folder were computed with other settings than the configuration's."""
-    found = read_fingerprint(Path(preprocess_path))
+    found = read_fingerprint(preprocess_path)
     if found is None:
         raise UserError(f"{preprocess_path}: holds no preprocessed data; give --data_path")
     for key in FEATURE_KEYS:

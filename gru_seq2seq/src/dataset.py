@@ -97,7 +97,7 @@ def _options(config) -> dict:
 
 def check_prepared(preprocess_path, config) -> None:
     """Raise UserError where the data in a folder were prepared with other settings than the configuration's."""
-    found = read_fingerprint(Path(preprocess_path))
+    found = read_fingerprint(preprocess_path)
     if found is None:
         raise UserError(f"{preprocess_path}: holds no preprocessed data; give --data_dir")
     for key, value in _options(config).items():
