@@ -7,12 +7,12 @@ Names, organisations and titles are put together from parts, so that the network
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import shutil
 from pathlib import Path
 
+from src.model_utils.configuration import Parser
 from src.model_utils.runtime import UserError, run
 
 SPLITS = {"train": 1.0, "dev": 0.2, "test": 0.2}  # share of the sentences asked for
@@ -93,7 +93,7 @@ def _fill(symbol: str, random_source: random.Random) -> str:
 
 def main(argv=None) -> None:
     """Write the sample corpus that the command line asks for."""
-    parser = argparse.ArgumentParser(prog="python -m src.sample_data", description="Write a synthetic tagged corpus.")
+    parser = Parser("Write synthetic résumés.", config_file=False, device=False, prog="python -m src.sample_data")
     parser.add_argument("directory", metavar="DIR", help="new folder, later the --data_path")
     parser.add_argument("--sentences", type=int, default=400, metavar="N", help="for training (default 400)")
     args = parser.parse_args(argv)

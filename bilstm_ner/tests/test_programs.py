@@ -18,6 +18,7 @@ import eval as evaluation
 import export
 import predict
 import train
+from src import sample_data
 from src.model_utils.checkpoint import load_checkpoint
 
 LINE = re.compile(r"^epoch: \d+ step: \d+, loss is (\d+\.\d{7})$", re.MULTILINE)
@@ -114,6 +115,11 @@ def test_wrong_input_gets_one_line_and_exit_code_2(trained, exit_of, program, ar
     places = {"corpus": trained.corpus, "outputs": trained.outputs, "best": trained.best}
     code, _, error = exit_of(program.main, "--device_target", "CPU", *arguments.format(**places).split())
     assert code == 2 and words in error and error.startswith("error: ") and error.count("\n") == 1
+
+
+def test_a_wrong_option_of_the_sample_gets_one_line(exit_of):
+    code, _, error = exit_of(sample_data.main, "here", "--sentence", "3")
+    assert code == 2 and "did you mean '--sentences'?" in error and error.count("\n") == 1
 
 
 def test_two_processes_follow_one(corpus, tmp_path):

@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 import re
 import wave
-from argparse import ArgumentParser
 from pathlib import Path
 
 import numpy as np
 
 from src.audio import read_audio
+from src.model_utils.configuration import Parser
 from src.model_utils.runtime import UserError, atomic_write, log, run
 
 RATE = 8000
@@ -83,15 +83,15 @@ def _noise(random) -> np.ndarray:
 
 def main(argv=None) -> None:
     """Write the corpus that the command line asks for."""
-    parser = ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
-    parser.add_argument("recordings", metavar="RECORDINGS_DIR")
-    parser.add_argument("output", metavar="OUTPUT_DIR")
+    parser = Parser(__doc__.split("\n")[0], config_file=False, device=False, prog="python -m src.digit_strings")
+    parser.add_argument("recordings", metavar="RECORDINGS_DIR", help="folder of the WAV files")
+    parser.add_argument("output", metavar="OUTPUT_DIR", help="new folder, later the --data_path")
     parser.add_argument("--held_out_speakers", default="", metavar="A,B", help="test on these, train without them")
     parser.add_argument("--train", type=int, default=2400, metavar="N", help="training strings (default: 2400)")
     parser.add_argument("--valid", type=int, default=600, metavar="N", help="validation strings (default: 600)")
     parser.add_argument("--test", type=int, default=600, metavar="N", help="test strings (default: 600)")
     parser.add_argument("--longest", type=int, default=7, metavar="N", help="digits of a string at most (default: 7)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
     args = parser.parse_args(argv)
     recordings = read_recordings(args.recordings)
     held_out = [name for name in args.held_out_speakers.split(",") if name]

@@ -5,11 +5,11 @@ python -m src.sample_data data/TIMIT. Nothing in it is speech: it is for the qui
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
 from pathlib import Path
 
 import numpy as np
 
+from src.model_utils.configuration import Parser
 from src.model_utils.runtime import UserError, atomic_write, log, run
 
 RATE = 16000
@@ -122,12 +122,12 @@ def _write(path: Path, text: str) -> None:
 
 def main(argv=None) -> None:
     """Write the corpus that the command line asks for."""
-    parser = ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
-    parser.add_argument("folder", metavar="DIR")
+    parser = Parser(__doc__.split("\n")[0], config_file=False, device=False, prog="python -m src.sample_data")
+    parser.add_argument("folder", metavar="DIR", help="new folder, later the --data_path")
     parser.add_argument("--train_speakers", type=int, default=12, metavar="N", help="default: 12")
     parser.add_argument("--test_speakers", type=int, default=4, metavar="N", help="default: 4")
     parser.add_argument("--sentences", type=int, default=10, metavar="N", help="of a speaker, 3 to 10 (default: 10)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
     args = parser.parse_args(argv)
     if not 3 <= args.sentences <= len(SENTENCES) or min(args.train_speakers, args.test_speakers) < 1:
         raise UserError("--sentences must be 3 to 10, and the numbers of speakers at least 1")

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 import soundfile
 
-from src import sample_data
+from src import digit_strings, sample_data
 from src.model_utils.runtime import UserError
 from src.timit import PHONES_61, read_phones
 
@@ -36,3 +36,9 @@ def test_same_again(corpus, tmp_path):
         sample_data.main([str(tmp_path / "TIMIT")])
     with pytest.raises(UserError, match="must be 3 to 10"):
         sample_data.main([str(tmp_path / "other"), "--sentences", "2"])
+
+
+@pytest.mark.parametrize(("program", "folders"), [(sample_data, ["here"]), (digit_strings, ["here", "there"])])
+def test_a_wrong_option_gets_one_line(exit_of, program, folders):
+    code, _, error = exit_of(program.main, *folders, "--seeds", "3")
+    assert code == 2 and error.startswith("error: ") and "did you mean '--seed'?" in error and error.count("\n") == 1

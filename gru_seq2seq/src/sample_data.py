@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import random
 import shutil
-from argparse import ArgumentParser
 from pathlib import Path
 
+from src.model_utils.configuration import Parser
 from src.model_utils.runtime import UserError, log, run
 
 SPLITS = ("train", "val", "test")
@@ -112,10 +112,10 @@ def _capital(text: str) -> str:
 
 def main(argv=None) -> None:
     """Write the corpus that the command line asks for."""
-    parser = ArgumentParser(prog="python -m src.sample_data", description=__doc__.split("\n")[0], allow_abbrev=False)
+    parser = Parser(__doc__.split("\n")[0], config_file=False, device=False, prog="python -m src.sample_data")
     parser.add_argument("directory", metavar="DIR", help="new folder, later the --data_dir")
     parser.add_argument("--pairs", type=int, default=800, metavar="N", help="of train (default: 800)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
     args = parser.parse_args(argv)
     write_sample_corpus(args.directory, args.pairs, args.seed)
     log(f"{args.directory}: {args.pairs} pairs in train, {max(LEAST_PAIRS, args.pairs // 8)} in val and in test")

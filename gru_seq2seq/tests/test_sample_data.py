@@ -43,3 +43,8 @@ def test_same_again(corpus, tmp_path):
         sample_data.main([str(tmp_path / "other"), "--pairs", "9"])
     sample_data.main([str(tmp_path / "other"), "--pairs", "10", "--seed", "2"])
     assert (tmp_path / "other/val.en").read_text().count("\n") == 10
+
+
+def test_a_wrong_option_gets_one_line(exit_of):
+    code, _, error = exit_of(sample_data.main, "here", "--pair", "3")
+    assert code == 2 and error.startswith("error: ") and "did you mean '--pairs'?" in error and error.count("\n") == 1

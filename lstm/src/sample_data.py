@@ -8,7 +8,6 @@ other way round, and in mixed reviews the last sentence decides.
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import shutil
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from src.imdb import LABELS
+from src.model_utils.configuration import Parser
 from src.model_utils.runtime import UserError, atomic_write, run
 
 REVIEWS_PER_FILM = 5
@@ -207,7 +207,7 @@ def write_sample_glove(directory, embed_size: int, tokens, seed: int = 0) -> Pat
 
 def main(argv=None) -> None:
     """Write the sample corpus that the command line asks for."""
-    parser = argparse.ArgumentParser(prog="python -m src.sample_data", description="Write a synthetic review corpus.")
+    parser = Parser("Write synthetic reviews.", config_file=False, device=False, prog="python -m src.sample_data")
     parser.add_argument("directory", metavar="DIR", help="new folder, later the --aclimdb_path")
     parser.add_argument("--reviews", type=int, default=400, metavar="N", help="in each split (default 400)")
     args = parser.parse_args(argv)

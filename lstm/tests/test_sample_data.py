@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from src import sample_data
 from src.imdb import read_reviews, split_by_film, tokenize
 from src.model_utils.runtime import UserError
 from src.sample_data import write_sample_corpus
@@ -110,3 +111,8 @@ def test_command(tmp_path):
     again = call(str(path))
     assert again.returncode == 2 and again.stderr.startswith(f"error: {path}: exists already")
     assert call().returncode == 2
+
+
+def test_a_wrong_option_gets_one_line(exit_of):
+    code, _, error = exit_of(sample_data.main, "here", "--review", "3")
+    assert code == 2 and error.startswith("error: ") and "did you mean '--reviews'?" in error and error.count("\n") == 1
