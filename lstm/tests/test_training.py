@@ -16,7 +16,7 @@ from pathlib import Path
 import mindspore as ms
 import numpy as np
 import pytest
-from mindspore import Parameter, Tensor, nn
+from mindspore import Parameter, Tensor, nn, ops
 
 import train
 from src.config import lstm_cfg, presets
@@ -155,6 +155,14 @@ def test_weight_average_of_every_few_steps():
             average = decay * average + (1 - decay) * np.concatenate([weight.asnumpy() for weight in step.weights])
         np.testing.assert_allclose(np.concatenate([a.asnumpy() for a in step.average]), average, atol=1e-5)
     assert float(step.updates.asnumpy()) == 25
+
+
+def test_counting_the_steps_of_such_an_average_runs_no_operator(monkeypatch):
+    step = make_step(0.05, weight_average=0.8, average_every=3)
+    step(*[Tensor(array) for array in points(6, 1)])
+    monkeypatch.setattr(ops.Cast, "__call__", lambda *_: pytest.fail("a cast outside the graph takes milliseconds"))
+    step(*[Tensor(array) for array in points(6, 2)])
+    assert float(step.updates.asnumpy()) == 2
 
 
 def test_averaged_weights_are_put_in_and_taken_out():
