@@ -16,6 +16,7 @@ from src.dataset import Samples, Vocabulary, evaluation_batches, load_vocabulary
 from src.decoding import best_paths, viterbi
 from src.model_utils.checkpoint import load_checkpoint, load_into
 from src.model_utils.configuration import Parser, read_yaml, require, resolve
+from src.model_utils.recurrent import BesideTheCaller
 from src.model_utils.runtime import UserError
 from src.tagging import constraints
 
@@ -134,9 +135,11 @@ class _Emissions(nn.Cell):
     def __init__(self, network):
         super().__init__(auto_prefix=False)
         self.network = network
+        self.beside_the_caller = BesideTheCaller()
 
     def construct(self, characters, bigrams, lengths, dropout_keys):
-        return self.network(characters, bigrams, lengths, dropout_keys, True).astype(ms.float32)
+        emissions = self.network(characters, bigrams, lengths, dropout_keys, True).astype(ms.float32)
+        return self.beside_the_caller(emissions, lengths)
 
 
 def dynamic_inputs() -> list[Tensor]:

@@ -16,6 +16,7 @@ from src.dataset import Samples, evaluation_batches, load_vocabulary
 from src.features import feature_size
 from src.model_utils.checkpoint import load_checkpoint, load_into
 from src.model_utils.configuration import Parser, read_yaml, require, resolve
+from src.model_utils.recurrent import BesideTheCaller
 from src.model_utils.runtime import UserError
 from src.network import CTCNet, output_lengths
 from src.ngram import NGram, load_ngram
@@ -161,9 +162,11 @@ class _LogProbs(nn.Cell):
     def __init__(self, network):
         super().__init__(auto_prefix=False)
         self.network = network
+        self.beside_the_caller = BesideTheCaller()
 
     def construct(self, frames, lengths):
-        return self.network(frames, lengths, lengths, True).astype(ms.float32)  # dropout, which needs keys, is off
+        log_probs = self.network(frames, lengths, lengths, True).astype(ms.float32)  # dropout, which needs keys, is off
+        return self.beside_the_caller(log_probs, lengths)
 
 
 def dynamic_inputs(size: int) -> list[Tensor]:

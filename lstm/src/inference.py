@@ -15,6 +15,7 @@ from src.dataset import Samples, evaluation_batches, load_vocabulary
 from src.lstm import SentimentNet
 from src.model_utils.checkpoint import load_checkpoint, load_into
 from src.model_utils.configuration import Parser, read_yaml, require, resolve
+from src.model_utils.recurrent import BesideTheCaller
 from src.model_utils.runtime import UserError
 
 SETTINGS = {  # the configuration keys that may differ from the training's, as none changes the network
@@ -123,9 +124,11 @@ class _Logits(nn.Cell):
     def __init__(self, network):
         super().__init__(auto_prefix=False)
         self.network = network
+        self.beside_the_caller = BesideTheCaller()
 
     def construct(self, words, tokens, lengths, dropout_keys):
-        return self.network(words, tokens, lengths, dropout_keys, True).astype(ms.float32)
+        logits = self.network(words, tokens, lengths, dropout_keys, True).astype(ms.float32)
+        return self.beside_the_caller(logits, lengths)
 
 
 def dynamic_inputs() -> list[Tensor]:

@@ -141,6 +141,25 @@ class LSTM(nn.Cell):
         return x
 
 
+class BesideTheCaller(nn.Cell):
+    """Returns its input, and makes the graph that it is in run in MindSpore's thread pool on a CPU.
+
+    MindSpore 2.10 runs a graph of at most 100 operators and no branch in the thread that calls it. The kernels still
+    share their work among a pool of as many threads as there are processors, while the caller spins: a thread too many,
+    which on two processors cost a quarter of the time. Longer graphs, and those with a branch, run in the pool.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.on_cpu = ms.get_context("device_target") == "CPU"
+
+    def construct(self, x, lengths):
+        """Return x; `lengths` are any positive numbers, of which only the program that runs knows that they are."""
+        if self.on_cpu and lengths.max() < 0:
+            x = -x
+        return x
+
+
 class CounterDropout(nn.Cell):
     """Inverted dropout whose mask is a pure function of (key of the row, layer, column).
 
