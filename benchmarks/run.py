@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import json
 import os
@@ -19,6 +18,7 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent
 REPOSITORY = FOLDER.parent
 sys.path.insert(0, str(REPOSITORY / "lstm"))
+from src.model_utils.configuration import Parser  # noqa: E402
 from src.model_utils.runtime import UserError, atomic_write, log, run  # noqa: E402
 
 # model -> preset -> the PyTorch networks that it is compared with, of NETWORKS in <model>_pytorch.py
@@ -65,7 +65,7 @@ MEDIANS = (
 
 def parse(argv=None):
     """Read the command line."""
-    parser = argparse.ArgumentParser(prog="run.py", description=__doc__, allow_abbrev=False)
+    parser = Parser(__doc__, config_file=False, device=False, prog="run.py")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS), help="default: all")
     parser.add_argument("--presets", nargs="+", metavar="NAME", help="those that a model has; default: all but tiny")
     parser.add_argument("--against", choices=["pytorch"], help="measure this framework's networks as well")

@@ -165,6 +165,8 @@ def test_environment_replaces_the_callers_allocator_settings(monkeypatch):
     "options, message",
     [
         (["--presets", "huge"], "no model has 'huge'"),
+        (["--preset", "tiny"], "did you mean '--presets'"),
+        (["--steps", "many"], "--steps"),
         (["--steps", "0"], "at least 1"),
         (["--set", "batch_size"], "KEY=VALUE"),
         (["--set", "batch_sizes=4"], "did you mean '--batch_size'"),
