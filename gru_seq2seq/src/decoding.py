@@ -14,6 +14,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
 
+from src.model_utils.recurrent import BesideTheCaller
 from src.tokenization import BOS, EOS, PAD
 
 ROWS = 320  # hypotheses a step of the decoder
@@ -346,9 +347,22 @@ class Decoder(nn.Cell):
         return self.network.decode_step(tokens, state, memory)
 
 
+class _Beside(nn.Cell):
+    """An Encoder or a Decoder that runs in the thread pool; `numbers` is the place of its lengths or tokens."""
+
+    def __init__(self, cell, numbers: int):
+        super().__init__(auto_prefix=False)
+        self.cell, self.numbers = cell, numbers
+        self.beside_the_caller = BesideTheCaller()
+
+    def construct(self, *inputs):
+        outputs = self.cell(*inputs)
+        return (self.beside_the_caller(outputs[0], inputs[self.numbers]),) + outputs[1:]
+
+
 def compiled(network) -> tuple[Callable, Callable]:
     """Return `encode` and `step` of a BeamSearch, compiled once for every shape that they are given."""
-    return arrays_of(Encoder(network)), arrays_of(Decoder(network))
+    return arrays_of(_Beside(Encoder(network), 1)), arrays_of(_Beside(Decoder(network), 0))
 
 
 def arrays_of(cell) -> Callable:

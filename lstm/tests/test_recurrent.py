@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn
 
-from src.model_utils.recurrent import LSTM, CounterDropout, LSTMLayer, dropout_keys, padding_mask
+from src.model_utils.recurrent import (
+    LSTM,
+    BesideTheCaller,
+    CounterDropout,
+    LSTMLayer,
+    dropout_keys,
+    padding_mask,
+)
 from src.model_utils.runtime import init_device
 
 
@@ -279,3 +286,12 @@ def test_dropout_keys_are_a_pure_function():
     np.testing.assert_array_equal(dropout_keys(5, 1000, 300), keys)
     for other in (dropout_keys(5, 1001, 300), dropout_keys(6, 1000, 300)):
         assert not np.intersect1d(keys, other).size
+
+
+def test_the_branch_that_keeps_a_graph_off_its_caller_is_real_and_never_taken():
+    cell, x = BesideTheCaller(), Tensor(np.arange(6, dtype=np.float32))
+    cell.set_inputs(Tensor(shape=[None], dtype=ms.float32), Tensor(shape=[None], dtype=ms.int32))
+    for numbers in ([3, 1], [0]):
+        np.testing.assert_array_equal(cell(x, Tensor(np.array(numbers, np.int32))).asnumpy(), np.arange(6))
+    negative = cell(x, Tensor(np.array([-1], np.int32)))  # shows that the compiler has left the branch in
+    np.testing.assert_array_equal(negative.asnumpy(), -np.arange(6))

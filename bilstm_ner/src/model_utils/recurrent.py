@@ -153,9 +153,9 @@ class BesideTheCaller(nn.Cell):
         super().__init__()
         self.on_cpu = ms.get_context("device_target") == "CPU"
 
-    def construct(self, x, lengths):
-        """Return x; `lengths` are any positive numbers, of which only the program that runs knows that they are."""
-        if self.on_cpu and lengths.max() < 0:
+    def construct(self, x, numbers):
+        """Return x; `numbers` are an input of the graph with no negative ones, such as lengths."""
+        if self.on_cpu and numbers.max() < 0:  # never, but the compiler cannot know
             x = -x
         return x
 
