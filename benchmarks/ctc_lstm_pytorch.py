@@ -43,6 +43,10 @@ class Network(nn.Module):
         """Lay neighbouring frames of (B, T * count, D) side by side: (T, B, count * D)."""
         return frames.reshape(len(frames), -1, self.count * frames.shape[2]).transpose(0, 1).contiguous()
 
+    def is_heard(self, layer: int) -> bool:
+        """Whether the loss or the result wants the log-probabilities of a layer."""
+        return layer == self.config.num_layers - 1 or (self.training and self.config.intermediate_ctc > 0)
+
     def dropped(self, batch: int, size: int):
         """Return the dropout factors of each utterance and column, (B, C), or None."""
         p = self.config.dropout
@@ -62,9 +66,10 @@ class Packed(Network):
                 load_lstm(self.layers[-1], f"l0{suffix}", weights, f"layers.{k}.", suffix)
 
     def forward(self, frames, steps):
-        """Map frames (B, T * count, D) and steps (B,) to log-probabilities (T, B, V)."""
+        """Map frames (B, T * count, D) and steps (B,) to log-probabilities (T, B, V) of each layer that is heard."""
         x = pack_padded_sequence(self.stacked(frames), steps, enforce_sorted=False)
         rows = torch.cat([torch.arange(count) for count in x.batch_sizes.tolist()])  # of each packed step
+        found = []
         for k, layer in enumerate(self.layers):
             x = layer(x)[0]
             data = x.data
@@ -73,9 +78,12 @@ class Packed(Network):
             factors = self.dropped(len(frames), data.shape[1])
             if factors is not None:
                 data = data * factors.index_select(0, rows)
-            x = PackedSequence(data, x.batch_sizes, x.sorted_indices, x.unsorted_indices)
-        x = PackedSequence(self.output(x.data).log_softmax(1), x.batch_sizes, x.sorted_indices, x.unsorted_indices)
-        return pad_packed_sequence(x)[0]
+            about = x.batch_sizes, x.sorted_indices, x.unsorted_indices
+            x = PackedSequence(data, *about)
+            if self.is_heard(k):
+                heard = PackedSequence(self.output(data).log_softmax(1), *about)
+                found.append(pad_packed_sequence(heard)[0])
+        return found
 
 
 class Strongest(Network):
@@ -97,8 +105,9 @@ class Strongest(Network):
                 load_lstm(lstm, "l0", weights, f"layers.{k}.", suffix)
 
     def forward(self, frames, steps):
-        """Map frames (B, T * count, D) and steps (B,) to log-probabilities (T, B, V)."""
+        """Map frames (B, T * count, D) and steps (B,) to log-probabilities (T, B, V) of each layer that is heard."""
         x = self.stacked(frames)
+        found = []
         length, batch, _ = x.shape
         step, row = torch.arange(length)[:, None], torch.arange(batch)
         padding = step >= steps  # (T, B)
@@ -113,7 +122,9 @@ class Strongest(Network):
                 x = torch.addcmul(*((shift, x, scale) if factors is None else (shift * factors, x, scale * factors)))
             elif factors is not None:
                 x = x * factors
-        return self.output(x).log_softmax(2)
+            if self.is_heard(k):
+                found.append(self.output(x).log_softmax(2))
+        return found
 
     def scale_and_shift(self, norm, x, shares):
         """Return factor and summand (C,) of the batch normalisation of x (T, B, C)."""
@@ -143,8 +154,11 @@ class Side(PyTorchSide):
 
     def loss(self, frames, steps, labels, label_lengths):
         """Return the loss of a batch and leave the gradients in the parameters."""
-        log_probs = self.network(frames, steps)
-        loss = F.ctc_loss(log_probs, labels, steps, label_lengths, reduction="none").mean()
+        found = self.network(frames, steps)
+        losses = [F.ctc_loss(each, labels, steps, label_lengths, reduction="none").mean() for each in found]
+        loss, share = losses[-1], self.network.config.intermediate_ctc
+        if len(losses) > 1:
+            loss = (1 - share) * loss + share * sum(losses[:-1]) / (len(losses) - 1)
         loss.backward()
         return loss.detach()
 
@@ -160,5 +174,5 @@ class Side(PyTorchSide):
         """Return the log-probabilities of the real output steps without dropout, by time."""
         self.network.eval()
         frames, steps = (torch.from_numpy(array) for array in batch[:2])
-        found = self.network(frames, steps).numpy()
+        found = self.network(frames, steps)[-1].numpy()
         return found[np.arange(len(found))[:, None] < batch[1]]

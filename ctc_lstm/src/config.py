@@ -35,6 +35,7 @@ ctc_cfg = edict(
     bidirectional=True,  # read the utterance in both directions
     batch_norm=True,  # normalise what each layer but the first reads, over the real steps of a batch
     dropout=0.3,  # of the outputs of every LSTM layer
+    intermediate_ctc=0.0,  # share of the loss that is the CTC of the layers below the last; 0 for none
     # optimization
     num_epoches=40,  # passes over the training utterances
     batch_size=16,  # most utterances a step, over all processes
@@ -82,12 +83,16 @@ _timit_sample = edict(
     hidden_size=128,
     num_layers=3,
     dropout=0.5,
+    intermediate_ctc=0.5,
     num_epoches=50,
     batch_size=4,
     num_buckets=4,
     warmup_epochs=2.0,
     learning_rate=0.002,
     weight_average=0.998,
+    feature_noise=0.3,
+    freq_masks=2,
+    time_masks=2,
 )
 
 _fsdd = edict(

@@ -162,10 +162,15 @@ class CTCNet(nn.Cell):
         `lengths` (B,) int32 counts frames, T' = T / subsampling. What stands behind an utterance's end means nothing.
         `forward_only` (a constant) says that no gradient will be asked for, which is faster.
         """
+        return self.classify(self.layer_outputs(frames, lengths, dropout_keys, forward_only)[-1])
+
+    def layer_outputs(self, frames, lengths, dropout_keys, forward_only=False):
+        """Return the outputs (T', B, H) of each layer, normalised, in training with columns dropped."""
         steps = (lengths + (self.subsampling - 1)) // self.subsampling  # (B,)
         padding = padding_mask(steps, frames.shape[1] // self.subsampling).astype(frames.dtype)  # (T', B, 1)
         count = steps.astype(ms.float32).sum().reshape(1)
         x = self.front_end(frames, padding)  # (T', B, I)
+        outputs = ()
         for k in range(len(self.layers)):
             x = self.layers[k](x, padding, forward_only)  # (T', B, H), zero on padding
             if self.training:
@@ -178,10 +183,15 @@ class CTCNet(nn.Cell):
             elif len(self.norms):
                 scale, shift = self.norms[k](x, count)
                 x = self._scale_and_shift(x, scale[0].astype(x.dtype), shift[0].astype(x.dtype))
-        max_steps, batch, size = x.shape
-        logits = self.multiply(x.reshape(max_steps * batch, size), self.weight.astype(x.dtype))  # (T' * B, V)
+            outputs += (x,)
+        return outputs
+
+    def classify(self, x):
+        """Map outputs of a layer (T', B, H) to log-probabilities (T', B, V); all layers share the weights."""
+        steps, batch, size = x.shape
+        logits = self.multiply(x.reshape(steps * batch, size), self.weight.astype(x.dtype))  # (T' * B, V)
         logits = logits + self.bias.astype(x.dtype)
-        return ops.log_softmax(logits.astype(ms.float32).reshape(max_steps, batch, -1), 2)
+        return ops.log_softmax(logits.astype(ms.float32).reshape(steps, batch, -1), 2)
 
     def _scale_and_shift(self, x, scale, shift):
         """Return x (T, B, C) * scale (C,) + shift (C,), for shapes that only the running program knows.

@@ -110,7 +110,7 @@ def _check_values(config) -> None:
     zero_or_more = ["warmup_epochs", "weight_decay", "gradient_clip", "feature_noise", "freq_masks", "time_masks"]
     zero_or_more += ["freq_mask_width", "time_mask_width", "ngram_order", "seed", "split_seed", "print_steps"]
     zero_or_more += ["early_stop_patience", "validate_steps", "save_checkpoint_steps", "keep_checkpoint_max"]
-    shares = ["dropout", "validation_fraction", "weight_average"]
+    shares = ["dropout", "intermediate_ctc", "validation_fraction", "weight_average"]
     require(
         config,
         **dict.fromkeys(positive, (lambda value: value > 0, "positive")),

@@ -27,7 +27,7 @@ def learning_rates(config, steps_per_epoch: int) -> list[float]:
 
 def build_step(network, config, rates: list[float]) -> TrainStep:
     """Put loss, gradients and optimizer of a configuration around the network."""
-    loss_network = CTCLoss(network)
+    loss_network = CTCLoss(network, config.intermediate_ctc)
     with quiet():  # of a deprecated operator inside it
         optimizer = nn.Adam(
             network.trainable_params(), learning_rate=rates, beta2=0.98, weight_decay=config.weight_decay

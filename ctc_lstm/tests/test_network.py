@@ -10,7 +10,7 @@ from mindspore import Tensor, nn
 from src.dataset import pad_frames
 from src.decoding import greedy
 from src.inference import dynamic_inputs
-from src.loss import CTCLoss
+from src.loss import CTCLoss, ctc_loss
 from src.model_utils.checkpoint import load_checkpoint, load_into, save_checkpoint
 from src.model_utils.recurrent import dropout_keys
 from src.model_utils.runtime import init_device
@@ -63,17 +63,33 @@ def test_no_result_depends_on_padding_or_on_the_other_utterances(front_end, batc
         np.testing.assert_allclose(longer[:steps, b], alone, atol=1e-5)
 
 
-def test_training_does_not_depend_on_padding_either():
+@pytest.mark.parametrize("intermediate", [0.0, 0.5])
+def test_training_does_not_depend_on_padding_either(intermediate):
     frames, labels = utterances([18, 6, 11, 15]), Tensor(np.array([[1, 2], [3, 0], [4, 4], [2, 1]], np.int32))
     label_lengths = Tensor(np.array([2, 1, 2, 2], np.int32))
     results = []
     for longest in (0, 36):
         network = make_network(dropout=0.3)
-        gradient = ms.value_and_grad(CTCLoss(network).set_train(), None, network.trainable_params())
+        gradient = ms.value_and_grad(CTCLoss(network, intermediate).set_train(), None, network.trainable_params())
         loss, gradients = gradient(*tensors(frames, "stack-3", longest), labels, label_lengths)
         results.append([loss.asnumpy(), *(g.asnumpy() for g in gradients), *(n.mean.asnumpy() for n in network.norms)])
     for one, other in zip(*results):
         np.testing.assert_allclose(other, one, atol=2e-5 * max(1, np.abs(one).max()))
+
+
+@pytest.mark.parametrize("num_layers", [1, 3])
+def test_a_share_of_the_loss_is_that_of_the_layers_below(num_layers):
+    inputs = tensors(utterances([18, 6, 11]), "stack-3")
+    labels, label_lengths = Tensor(np.array([[1, 2], [3, 0], [4, 4]], np.int32)), Tensor(np.array([2, 1, 2], np.int32))
+    network = make_network(layers=num_layers).set_train()
+    steps = Tensor(output_lengths(np.array([18, 6, 11]), "stack-3").astype(np.int32))
+    each = [
+        ctc_loss(network.classify(x), labels, steps, label_lengths).asnumpy().mean()
+        for x in network.layer_outputs(*inputs)
+    ]
+    wanted = each[0] if num_layers == 1 else 0.7 * each[2] + 0.3 * (each[0] + each[1]) / 2
+    found = CTCLoss(network, 0.3).set_train()(*inputs, labels, label_lengths)
+    np.testing.assert_allclose(found.asnumpy(), wanted, rtol=1e-5)
 
 
 def test_batch_norm_equals_numpy():
