@@ -9,6 +9,7 @@ from mindspore import Tensor, nn, ops
 from src.dataset import UNKNOWN_ID, Samples, evaluation_batches
 from src.inference import dynamic_inputs
 from src.lstm import SentimentNet
+from src.model_utils.recurrent import BesideTheCaller
 
 STEPS = 16  # points on the way from the baseline to the review
 
@@ -56,6 +57,8 @@ class _PathGradient(nn.Cell):
         self.network = network
         self.gradient = ms.grad(self._difference, 0)
         self.unknown = Tensor([UNKNOWN_ID], ms.int32)  # (1,)
+        self.add_bias = ops.BiasAdd()
+        self.beside_the_caller = BesideTheCaller()
 
     def _difference(self, x, lengths, dropout_keys):
         logits = self.network.classify(x, lengths, dropout_keys)  # (B, 2)
@@ -63,7 +66,11 @@ class _PathGradient(nn.Cell):
 
     def construct(self, words, tokens, lengths, dropout_keys, share):
         """Map the network's inputs and the share of the way, 0 at the baseline, to contributions (T, B) float32."""
-        baseline = self.network.embedding.table(self.unknown)  # (1, D)
-        distance = ops.stop_gradient(self.network.embedding(words, tokens) - baseline)  # (T, B, D)
-        gradient = self.gradient(baseline + share * distance, lengths, dropout_keys)  # (T, B, D)
-        return (gradient * distance).sum(2).astype(ms.float32)
+        baseline = self.network.embedding.table(self.unknown)[0]  # (D,)
+        x = ops.stop_gradient(self.network.embedding(words, tokens))  # (T, B, D)
+        rows = x.reshape(-1, x.shape[2])  # a bias is added many times faster than such shapes are broadcast
+        distance = self.add_bias(rows, -baseline)  # (T * B, D)
+        point = self.add_bias(share * distance, baseline)
+        gradient = self.gradient(point.reshape(x.shape), lengths, dropout_keys)  # (T, B, D)
+        contributions = (gradient * distance.reshape(x.shape)).sum(2).astype(ms.float32)
+        return self.beside_the_caller(contributions, lengths)
