@@ -1,4 +1,4 @@
-"""Recurrent layers for sequences of different lengths, and dropout that can be repeated exactly.
+"""Recurrent layers for sequences of different lengths, dropout that can be repeated, and where a small graph runs.
 
 Everything is time-major, `(T, B, E)`, because the fused kernels of every device are.
 """
