@@ -185,7 +185,8 @@ class CounterDropout(nn.Cell):
         """Drop values of x (..., B, E) with the keys (B,) int32; the identity outside training."""
         if self.training and self.p > 0:
             kept = keys.reshape(-1, 1) * self.multipliers >= self.threshold  # (B, E)
-            x = x * (kept.astype(x.dtype) / (1 - self.p))
+            mask = kept.astype(x.dtype) / (1 - self.p)
+            x = x * (mask if x.ndim == 2 else ops.tile(mask.expand_dims(0), (x.shape[0], 1, 1)))
         return x
 
 

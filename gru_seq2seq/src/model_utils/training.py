@@ -142,8 +142,8 @@ def _shown(record: dict) -> str:
 def squared_sum(gradient):
     """Return the squared norm of a gradient of any shape, a float32 scalar."""
     squares = ops.square(gradient.astype(ms.float32))
-    if squares.ndim > 1:  # the CPU kernel adds up columns on all cores, but everything at once on one
-        squares = squares.reshape(-1, squares.shape[-1]).sum(0)
+    if squares.ndim > 1:  # the CPU kernel adds up rows on all cores, but everything at once on one
+        squares = squares.reshape(-1, squares.shape[-1]).sum(-1)
     return squares.sum()
 
 
