@@ -8,12 +8,14 @@ from mindspore import nn, ops
 from src.model_utils.runtime import rank_and_size
 from src.tokenization import PAD
 
+_TINY = 1e-37  # below it a probability has no normal float32, and a logarithm of 0 would be infinite
 
 class SmoothedCrossEntropy(nn.Cell):
-    """Cross entropy with label smoothing (Szegedy et al. 2016, section 7) of the positions that are not padding.
+    """Output layer and cross entropy with label smoothing (Szegedy et al. 2016, section 7) of what is not padding.
 
-    Its gradient is written out, softmax minus the smoothed target: automatic differentiation goes over the logits, the
-    largest array of the step, three times more.
+    The logits (N, V) are by far the largest array of the step, so their gradient, softmax minus the smoothed target,
+    is never made: written out, the gradients of the layer's inputs need products of the softmax alone, and
+    corrections by the target that are no larger than those inputs.
     """
 
     def __init__(self, smoothing: float):
@@ -21,25 +23,43 @@ class SmoothedCrossEntropy(nn.Cell):
         self.smoothing = float(smoothing)
         self.ranks = rank_and_size()[1]
         self.sum_over_ranks = ops.AllReduce() if self.ranks > 1 else None
+        self.times = ops.MatMul()
+        self.times_transposed = ops.MatMul(transpose_b=True)
+        self.transposed_times = ops.MatMul(transpose_a=True)
+        self.add_bias = ops.BiasAdd()
 
-    def construct(self, logits, targets):
-        """Return the mean loss, a scalar, and the softmax, for the gradient only, of logits (N, V) and targets (N,)."""
-        log_probs = ops.log_softmax(logits.astype(ms.float32), -1)  # (N, V)
-        picked = ops.gather_d(log_probs, 1, targets.expand_dims(1)).squeeze(1)  # (N,)
-        weights = self._weights(targets)
-        loss = -(1 - self.smoothing) * picked
-        if self.smoothing > 0:
-            loss = loss - self.smoothing * log_probs.mean(1)
-        return (loss * weights).sum(), log_probs
+    def construct(self, hidden, weight, bias, targets):
+        """Return the mean loss, a scalar, and the softmax, for the gradient only.
 
-    def bprop(self, logits, targets, out, dout):
+        hidden (N, E) is what the output layer with weight (V, E) and bias (V,) reads, targets (N,) what is to follow.
+        """
+        logits = self.add_bias(self.times_transposed(hidden, weight), bias).astype(ms.float32)  # (N, V)
+        softmax = ops.softmax(logits, -1)
+        places = targets.expand_dims(1)
+        loss = -ops.log(ops.maximum(ops.gather_d(softmax, 1, places), _TINY)).squeeze(1)  # (N,)
+        if self.smoothing > 0:  # the mean of ln p over the vocabulary differs from ln p of the target as the logits do
+            loss = loss + self.smoothing * (ops.gather_d(logits, 1, places).squeeze(1) - logits.mean(1))
+        return (loss * self._weights(targets)).sum(), softmax
+
+    def bprop(self, hidden, weight, bias, targets, out, dout):
         """Return the gradients of the inputs."""
-        size = logits.shape[1]
-        weights = self._weights(targets) * dout[0]  # (N,)
-        off = self.smoothing / size
-        target = ops.one_hot(targets, size, ms.Tensor(1 - self.smoothing + off), ms.Tensor(off))  # (N, V)
-        d_logits = (ops.exp(out[1]) - target) * weights.expand_dims(1)
-        return d_logits.astype(logits.dtype), ops.zeros_like(targets)
+        softmax = out[1].astype(hidden.dtype)
+        rows, size = hidden.shape
+        kept, spread = 1 - self.smoothing, self.smoothing / weight.shape[0]
+        shares = (self._weights(targets) * dout[0]).astype(hidden.dtype)  # (N,)
+        each = ops.tile(shares.expand_dims(1), (1, size))  # (N, E)
+        weighted = hidden * each
+        d_hidden = self.times(softmax, weight) - kept * ops.gather(weight, targets, 0)
+        d_hidden = self.add_bias(d_hidden, -spread * weight.sum(0)) * each
+        d_weight = self.transposed_times(softmax, weighted) - kept * self._by_target(weighted, targets, weight)
+        d_weight = self.add_bias(d_weight, -spread * weighted.sum(0))
+        d_bias = self.times(shares.expand_dims(0), softmax).squeeze(0) - spread * shares.sum()
+        return d_hidden, d_weight, d_bias - kept * self._by_target(shares, targets, weight), ops.zeros_like(targets)
+
+    @staticmethod
+    def _by_target(values, targets, weight):
+        """Return the sums (V, ...) of the values (N, ...) of each target."""
+        return ops.unsorted_segment_sum(values, targets, weight.shape[0])
 
     def _weights(self, targets):
         """Return (N,) the share of each position in the mean over the tokens of all processes, times their number."""
@@ -59,5 +79,7 @@ class TranslationLoss(nn.Cell):
         self.cross_entropy = SmoothedCrossEntropy(smoothing)
 
     def construct(self, source, source_lengths, target_input, target_output, dropout_keys):
-        logits = self.network(source, source_lengths, target_input, dropout_keys)
-        return self.cross_entropy(logits, target_output.reshape(-1))[0]
+        network = self.network
+        hidden = network.hidden(source, source_lengths, target_input, dropout_keys)
+        targets = target_output.reshape(-1)
+        return self.cross_entropy(hidden, network.output_embedding, network.output_bias, targets)[0]

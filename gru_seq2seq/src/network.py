@@ -6,7 +6,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from src.gru import GRU
+from src.gru import GRU, Affine
 from src.model_utils.recurrent import CounterDropout, padding_mask
 
 _MASKED = -1e4  # a score that leaves exactly no weight in a float32 softmax, and fits into float16
@@ -22,13 +22,13 @@ class Linear(nn.Cell):
         self.weight = Parameter(Tensor(weight.astype(np.float32)), name="weight")
         self.bias = Parameter(Tensor(np.zeros(outputs, np.float32)), name="bias") if bias else None
         self.product = ops.MatMul(transpose_b=True)
+        self.affine = Affine()
 
     def construct(self, x):
         """Map x (..., inputs) to (..., outputs)."""
         shape = x.shape
-        y = self.product(x.reshape(-1, shape[-1]), self.weight)
-        if self.bias is not None:
-            y = y + self.bias
+        x = x.reshape(-1, shape[-1])
+        y = self.product(x, self.weight) if self.bias is None else self.affine(x, self.weight, self.bias)
         return y.reshape(shape[:-1] + (y.shape[-1],))
 
 
@@ -132,13 +132,17 @@ class Seq2Seq(nn.Cell):
             return nn.CellList([nn.LayerNorm((hidden_size,)) if layer_norm else nn.Identity() for _ in range(count)])
 
         self.encoder_norms, self.decoder_norms = norms(encoder_layers), norms(decoder_layers)
-        self.product = ops.MatMul(transpose_b=True)
+        self.affine = Affine()
 
     def construct(self, source, source_lengths, target_input, dropout_keys):
         """Return logits (T * B, V) of the tokens that follow each of target_input (T, B).
 
         source (S, B), source_lengths (B,) and dropout_keys (B,) are int32.
         """
+        return self._logits(self.hidden(source, source_lengths, target_input, dropout_keys))
+
+    def hidden(self, source, source_lengths, target_input, dropout_keys):
+        """Return what the output layer reads, (T * B, E), for the inputs of `construct`."""
         memory, keys, mask, states = self._encode(source, source_lengths, dropout_keys)
         steps, rows = target_input.shape
         x = self._look_up(self.target_embedding, target_input)  # (T, B, E)
@@ -155,7 +159,7 @@ class Seq2Seq(nn.Cell):
             if self.attends_below:
                 below = ops.cat((below, contexts), 2)  # (T, B, 2H)
             x = x + self.decoder_norms[k](self.decoder[k](below, None, states[k])[0])  # (T, B, H)
-        return self._logits(x, contexts, dropout_keys)
+        return self._joint(x, contexts, dropout_keys)
 
     def encode(self, source, source_lengths):
         """Return the memory of source (S, B), a tuple of arrays with the sentence on axis 0, and states (B, L, H)."""
@@ -182,7 +186,7 @@ class Seq2Seq(nn.Cell):
             below = ops.cat((x, context), 1) if self.attends_below else x
             upper = self.decoder[k].step(below, states[k])
             after, x = after + (upper,), x + self.decoder_norms[k](upper)
-        logits = self._logits(x, context, None)  # (N, V)
+        logits = self._logits(self._joint(x, context, None))  # (N, V)
         return ops.log_softmax(logits, -1), ops.stack(after, 1), weights
 
     def _encode(self, source, lengths, dropout_keys):
@@ -218,12 +222,16 @@ class Seq2Seq(nn.Cell):
         state = self.decoder[0].step(ops.cat((x, context), 1), state)
         return state, context, weights.squeeze(1)
 
-    def _logits(self, x, contexts, dropout_keys):
-        """Return logits (rows, V) of the last states x and contexts (..., H)."""
+    def _joint(self, x, contexts, dropout_keys):
+        """Return what the output layer reads, (rows, E), of the last states x and contexts (..., H)."""
         joint = self._drop(self.joint_dropout[0], ops.cat((x, contexts), -1), dropout_keys)
         joint = ops.tanh(self.joint(joint))  # (..., E)
         joint = self._drop(self.joint_dropout[1], joint, dropout_keys)
-        return self.product(joint.reshape(-1, joint.shape[-1]), self.output_embedding) + self.output_bias
+        return joint.reshape(-1, joint.shape[-1])
+
+    def _logits(self, hidden):
+        """Return logits (rows, V) of what the output layer reads, (rows, E)."""
+        return self.affine(hidden, self.output_embedding, self.output_bias)
 
     @staticmethod
     def _look_up(table, ids):

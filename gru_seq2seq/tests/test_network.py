@@ -113,10 +113,11 @@ def test_one_step_moves_every_weight(network):
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_the_loss_is_smoothed_cross_entropy_and_its_gradient_the_slope(smoothing):
     random = np.random.default_rng(1)
-    logits, targets = random.standard_normal((5, 4)), np.array([1, 0, 3, 2, 0])  # 0 is padding
+    inputs = [random.standard_normal(shape) for shape in ((5, 3), (4, 3), (4,))]  # hidden, weight, bias
+    targets = np.array([1, 0, 3, 2, 1])  # 0 is padding
 
-    def expected(logits):
-        log_probs = log_softmax(logits)
+    def expected(hidden, weight, bias):
+        log_probs = log_softmax(hidden @ weight.T + bias)
         each = -(1 - smoothing) * log_probs[np.arange(5), targets] - smoothing * log_probs.mean(1)
         return each[targets != 0].mean()
 
@@ -125,16 +126,21 @@ def test_the_loss_is_smoothed_cross_entropy_and_its_gradient_the_slope(smoothing
             super().__init__()
             self.loss = SmoothedCrossEntropy(smoothing)
 
-        def construct(self, logits, targets):
-            return 3 * self.loss(logits, targets)[0]
+        def construct(self, hidden, weight, bias, targets):
+            return 3 * self.loss(hidden, weight, bias, targets)[0]
 
-    value, gradient = ms.value_and_grad(Tripled())(Tensor(logits.astype(np.float32)), Tensor(targets.astype(np.int32)))
-    np.testing.assert_allclose(float(value.asnumpy()), 3 * expected(logits), rtol=1e-6)
-    for index in np.ndindex(logits.shape):
-        shift = np.zeros_like(logits)
-        shift[index] = 1e-5
-        slope = 3 * (expected(logits + shift) - expected(logits - shift)) / 2e-5
-        np.testing.assert_allclose(gradient.asnumpy()[index], slope, atol=5e-6)
+    tensors = [Tensor(array.astype(np.float32)) for array in inputs]
+    value, gradients = ms.value_and_grad(Tripled(), (0, 1, 2))(*tensors, Tensor(targets.astype(np.int32)))
+    np.testing.assert_allclose(float(value.asnumpy()), 3 * expected(*inputs), rtol=1e-6)
+    for array, gradient in zip(inputs, gradients):
+        for index in np.ndindex(array.shape):
+            kept = array[index]
+            array[index] = kept + 1e-5
+            above = expected(*inputs)
+            array[index] = kept - 1e-5
+            slope = 3 * (above - expected(*inputs)) / 2e-5
+            array[index] = kept
+            np.testing.assert_allclose(gradient.asnumpy()[index], slope, atol=5e-6)
 
 
 def test_rows_without_a_pair_have_no_part_in_the_loss():
