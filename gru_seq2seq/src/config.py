@@ -17,7 +17,7 @@ gru_seq2seq_cfg = edict(
     lowercase=False,  # read and write lower-case text only
     subword_sampling=0.0,  # alpha of the segmentations that are drawn anew in each epoch; 0 for the best one always
     max_length=50,  # tokens of a longer source or target, its end included, leave a pair out of training
-    buckets=6,  # shapes that batches are padded to, each compiled once
+    buckets=8,  # shapes that batches are padded to, each compiled once
     on_bad_pair="error",  # a pair with an empty line or wrong encoding: error or skip
     workers=2,  # threads that segment texts
     # network
@@ -31,14 +31,15 @@ gru_seq2seq_cfg = edict(
     layer_norm=False,  # normalise what the GRU layers read and the attention gives
     # optimization
     num_epochs=16,  # passes over the training pairs
-    batch_size=64,  # pairs a step, over all processes
-    learning_rate=0.001,  # peak rate
+    batch_size=128,  # pairs a step, over all processes
+    learning_rate=0.0014,  # peak rate
     lr_shape="cosine",  # after the warm-up: cosine or linear
     warmup_epochs=1.0,  # epochs over which the rate rises
     weight_decay=0.0,  # L2 penalty on the weights
     gradient_clip=1.0,  # largest global norm of the gradient; 0 for none
     label_smoothing=0.1,  # share of the target spread over all tokens
-    weight_average=0.999,  # decay of the moving average of the weights; 0 for none
+    weight_average=0.998,  # decay of the moving average of the weights; 0 for none
+    average_every=8,  # steps between moves of that average, as far each time as in so many steps
     amp_level="O0",  # mixed precision on GPU and Ascend: O0 (float32), O1, O2 or O3
     # decoding
     beam_size=5,  # hypotheses that the beam search keeps; 1 is greedy
@@ -72,6 +73,7 @@ _tiny = edict(
     learning_rate=0.01,
     label_smoothing=0.0,
     weight_average=0.9,
+    average_every=1,
     print_steps=5,
 )
 

@@ -18,6 +18,7 @@ from src.multi30k import find_files, has_split, read_pairs
 from src.tokenization import BOS, EOS, PAD, save_tokenizers, train_tokenizers
 
 VERSION = 1  # of the files below; raise it when their content changes
+TARGET_COST = 5  # source tokens that take as long as one of the target, in the default network
 OPTIONS = ("source", "target", "tokenizer", "lowercase", "on_bad_pair")  # that the preprocessed data depend on
 _SCHEMA = {
     "source": {"type": "string"},
@@ -133,19 +134,27 @@ def load_samples(preprocess_path, split: str, missing_ok: bool = False) -> Sampl
 def bucket_shapes(source_lengths: np.ndarray, target_lengths: np.ndarray, buckets: int) -> list[tuple[int, int]]:
     """Return at most `buckets` rising shapes (S, T) that hold all pairs of lengths (N,) with the least padding.
 
-    A bucket takes the pairs whose longer side has a length of some interval; a dynamic programme finds the intervals.
+    A bucket takes the pairs whose target, or source less some slack, whichever is longer, has a length of some
+    interval. A dynamic programme finds the intervals for each slack. Slack pays because padding of targets, which the
+    decoder and the output layer multiply with far more weights, costs more than that of sources.
     """
-    longer = np.maximum(source_lengths, target_lengths)
+    tried = (_shapes_with_slack(source_lengths, target_lengths, buckets, slack) for slack in range(9))
+    return min(tried, key=lambda found: found[0])[1]
+
+
+def _shapes_with_slack(source_lengths, target_lengths, buckets: int, slack: int) -> tuple[float, list]:
+    """Return the cost of all pairs in the best shapes for this slack, and the shapes."""
+    longer = np.maximum(source_lengths - slack, target_lengths)
     ends, counts = np.unique(longer, return_counts=True)
     # the shape of a bucket that ends at each of the lengths, and how many pairs there are below it
     shapes = [tuple(int(side[longer <= end].max()) for side in (source_lengths, target_lengths)) for end in ends]
-    widths = np.array([sum(shape) for shape in shapes])
+    costs = np.array([source + TARGET_COST * target for source, target in shapes])
     below = np.concatenate([[0], np.cumsum(counts)])
     best = np.where(np.arange(len(ends) + 1) == 0, 0.0, np.inf)  # least cost of the first so many lengths
     starts = []
     for _ in range(min(buckets, len(ends))):
         # cost[i, j]: the first i lengths in the buckets so far, those up to j in one more
-        cost = best[:-1, None] + (below[None, 1:] - below[:-1, None]) * widths[None, :]
+        cost = best[:-1, None] + (below[None, 1:] - below[:-1, None]) * costs[None, :]
         cost[np.arange(len(ends))[:, None] > np.arange(len(ends))[None, :]] = np.inf
         starts.append(cost.argmin(0))
         best = np.concatenate([[np.inf], cost.min(0)])
@@ -153,7 +162,7 @@ def bucket_shapes(source_lengths: np.ndarray, target_lengths: np.ndarray, bucket
     for start in reversed(starts):
         chosen.append(shapes[end - 1])
         end = int(start[end - 1])
-    return chosen[::-1]
+    return float(best[-1]), chosen[::-1]
 
 
 class TrainingBatches:

@@ -106,7 +106,8 @@ def configure(args, target: str):
 def check_values(config) -> None:
     """Raise UserError for a configuration value that makes no sense."""
     positive = ["vocab_size", "min_count", "buckets", "workers", "embed_size", "hidden_size", "encoder_layers"]
-    positive += ["decoder_layers", "num_epochs", "batch_size", "learning_rate", "beam_size", "valid_beam_size"]
+    positive += ["decoder_layers", "num_epochs", "batch_size", "learning_rate", "average_every", "beam_size"]
+    positive += ["valid_beam_size"]
     zero_or_more = ["warmup_epochs", "weight_decay", "gradient_clip", "length_penalty", "max_length_ratio", "seed"]
     zero_or_more += ["max_length_extra", "early_stop_patience", "validate_steps", "save_checkpoint_steps"]
     zero_or_more += ["keep_checkpoint_max", "print_steps", "subword_sampling"]

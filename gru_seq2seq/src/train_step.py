@@ -36,4 +36,5 @@ def build_step(network, config, rates: list[float]) -> TrainStep:
     if config.amp_level != "O0":
         ms.amp.auto_mixed_precision(network, config.amp_level)
         scaler = ms.amp.DynamicLossScaler(2**15, 2, 1000)
-    return TrainStep(loss_network, optimizer, config.gradient_clip, config.weight_average, loss_scaler=scaler)
+    average = config.weight_average
+    return TrainStep(loss_network, optimizer, config.gradient_clip, average, None, scaler, config.average_every)
