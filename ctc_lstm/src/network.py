@@ -8,7 +8,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from src.model_utils.recurrent import CounterDropout, LSTMLayer, padding_mask
+from src.model_utils.recurrent import AddBias, CounterDropout, LSTMLayer, over_time, padding_mask
 from src.model_utils.runtime import rank_and_size
 
 FRONT_ENDS = "none, stack-2 to stack-9, or conv"
@@ -154,7 +154,7 @@ class CTCNet(nn.Cell):
         self.weight = Parameter(_uniform([seed, 403], num_labels, size), name="weight")
         self.bias = Parameter(Tensor(np.zeros(num_labels, np.float32)), name="bias")
         self.multiply = ops.MatMul(transpose_b=True)
-        self.add_bias = ops.BiasAdd()
+        self.add_bias = AddBias()
 
     def construct(self, frames, lengths, dropout_keys, forward_only=False):
         """Map frames (B, T, D), zero on padding, T a multiple of the subsampling, to log-probabilities (T', B, V).
@@ -177,9 +177,10 @@ class CTCNet(nn.Cell):
                 factor = self.dropouts[k](ops.ones((x.shape[1], x.shape[2]), x.dtype), dropout_keys)  # (B, H)
                 if len(self.norms):
                     scale, shift = self.norms[k](x, count)
-                    x = x * (scale.astype(x.dtype) * factor) + shift.astype(x.dtype) * factor
+                    x = x * over_time(scale.astype(x.dtype) * factor, x.shape[0])
+                    x = x + over_time(shift.astype(x.dtype) * factor, x.shape[0])
                 else:
-                    x = x * factor
+                    x = x * over_time(factor, x.shape[0])
             elif len(self.norms):
                 scale, shift = self.norms[k](x, count)
                 x = self._scale_and_shift(x, scale[0].astype(x.dtype), shift[0].astype(x.dtype))
@@ -190,14 +191,11 @@ class CTCNet(nn.Cell):
         """Map outputs of a layer (T', B, H) to log-probabilities (T', B, V); all layers share the weights."""
         steps, batch, size = x.shape
         logits = self.multiply(x.reshape(steps * batch, size), self.weight.astype(x.dtype))  # (T' * B, V)
-        logits = logits + self.bias.astype(x.dtype)
+        logits = self.add_bias(logits, self.bias.astype(x.dtype))
         return ops.log_softmax(logits.astype(ms.float32).reshape(steps, batch, -1), 2)
 
     def _scale_and_shift(self, x, scale, shift):
-        """Return x (T, B, C) * scale (C,) + shift (C,), for shapes that only the running program knows.
-
-        The CPU's kernels then broadcast eight times slower than they add a bias.
-        """
+        """Return x (T, B, C) * scale (C,) + shift (C,) without broadcasting, see `over_time`."""
         rows = x.reshape(-1, x.shape[2])
         scales = self.add_bias(rows * 0, scale)  # (T * B, C)
         return self.add_bias(rows * scales, shift).reshape(x.shape)

@@ -10,6 +10,7 @@ from src.tokenization import PAD
 
 _TINY = 1e-37  # below it a probability has no normal float32, and a logarithm of 0 would be infinite
 
+
 class SmoothedCrossEntropy(nn.Cell):
     """Output layer and cross entropy with label smoothing (Szegedy et al. 2016, section 7) of what is not padding.
 

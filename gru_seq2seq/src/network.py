@@ -6,8 +6,8 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from src.gru import GRU, Affine
-from src.model_utils.recurrent import CounterDropout, padding_mask
+from src.gru import GRU
+from src.model_utils.recurrent import AddBias, CounterDropout, padding_mask
 
 _MASKED = -1e4  # a score that leaves exactly no weight in a float32 softmax, and fits into float16
 
@@ -22,13 +22,14 @@ class Linear(nn.Cell):
         self.weight = Parameter(Tensor(weight.astype(np.float32)), name="weight")
         self.bias = Parameter(Tensor(np.zeros(outputs, np.float32)), name="bias") if bias else None
         self.product = ops.MatMul(transpose_b=True)
-        self.affine = Affine()
+        self.add_bias = AddBias()
 
     def construct(self, x):
         """Map x (..., inputs) to (..., outputs)."""
         shape = x.shape
-        x = x.reshape(-1, shape[-1])
-        y = self.product(x, self.weight) if self.bias is None else self.affine(x, self.weight, self.bias)
+        y = self.product(x.reshape(-1, shape[-1]), self.weight)
+        if self.bias is not None:
+            y = self.add_bias(y, self.bias)
         return y.reshape(shape[:-1] + (y.shape[-1],))
 
 
@@ -132,7 +133,7 @@ class Seq2Seq(nn.Cell):
             return nn.CellList([nn.LayerNorm((hidden_size,)) if layer_norm else nn.Identity() for _ in range(count)])
 
         self.encoder_norms, self.decoder_norms = norms(encoder_layers), norms(decoder_layers)
-        self.affine = Affine()
+        self.product, self.add_bias = ops.MatMul(transpose_b=True), AddBias()
 
     def construct(self, source, source_lengths, target_input, dropout_keys):
         """Return logits (T * B, V) of the tokens that follow each of target_input (T, B).
@@ -231,7 +232,7 @@ class Seq2Seq(nn.Cell):
 
     def _logits(self, hidden):
         """Return logits (rows, V) of what the output layer reads, (rows, E)."""
-        return self.affine(hidden, self.output_embedding, self.output_bias)
+        return self.add_bias(self.product(hidden, self.output_embedding), self.output_bias)
 
     @staticmethod
     def _look_up(table, ids):

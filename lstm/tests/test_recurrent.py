@@ -9,10 +9,12 @@ from mindspore import Tensor, nn
 
 from src.model_utils.recurrent import (
     LSTM,
+    AddBias,
     BesideTheCaller,
     CounterDropout,
     LSTMLayer,
     dropout_keys,
+    over_time,
     padding_mask,
 )
 from src.model_utils.runtime import init_device
@@ -286,6 +288,30 @@ def test_dropout_keys_are_a_pure_function():
     np.testing.assert_array_equal(dropout_keys(5, 1000, 300), keys)
     for other in (dropout_keys(5, 1001, 300), dropout_keys(6, 1000, 300)):
         assert not np.intersect1d(keys, other).size
+
+
+def test_bias_and_repetition_are_what_broadcasting_gives():
+    class Both(nn.Cell):
+        def __init__(self):
+            super().__init__()
+            self.add_bias = AddBias()
+
+        def construct(self, x, bias, weight):  # (T, B, E), (E,), (T, B, E)
+            steps, rows, size = x.shape
+            repeated = over_time(x[0], steps)
+            added = self.add_bias(x.reshape(-1, size), bias).reshape(x.shape)
+            return (added * repeated * weight).sum()
+
+    random = np.random.default_rng(3)
+    x, bias, weight = (random.standard_normal(shape).astype(np.float32) for shape in ((5, 2, 3), (3,), (5, 2, 3)))
+    cell = ms.value_and_grad(Both(), (0, 1))
+    value, (dx, d_bias) = cell(*(Tensor(array) for array in (x, bias, weight)))
+    np.testing.assert_allclose(value.asnumpy(), ((x + bias) * x[0] * weight).sum(), rtol=1e-5)
+    expected = x[0] * weight  # of what is added to x
+    np.testing.assert_allclose(d_bias.asnumpy(), expected.sum((0, 1)), rtol=1e-5)
+    expected = expected.copy()
+    expected[0] += ((x + bias) * weight).sum(0)
+    np.testing.assert_allclose(dx.asnumpy(), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_the_branch_that_keeps_a_graph_off_its_caller_is_real_and_never_taken():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
+from src.model_utils.recurrent import AddBias
 from src.modules.activations import tanh
 from src.modules.highway import Highway
 
@@ -50,7 +51,7 @@ class CharEncoder(nn.Cell):
         self.highways = nn.CellList([Highway(size, [seed, 401, k]) for k in range(n_highway)])
         self.w_proj = parameter(random.normal(0, size**-0.5, (size, output_size)), "w_proj")
         self.b_proj = parameter(np.zeros(output_size), "b_proj")
-        self.product = ops.MatMul()
+        self.product, self.add_bias = ops.MatMul(), AddBias()
         self.highest = ops.ArgMaxWithValue(axis=1)  # the gradient of ReduceMax takes much longer
 
     def construct(self, char_ids):
@@ -64,8 +65,8 @@ class CharEncoder(nn.Cell):
             windows = ops.cat([characters[:, j : j + places] for j in range(width)], 2)  # (N, places, width * D)
             scores = self.product(windows.reshape(n_words * places, width * self.char_dim), self.w_cnn[k])
             best = self.highest(scores.reshape(n_words, places, -1))[1]  # (N, F_k)
-            found += (self.activation(best + self.b_cnn[k]),)
+            found += (self.activation(self.add_bias(best, self.b_cnn[k])),)
         x = ops.cat(found, 1)  # (N, F)
         for highway in self.highways:
             x = highway(x)
-        return self.product(x, self.w_proj) + self.b_proj  # (N, P)
+        return self.add_bias(self.product(x, self.w_proj), self.b_proj)  # (N, P)

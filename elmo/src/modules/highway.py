@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
+from src.model_utils.recurrent import AddBias
+
 
 class Highway(nn.Cell):
     """g * relu(x W_transform + b_transform) + (1 - g) * x with g = sigmoid(x W_carry + b_carry).
@@ -24,10 +26,10 @@ class Highway(nn.Cell):
         self.b_carry = Parameter(Tensor(np.full(size, -2, np.float32)), name="b_carry")
         self.w_transform = Parameter(weight(), name="w_transform")
         self.b_transform = Parameter(Tensor(np.zeros(size, np.float32)), name="b_transform")
-        self.product = ops.MatMul()
+        self.product, self.add_bias = ops.MatMul(), AddBias()
 
     def construct(self, x):
         """Map x (N, F) to (N, F)."""
-        gate = ops.sigmoid(self.product(x, self.w_carry) + self.b_carry)  # (N, F)
-        transformed = ops.relu(self.product(x, self.w_transform) + self.b_transform)  # (N, F)
+        gate = ops.sigmoid(self.add_bias(self.product(x, self.w_carry), self.b_carry))  # (N, F)
+        transformed = ops.relu(self.add_bias(self.product(x, self.w_transform), self.b_transform))  # (N, F)
         return x + gate * (transformed - x)

@@ -69,7 +69,7 @@ class _Recurrence(nn.Cell):
         gates = np.array([0.25, 0.5, 0.25, 0.25], np.float32)
         self.scale = Tensor(np.repeat(gates, hidden_size))
         self.forget_bias = Tensor(np.repeat(np.array([0, 0, FORGET_BIAS, 0], np.float32), hidden_size))
-        self.product = ops.MatMul()
+        self.product, self.add_bias = ops.MatMul(), ops.BiasAdd()
         self.product_transposed = ops.MatMul(transpose_b=True)
         self.transposed_product = ops.MatMul(transpose_a=True)
 
@@ -77,7 +77,7 @@ class _Recurrence(nn.Cell):
         """Return the outputs (T, B, P), and what the gradient needs: of each step, and for h and c also before them."""
         steps, batch, size = x.shape
         w_x, w_h, bias = self.prepared(w_x, w_h, bias)
-        inputs = self.product(x.reshape(steps * batch, size), w_x) + bias  # (T * B, 4H)
+        inputs = self.add_bias(self.product(x.reshape(steps * batch, size), w_x), bias)  # (T * B, 4H)
         hs, cs, gates, tanhs, products = (h,), (c,), (), (), ()
         for t in range(steps):
             h, c, gate, tanh_c, product = self.step(inputs[t * batch : (t + 1) * batch], h, c, w_h, w_p)
