@@ -34,7 +34,8 @@ class SmoothedCrossEntropy(nn.Cell):
 
         hidden (N, E) is what the output layer with weight (V, E) and bias (V,) reads, targets (N,) what is to follow.
         """
-        logits = self.add_bias(self.times_transposed(hidden, weight), bias).astype(ms.float32)  # (N, V)
+        logits = self.times_transposed(hidden, weight.astype(hidden.dtype))
+        logits = self.add_bias(logits, bias.astype(hidden.dtype)).astype(ms.float32)  # (N, V)
         softmax = ops.softmax(logits, -1)
         places = targets.expand_dims(1)
         loss = -ops.log(ops.maximum(ops.gather_d(softmax, 1, places), _TINY)).squeeze(1)  # (N,)
@@ -44,23 +45,20 @@ class SmoothedCrossEntropy(nn.Cell):
 
     def bprop(self, hidden, weight, bias, targets, out, dout):
         """Return the gradients of the inputs."""
-        softmax = out[1].astype(hidden.dtype)
-        rows, size = hidden.shape
-        kept, spread = 1 - self.smoothing, self.smoothing / weight.shape[0]
+        softmax, table = out[1].astype(hidden.dtype), weight.astype(hidden.dtype)
+        size, classes = hidden.shape[1], weight.shape[0]
+        kept, spread = 1 - self.smoothing, self.smoothing / classes
         shares = (self._weights(targets) * dout[0]).astype(hidden.dtype)  # (N,)
         each = ops.tile(shares.expand_dims(1), (1, size))  # (N, E)
         weighted = hidden * each
-        d_hidden = self.times(softmax, weight) - kept * ops.gather(weight, targets, 0)
-        d_hidden = self.add_bias(d_hidden, -spread * weight.sum(0)) * each
-        d_weight = self.transposed_times(softmax, weighted) - kept * self._by_target(weighted, targets, weight)
+        d_hidden = self.times(softmax, table) - kept * ops.gather(table, targets, 0)
+        d_hidden = self.add_bias(d_hidden, -spread * table.sum(0)) * each
+        of_targets = ops.unsorted_segment_sum(weighted, targets, classes)  # (V, E)
+        d_weight = self.transposed_times(softmax, weighted) - kept * of_targets
         d_weight = self.add_bias(d_weight, -spread * weighted.sum(0))
-        d_bias = self.times(shares.expand_dims(0), softmax).squeeze(0) - spread * shares.sum()
-        return d_hidden, d_weight, d_bias - kept * self._by_target(shares, targets, weight), ops.zeros_like(targets)
-
-    @staticmethod
-    def _by_target(values, targets, weight):
-        """Return the sums (V, ...) of the values (N, ...) of each target."""
-        return ops.unsorted_segment_sum(values, targets, weight.shape[0])
+        of_targets = ops.unsorted_segment_sum(shares, targets, classes)  # (V,)
+        d_bias = self.times(shares.expand_dims(0), softmax).squeeze(0) - spread * shares.sum() - kept * of_targets
+        return d_hidden, d_weight.astype(weight.dtype), d_bias.astype(bias.dtype), ops.zeros_like(targets)
 
     def _weights(self, targets):
         """Return (N,) the share of each position in the mean over the tokens of all processes, times their number."""
