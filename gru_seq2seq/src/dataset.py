@@ -19,6 +19,7 @@ from src.tokenization import BOS, EOS, PAD, save_tokenizers, train_tokenizers
 
 VERSION = 1  # of the files below; raise it when their content changes
 TARGET_COST = 5  # source tokens that take as long as one of the target, in the default network
+MOST_SLACK = 8  # of the sources that `bucket_shapes` tries
 OPTIONS = ("source", "target", "tokenizer", "lowercase", "on_bad_pair")  # that the preprocessed data depend on
 _SCHEMA = {
     "source": {"type": "string"},
@@ -138,7 +139,7 @@ def bucket_shapes(source_lengths: np.ndarray, target_lengths: np.ndarray, bucket
     interval. A dynamic programme finds the intervals for each slack. Slack pays because padding of targets, which the
     decoder and the output layer multiply with far more weights, costs more than that of sources.
     """
-    tried = (_shapes_with_slack(source_lengths, target_lengths, buckets, slack) for slack in range(9))
+    tried = (_shapes_with_slack(source_lengths, target_lengths, buckets, slack) for slack in range(MOST_SLACK + 1))
     return min(tried, key=lambda found: found[0])[1]
 
 

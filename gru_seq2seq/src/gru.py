@@ -151,7 +151,7 @@ class GRU(nn.Cell):
         x_z = self.add_bias(self.times_transposed(x, w_z), b_z + c_z).reshape(shape)
         x_n = self.add_bias(self.times_transposed(x, w_n), b_n).reshape(shape)
         if padding is not None:
-            x_z = x_z + ops.tile(padding * _SATURATED, (1, 1, self.hidden_size))
+            x_z = x_z + ops.tile(padding * _SATURATED, (1, 1, self.hidden_size))  # see `over_time`
         return scan(x_r, x_z, x_n, state, weight_hh, c_n)[0]
 
     def step(self, x, state):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from src.dataset import (
+    MOST_SLACK,
     TARGET_COST,
     Samples,
     TrainingBatches,
@@ -120,7 +121,7 @@ def test_shapes_have_the_least_padding():
     target = np.clip(source + random.integers(-2, 3, 40), 1, 9)
     for count in (1, 2, 3):
         best = np.inf
-        for slack in range(9):
+        for slack in range(MOST_SLACK + 1):
             longer = np.maximum(source - slack, target)
             ends = sorted(set(longer.tolist()))
             for chosen in itertools.combinations(ends[:-1], count - 1):

@@ -49,7 +49,8 @@ class ProjectedLSTM(nn.Cell):
     def step(self, x, h, c, weights):
         """Map one step's x (B, I) and the state to the new h (B, P) and c (B, H)."""
         w_x, w_h, bias = weights
-        h, c, _, _, _ = self.recurrence.step(self.recurrence.product(x, w_x) + bias, h, c, w_h, self.w_p)
+        inputs = self.recurrence.inputs(x, w_x, bias)
+        h, c, _, _, _ = self.recurrence.step(inputs, h, c, w_h, self.w_p)
         return h, c
 
 
@@ -77,7 +78,7 @@ class _Recurrence(nn.Cell):
         """Return the outputs (T, B, P), and what the gradient needs: of each step, and for h and c also before them."""
         steps, batch, size = x.shape
         w_x, w_h, bias = self.prepared(w_x, w_h, bias)
-        inputs = self.add_bias(self.product(x.reshape(steps * batch, size), w_x), bias)  # (T * B, 4H)
+        inputs = self.inputs(x.reshape(steps * batch, size), w_x, bias)  # (T * B, 4H)
         hs, cs, gates, tanhs, products = (h,), (c,), (), (), ()
         for t in range(steps):
             h, c, gate, tanh_c, product = self.step(inputs[t * batch : (t + 1) * batch], h, c, w_h, w_p)
@@ -91,6 +92,10 @@ class _Recurrence(nn.Cell):
         if self.training:
             return w_x, w_h, bias
         return w_x * self.scale, w_h * self.scale, bias * self.scale
+
+    def inputs(self, x, w_x, bias):
+        """Return x W_x + b (N, 4H) of x (N, I), without broadcasting (see `over_time` in recurrent.py)."""
+        return self.add_bias(self.product(x, w_x), bias)
 
     def step(self, inputs, h, c, w_h, w_p):
         """Return h, c, and what the gradient needs of one step from its inputs x W_x + b (B, 4H) and h, c before it."""
