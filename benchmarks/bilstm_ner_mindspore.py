@@ -13,10 +13,10 @@ import numpy as np
 from mindspore import Tensor
 from mindspore_training import MindSporeSide, load_weights
 
+from src.arguments import configure, parse
 from src.dataset import TrainingBatches, build_vocabulary
 from src.inference import Decoder, build_network
 from src.model_utils.runtime import init_device
-from src.options import configure, parse
 from src.resume_ner import find_file, read_corpus
 from src.sample_data import write_sample_corpus
 from src.tagging import constraints

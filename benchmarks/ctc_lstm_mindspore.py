@@ -13,11 +13,11 @@ from easydict import EasyDict
 from mindspore import Tensor
 from mindspore_training import MindSporeSide, load_weights
 
+from src.arguments import configure, parse
 from src.dataset import TrainingBatches, build_vocabulary, check_prepared, load_samples, prepare, training_samples
 from src.inference import Recognizer, build_network
 from src.model_utils.runtime import init_device
 from src.network import output_lengths
-from src.options import configure, parse
 from src.sample_data import write_sample_corpus
 from src.train_step import build_step, learning_rates
 

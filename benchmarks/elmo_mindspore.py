@@ -17,17 +17,17 @@ from easydict import EasyDict
 from mindspore import Tensor, nn, ops
 from mindspore_training import MindSporeSide, load_weights
 
-from src.data.dataset import TrainingBatches
+from src.arguments import configure, parse, training_options
 from src.data.reader import Corpus, convert
 from src.data.tokenizer import read_documents
 from src.data.vocabulary import build_vocabulary, load_vocabulary
+from src.dataset import TrainingBatches
 from src.evaluation import build_model
 from src.lr_schedule import warmup_decay
 from src.model_options import ModelOptions
 from src.model_utils.runtime import init_device
-from src.options import configure, parse, training_options
 from src.sample_data import write_sample_corpus
-from src.train_one_step import TrainOneStep
+from src.train_step import TrainOneStep
 
 TEXT = 4  # the first inputs of a batch: short and long character ids, forward and backward index
 CLASSES = 6  # the place of the words that the softmax chooses from

@@ -1,4 +1,4 @@
-"""The PyTorch side of elmo/: the biLM of elmo/src/model.py written two ways, same weights and arithmetic.
+"""The PyTorch side of elmo/: the biLM of elmo/src/network.py written two ways, same weights and arithmetic.
 
 loop        what people write: an LSTM cell with projection called at every step, gradients by autograd, words at the
             full width of 50 characters
@@ -208,7 +208,7 @@ class Side(PyTorchSide):
         return *(array.astype(np.int64) for array in (*texts, *inputs[4:7])), *inputs[7:9]
 
     def train(self, batch: tuple) -> float:
-        """Do one optimizer step and return its loss; as elmo/src/train_one_step.py."""
+        """Do one optimizer step and return its loss; as elmo/src/train_step.py."""
         self.network.train()
         short, long, *indices = (torch.from_numpy(array) for array in batch[:4])
         *targets, classes, log_expected, restart = (torch.from_numpy(array) for array in batch[4:])

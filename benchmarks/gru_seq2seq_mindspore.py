@@ -14,10 +14,10 @@ from easydict import EasyDict
 from mindspore import Tensor
 from mindspore_training import MindSporeSide, load_weights
 
+from src.arguments import configure, parse
 from src.dataset import TrainingBatches, check_prepared, load_samples, prepare
 from src.inference import build_network
 from src.model_utils.runtime import init_device
-from src.options import configure, parse
 from src.sample_data import write_sample_corpus
 from src.tokenization import PAD, load_tokenizers
 from src.train_step import build_step, learning_rates

@@ -13,10 +13,10 @@ import numpy as np
 from mindspore import Tensor
 from mindspore_training import MindSporeSide, load_weights
 
+from src.arguments import configure, parse
 from src.dataset import TrainingBatches, load_samples, load_vectors, load_vocabulary, prepare, split_train
 from src.inference import Classifier, build_network
 from src.model_utils.runtime import UserError, init_device
-from src.options import configure, parse
 from src.sample_data import write_sample_corpus
 from src.train_step import build_step, learning_rates
 

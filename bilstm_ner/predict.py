@@ -11,7 +11,7 @@ from src.highlight import page
 from src.inference import Decoder, add_checkpoint_options, apply_settings, load_trained
 from src.model_utils.configuration import Parser
 from src.model_utils.runtime import UserError, atomic_write, init_device, log, run
-from src.model_utils.streaming import text_chunks
+from src.model_utils.text_input import text_chunks
 from src.tagging import entities, split_tag
 
 

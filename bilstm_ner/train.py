@@ -7,6 +7,7 @@ from pathlib import Path
 import mindspore as ms
 from mindspore import Tensor
 
+from src.arguments import configure, parse
 from src.char_vectors import fill_table, read_vectors
 from src.dataset import TrainingBatches, build_vocabulary, encode_corpus, load_vocabulary, save_vocabulary
 from src.inference import Decoder, build_network
@@ -15,7 +16,6 @@ from src.model_utils.checkpoint import load_checkpoint, load_into
 from src.model_utils.configuration import write_yaml
 from src.model_utils.runtime import UserError, init_device, log, rank_and_size, run
 from src.model_utils.training import Trainer, claim_folder, measure_throughput
-from src.options import configure, parse
 from src.resume_ner import find_file, read_corpus
 from src.train_step import build_step, learning_rates
 

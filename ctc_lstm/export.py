@@ -57,7 +57,7 @@ def write_onnx(network: ExportedNet, size: int, path: Path):
     """Write the ONNX file of any batch size and length; returns what maps frames and lengths to its output."""
     import onnxruntime
 
-    from src.onnx_graph import build_onnx
+    from src.onnx_export import build_onnx
 
     path.write_bytes(build_onnx(network.network, size).SerializeToString())
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])

@@ -8,6 +8,7 @@ from pathlib import Path
 import mindspore as ms
 from easydict import EasyDict
 
+from src.arguments import configure, parse
 from src.dataset import (
     TrainingBatches,
     build_vocabulary,
@@ -26,7 +27,6 @@ from src.model_utils.launch import launch
 from src.model_utils.runtime import UserError, init_device, log, rank_and_size, run
 from src.model_utils.training import Trainer, claim_folder, measure_throughput
 from src.ngram import save_ngram, train_ngram
-from src.options import configure, parse
 from src.timit import scored
 from src.train_step import build_step, learning_rates
 

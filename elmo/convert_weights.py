@@ -7,11 +7,11 @@ from pathlib import Path
 from mindspore import Parameter, Tensor
 
 from src.inference import find_options
-from src.model import BiLanguageModel
 from src.model_options import load_options, save_options
 from src.model_utils.checkpoint import load_checkpoint, load_into, save_checkpoint
 from src.model_utils.configuration import Parser
 from src.model_utils.runtime import UserError, init_device, run
+from src.network import BiLanguageModel
 from src.published_weights import read_weights, write_weights
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import mindspore as ms
 
-from src.data.dataset import TrainingBatches
+from src.arguments import configure, parse, training_options
 from src.data.reader import Corpus
 from src.data.vocabulary import load_vocabulary
+from src.dataset import TrainingBatches
 from src.evaluation import Evaluator, build_model
 from src.lr_schedule import warmup_decay
 from src.model_options import save_options
@@ -17,8 +18,7 @@ from src.model_utils.checkpoint import load_checkpoint, load_into
 from src.model_utils.configuration import write_yaml
 from src.model_utils.runtime import UserError, init_device, log, rank_and_size, run
 from src.model_utils.training import Trainer, claim_folder, measure_throughput
-from src.options import configure, parse, training_options
-from src.train_one_step import TrainOneStep
+from src.train_step import TrainOneStep
 
 NAME = "elmo"
 

@@ -7,12 +7,12 @@ import json
 import sys
 import time
 
+from src.arguments import usual_spelling
 from src.inference import Translator, add_checkpoint_options, apply_settings, load_trained
 from src.metrics import bleu_by_length, translation_scores
 from src.model_utils.configuration import Parser
 from src.model_utils.runtime import UserError, atomic_write, init_device, log, run
 from src.multi30k import SPLITS, read_pairs
-from src.options import usual_spelling
 
 
 def parse(argv=None):

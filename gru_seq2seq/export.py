@@ -13,12 +13,12 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
 
+from src.arguments import usual_spelling
 from src.decoding import Decoder, Encoder, arrays_of, padded_length
 from src.inference import LONGEST, Translator, add_checkpoint_options, apply_settings, load_trained
 from src.model_utils.configuration import Parser, write_yaml
 from src.model_utils.runtime import UserError, init_device, log, run
 from src.multi30k import SPLITS, read_pairs
-from src.options import usual_spelling
 from src.tokenization import SPECIAL_TOKENS, save_tokenizers
 
 FILES = {
@@ -52,7 +52,7 @@ def write_onnx(network, length: int, folder: Path) -> tuple[Callable, Callable]:
     """Write ONNX files for sources of any length; returns their encode and step."""
     import onnxruntime
 
-    from src.onnx_graph import build_decoder, build_encoder
+    from src.onnx_export import build_decoder, build_encoder
 
     loaded = []
     for name, build in zip(FILES["ONNX"], (build_encoder, build_decoder)):

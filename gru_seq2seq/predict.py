@@ -8,12 +8,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from src.arguments import usual_spelling
 from src.attention_plot import draw_attention
 from src.inference import Hypothesis, Translator, add_checkpoint_options, apply_settings, load_trained
 from src.model_utils.configuration import Parser
 from src.model_utils.runtime import UserError, init_device, run
-from src.model_utils.streaming import text_chunks
-from src.options import usual_spelling
+from src.model_utils.text_input import text_chunks
 
 
 def parse(argv=None):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import mindspore as ms
 
+from src.arguments import configure, parse, usual_spelling
 from src.dataset import TrainingBatches, check_prepared, load_samples, prepare
 from src.inference import Translator, build_network
 from src.metrics import bleu
@@ -16,7 +17,6 @@ from src.model_utils.configuration import write_yaml
 from src.model_utils.launch import launch
 from src.model_utils.runtime import UserError, init_device, log, rank_and_size, run
 from src.model_utils.training import Trainer, claim_folder, measure_throughput
-from src.options import configure, parse, usual_spelling
 from src.tokenization import load_tokenizers, same_tokenizers, save_tokenizers
 from src.train_step import build_step, learning_rates
 

@@ -61,7 +61,7 @@ def write_onnx(network: ExportedNet, path: Path):
     """Write the ONNX file of any batch size and length; returns what maps ids and lengths to its probabilities."""
     import onnxruntime
 
-    from src.onnx_graph import build_onnx
+    from src.onnx_export import build_onnx
 
     path.write_bytes(build_onnx(network.network, network.table.asnumpy()).SerializeToString())
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])

@@ -16,7 +16,7 @@ from src.inference import Classifier, add_checkpoint_options, apply_settings, be
 from src.metrics import log_softmax
 from src.model_utils.configuration import Parser
 from src.model_utils.runtime import UserError, init_device, run
-from src.model_utils.streaming import line_chunks
+from src.model_utils.text_input import line_chunks
 
 SENTIMENTS = ("negative", "positive")
 TEXT_SHOWN = 80  # characters

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import mindspore as ms
 
+from src.arguments import configure, parse
 from src.dataset import (
     TrainingBatches,
     load_samples,
@@ -22,7 +23,6 @@ from src.model_utils.checkpoint import load_checkpoint, load_into, training_chec
 from src.model_utils.configuration import write_yaml
 from src.model_utils.runtime import UserError, init_device, log, rank_and_size, run
 from src.model_utils.training import Trainer, claim_folder, measure_throughput
-from src.options import configure, parse
 from src.train_step import build_step, learning_rates
 
 NAME = "lstm"

@@ -10,7 +10,6 @@ from easydict import EasyDict
 from mindspore import Tensor, nn
 from tqdm import tqdm
 
-from src.bilstm_ner import Tagger
 from src.config import bilstm_ner_cfg
 from src.dataset import Samples, Vocabulary, evaluation_batches, load_vocabulary
 from src.decoding import best_paths, viterbi
@@ -18,6 +17,7 @@ from src.model_utils.checkpoint import load_checkpoint, load_into
 from src.model_utils.configuration import Parser, read_yaml, require, resolve
 from src.model_utils.recurrent import BesideTheCaller
 from src.model_utils.runtime import UserError
+from src.network import Tagger
 from src.tagging import constraints
 
 SETTINGS = {"eval_batch_size": "sentences a step"}  # keys that may differ from the training's

@@ -6,8 +6,8 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from src.bilstm_ner import Tagger
 from src.crf import CRFLoss
+from src.network import Tagger
 
 
 class TaggingLoss(nn.Cell):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from mutations import read_damaged
+from damaged_files import read_damaged
 
 from src.char_vectors import read_vectors
 from src.dataset import build_vocabulary, encode_corpus, load_vocabulary, save_vocabulary

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from src import options
+from src import arguments
+from src.arguments import configure, parse
 from src.config import ctc_cfg, presets
 from src.lr_schedule import warmup_decay
 from src.model_utils.launch import msrun_command
 from src.model_utils.runtime import UserError
-from src.options import configure, parse
 
-FOLDER = Path(options.__file__).resolve().parents[1]
+FOLDER = Path(arguments.__file__).resolve().parents[1]
 
 
 def configured(*arguments, target="CPU"):
@@ -98,14 +98,14 @@ def test_processes_are_started_by_msrun(monkeypatch):
     command, environment = launch("--world_size", "3", "--multiprocessing_distributed")
     assert "--worker_num=3" in command and "CUDA_VISIBLE_DEVICES" not in environment
 
-    for arguments, message in (
+    for words, message in (
         (["--world_size", "2"], "--world_size needs --multiprocessing_distributed"),
         (["--multiprocessing_distributed"], "give the number of processes"),
         (["--multiprocessing_distributed", "--world_size", "2", "--device_list", "0"], "one device for each"),
         (["--multiprocessing_distributed", "--device_list", "0,0"], "expected different numbers"),
     ):
         with pytest.raises(UserError, match=message):
-            launch(*arguments)
+            launch(*words)
     monkeypatch.setenv("MS_ROLE", "MS_WORKER")
     with pytest.raises(UserError, match="starts msrun itself"):
         launch("--multiprocessing_distributed", "--world_size", "2")

@@ -5,7 +5,7 @@ import wave
 
 import numpy as np
 import pytest
-from mutations import read_damaged
+from damaged_files import read_damaged
 
 from src.audio import read_audio
 from src.corpus import report_bad

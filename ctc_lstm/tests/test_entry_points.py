@@ -18,7 +18,7 @@ import export
 import predict
 from src.dataset import load_samples
 from src.inference import load_trained
-from src.onnx_graph import build_onnx
+from src.onnx_export import build_onnx
 from src.segments import text_grid
 
 

@@ -60,6 +60,6 @@ fi
 for part in train valid heldout; do
     rm -f -- "$dest/$part.mindrecord" "$dest/$part.mindrecord.db" "$dest/$part.mindrecord.json" # of an older text
     [ -s "$dest/$part.txt" ] || continue
-    "$python" reader.py --vocab_path "$dest/vocab.txt" --options_path "$options" --input_file "$dest/$part.txt" \
+    "$python" convert_dataset.py --vocab_path "$dest/vocab.txt" --options_path "$options" --input_file "$dest/$part.txt" \
         --output_file "$dest/$part.mindrecord"
 done

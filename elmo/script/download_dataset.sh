@@ -19,7 +19,7 @@ By hand: put the archive into DEST, then run the command; it checks and unpacks 
 Then, for the training text and for the text that is held out:
   TOKENIZER=whitespace HELDOUT=0 bash script/convert_dataset.sh \\
       DEST/$NAME/training-monolingual.tokenized.shuffled lm1b original
-  python reader.py --vocab_path lm1b/vocab.txt --options_path original --output_file lm1b/heldout.mindrecord \\
+  python convert_dataset.py --vocab_path lm1b/vocab.txt --options_path original --output_file lm1b/heldout.mindrecord \\
       --input_file DEST/$NAME/heldout-monolingual.tokenized.shuffled
 
 Variables:

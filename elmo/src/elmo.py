@@ -11,10 +11,10 @@ from mindspore import nn, ops
 from src.data.token_indexer import encode_words
 from src.data.vocabulary import SPECIAL
 from src.inference import load_model
-from src.model import BiLanguageModel
 from src.model_options import ModelOptions
 from src.model_utils.recurrent import CounterDropout
 from src.modules.scalar_mix import ScalarMix
+from src.network import BiLanguageModel
 from src.word_groups import group_words
 
 

@@ -9,14 +9,14 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor
 
-from src.data.dataset import WordTable
 from src.data.reader import Corpus
 from src.data.vocabulary import BEGIN, END, Vocabulary, load_vocabulary
+from src.dataset import WordTable
 from src.loss import FullLoss, LanguageModel
-from src.model import BiLanguageModel
 from src.model_options import ModelOptions, load_options
 from src.model_utils.checkpoint import load_checkpoint, load_into
 from src.model_utils.runtime import UserError
+from src.network import BiLanguageModel
 
 
 def build_model(options: ModelOptions, vocabulary_size: int, seed: int = 0) -> LanguageModel:

@@ -11,10 +11,10 @@ from mindspore import Tensor, nn, ops
 
 from src.data.token_indexer import encode_words
 from src.data.vocabulary import SPECIAL
-from src.model import BiLanguageModel
 from src.model_options import ModelOptions, load_options
 from src.model_utils.checkpoint import load_checkpoint, load_into
 from src.model_utils.runtime import UserError
+from src.network import BiLanguageModel
 from src.published_weights import read_weights
 from src.word_groups import group_words
 

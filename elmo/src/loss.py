@@ -6,7 +6,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from src.model import BiLanguageModel
+from src.network import BiLanguageModel
 from src.ops.sampled_softmax import SampledSoftmaxLoss
 
 

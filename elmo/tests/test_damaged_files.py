@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from mutations import read_damaged
+from damaged_files import read_damaged
 
 from src.data.reader import Corpus, make_shards
 from src.data.tokenizer import read_documents

@@ -9,7 +9,7 @@ from mindspore import Tensor, nn, ops
 
 from src.data.token_indexer import encode_words
 from src.inference import STEPS, Embedder, WordEncoder, load_model
-from src.model import BiLanguageModel
+from src.network import BiLanguageModel
 from src.word_groups import group_words
 
 

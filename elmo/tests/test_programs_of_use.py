@@ -2,13 +2,13 @@
 
 import json
 
+import convert_dataset
 import convert_weights
 import embed
 import h5py
 import neighbours
 import numpy as np
 import pytest
-import reader
 
 import eval as evaluation
 import export
@@ -129,7 +129,11 @@ def test_mistakes_of_the_user(published, tmp_path, exit_of, text, options, messa
             "--input a.ckpt --output a.hdf5 --device_target CPU",
             "unrecognized arguments: --device_target",
         ),
-        (reader, "--vocab_path a --options_path b --input_file c --output_file d --x e", "unrecognized arguments: --x"),
+        (
+            convert_dataset,
+            "--vocab_path a --options_path b --input_file c --output_file d --x e",
+            "unrecognized arguments: --x",
+        ),
         (tokenizer, "text.txt out --seeds 3", "did you mean '--seed'?"),
         (vocabulary, "text.txt", "the following arguments are required: FILE"),
         (kneser_ney, "folder --order five", "argument --order: invalid int value: 'five'"),

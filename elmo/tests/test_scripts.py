@@ -9,8 +9,8 @@ import tarfile
 import pytest
 
 pytest.register_assert_rewrite("scripts")
-from scripts import *  # noqa: E402, F403  the tests that all models share
-from scripts import RUN_SCRIPTS, SCRIPTS, Caller, check_error, check_msrun, check_options, run  # noqa: E402
+from script_contract import *  # noqa: E402, F403  the tests that all models share
+from script_contract import RUN_SCRIPTS, SCRIPTS, Caller, check_error, check_msrun, check_options, run  # noqa: E402
 
 LM1B = "1-billion-word-language-modeling-benchmark-r13output"
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from src.arguments import configure, parse, usual_spelling
 from src.config import gru_seq2seq_cfg, presets
 from src.model_utils.launch import msrun_command
 from src.model_utils.runtime import UserError
-from src.options import configure, parse, usual_spelling
 
 
 def configured(*arguments, target="CPU"):

@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from mutations import read_damaged
+from damaged_files import read_damaged
 
 from src.multi30k import read_pairs
 from src.tokenization import load_tokenizers, save_tokenizers, train_words

@@ -12,7 +12,7 @@ import pytest
 import export
 from src.decoding import BeamSearch, pad_sources
 from src.network import Seq2Seq
-from src.onnx_graph import build_decoder, build_encoder
+from src.onnx_export import build_decoder, build_encoder
 from src.tokenization import load_tokenizers, same_tokenizers
 
 

@@ -8,8 +8,8 @@ from mindspore import Tensor, nn, ops
 
 from src.dataset import UNKNOWN_ID, Samples, evaluation_batches
 from src.inference import dynamic_inputs
-from src.lstm import SentimentNet
 from src.model_utils.recurrent import BesideTheCaller
+from src.network import SentimentNet
 
 STEPS = 16  # points on the way from the baseline to the review
 

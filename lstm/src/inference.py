@@ -12,11 +12,11 @@ from tqdm import tqdm
 
 from src.config import lstm_cfg
 from src.dataset import Samples, evaluation_batches, load_vocabulary
-from src.lstm import SentimentNet
 from src.model_utils.checkpoint import load_checkpoint, load_into
 from src.model_utils.configuration import Parser, read_yaml, require, resolve
 from src.model_utils.recurrent import BesideTheCaller
 from src.model_utils.runtime import UserError
+from src.network import SentimentNet
 
 SETTINGS = {  # the configuration keys that may differ from the training's, as none changes the network
     "eval_batch_size": "reviews a step",

@@ -12,11 +12,11 @@ from mindspore import Parameter, Tensor, nn, ops
 from src.dataset import PADDING_ID, Samples, bucketed_plan, pad, truncate
 from src.inference import dynamic_inputs
 from src.lr_schedule import warmup_decay
-from src.lstm import SentimentNet
 from src.model_utils.checkpoint import training_checkpoints
 from src.model_utils.recurrent import dropout_keys, padding_mask
 from src.model_utils.runtime import UserError, log, quiet, rank_and_size
 from src.model_utils.training import Batch, Trainer, TrainStep
+from src.network import SentimentNet
 
 
 class LanguageModelLoss(nn.Cell):

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import train
+from src import arguments
 from src import config as config_module
-from src import options
 from src.config import lstm_cfg, lstm_cfg_ascend, presets
 from src.lr_schedule import warmup_decay
 from src.model_utils import runtime
@@ -24,7 +24,7 @@ from src.train_step import learning_rates
 
 
 def configure(*arguments, target="CPU"):
-    return options.configure(options.parse(["--aclimdb_path", "aclImdb", *arguments], ""), target)
+    return arguments.configure(arguments.parse(["--aclimdb_path", "aclImdb", *arguments], ""), target)
 
 
 # where values come from
@@ -97,8 +97,8 @@ def test_mistakes_on_the_command_line(arguments, message):
 
 def test_missing_corpus_is_named():
     with pytest.raises(UserError, match="--aclimdb_path is missing"):
-        options.parse([], "")
-    assert options.parse(["--preprocess", "false"], "").preprocess is False
+        arguments.parse([], "")
+    assert arguments.parse(["--preprocess", "false"], "").preprocess is False
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_yaml_file_that_is_no_text(tmp_path):
 
 def test_help_explains_every_key(capsys):
     with pytest.raises(SystemExit) as ended:
-        options.parse(["--help"], "")
+        arguments.parse(["--help"], "")
     assert ended.value.code == 0
     shown = " ".join(capsys.readouterr().out.split())
     comments = dict(re.findall(r"^    (\w+)=.*?  # (.+)$", inspect.getsource(config_module), re.MULTILINE))

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from damaged_files import mutations, read_damaged
 from mindspore import Parameter, Tensor
-from mutations import mutations, read_damaged
 
 from src.dataset import build_vocabulary, load_vocabulary, save_vocabulary
 from src.imdb import read_reviews, tokenize

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 import train
+from src.arguments import parse
 from src.config import lstm_cfg, presets
 from src.dataset import prepare
 from src.model_utils.checkpoint import load_checkpoint
 from src.model_utils.configuration import resolve
-from src.options import parse
 from src.sample_data import write_sample_corpus
 
 TRAIN = Path(train.__file__).resolve()

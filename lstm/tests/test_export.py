@@ -12,9 +12,9 @@ import export
 from src.dataset import SPECIAL_TOKENS, encode_reviews
 from src.imdb import read_reviews
 from src.inference import Classifier, load_trained
-from src.lstm import POOLINGS, SentimentNet
 from src.metrics import log_softmax
-from src.onnx_graph import build_onnx
+from src.network import POOLINGS, SentimentNet
+from src.onnx_export import build_onnx
 
 
 def run_onnx(model, ids, lengths):

@@ -9,11 +9,11 @@ from mindspore import Tensor, nn
 
 from src.dataset import pad
 from src.loss import AdversarialGradient, ClassificationLoss
-from src.lstm import POOLINGS, Pooling, SentimentNet
 from src.model_utils.checkpoint import load_checkpoint, load_into, save_checkpoint
 from src.model_utils.recurrent import dropout_keys
 from src.model_utils.runtime import init_device
 from src.model_utils.training import TrainStep
+from src.network import POOLINGS, Pooling, SentimentNet
 
 VOCABULARY = 30
 INPUTS = [[None], [None, None], [None], [None], [None]]  # words, tokens, lengths, dropout_keys, labels

@@ -17,7 +17,7 @@ from src.imdb import read_reviews, tokenize
 from src.inference import Classifier, load_trained
 from src.metrics import log_softmax
 from src.model_utils.runtime import UserError
-from src.model_utils.streaming import LONGEST_LINE, line_chunks
+from src.model_utils.text_input import LONGEST_LINE, line_chunks
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 pytest.register_assert_rewrite("scripts")
-from scripts import *  # noqa: E402, F403  the tests that all models share
-from scripts import Caller, check_error, check_options  # noqa: E402
+from script_contract import *  # noqa: E402, F403  the tests that all models share
+from script_contract import Caller, check_error, check_options  # noqa: E402
 
 
 @pytest.fixture

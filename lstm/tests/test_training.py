@@ -19,6 +19,7 @@ import pytest
 from mindspore import Parameter, Tensor, nn, ops
 
 import train
+from src.arguments import parse
 from src.config import lstm_cfg, presets
 from src.dataset import prepare
 from src.inference import load_trained
@@ -34,7 +35,6 @@ from src.model_utils.configuration import resolve
 from src.model_utils.reporting import MetricsFile
 from src.model_utils.runtime import UserError, init_device
 from src.model_utils.training import Batch, Trainer, TrainStep, averaged_weights, claim_folder, measure_throughput
-from src.options import parse
 from src.sample_data import write_sample_corpus
 
 

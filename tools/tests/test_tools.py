@@ -14,7 +14,7 @@ TOOLS = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TOOLS))
 
 import check_readme  # noqa: E402
-import sync_model_utils  # noqa: E402
+import sync_common  # noqa: E402
 
 
 def write_tree(root: Path, files: dict[str, str]) -> None:
@@ -24,21 +24,20 @@ def write_tree(root: Path, files: dict[str, str]) -> None:
         path.write_text(text, encoding="utf-8")
 
 
-# -- sync_model_utils
+# -- sync_common
 
 
 @pytest.fixture
 def models(tmp_path):
-    """An original with three modules, of which training needs runtime, and gru, which imports training alone."""
+    """Originals: three modules, of which training needs runtime, and gru, which imports training alone."""
     write_tree(
         tmp_path,
         {
-            "lstm/train.py": "",
-            "lstm/script/common.sh": "echo shared\n",
-            "lstm/src/model_utils/__init__.py": '"""Shared."""\n',
-            "lstm/src/model_utils/runtime.py": "A = 1\n",
-            "lstm/src/model_utils/training.py": "from .runtime import A\n",
-            "lstm/src/model_utils/reporting.py": "from src.model_utils import runtime\n",
+            "common/script/common.sh": "echo shared\n",
+            "common/src/model_utils/__init__.py": '"""Shared."""\n',
+            "common/src/model_utils/runtime.py": "A = 1\n",
+            "common/src/model_utils/training.py": "from .runtime import A\n",
+            "common/src/model_utils/reporting.py": "from src.model_utils import runtime\n",
             "gru/train.py": "def main():\n    from src.model_utils.training import A\n",
             "gru/src/model_utils/__init__.py": "",
             "gru/script/run.sh": "",
@@ -49,18 +48,18 @@ def models(tmp_path):
 
 
 def drifts(root):
-    return {(drift.kind, drift.path.as_posix()) for drift in sync_model_utils.find_drift(root)}
+    return {(drift.kind, drift.path.as_posix()) for drift in sync_common.find_drift(root)}
 
 
 def test_sync_copies_what_is_used_and_nothing_else(models, capsys):
-    assert sync_model_utils.main(["--check"], models) == 1
+    assert sync_common.main(["--check"], models) == 1
     assert not (models / "gru/src/model_utils/training.py").exists(), "--check must not write"
-    assert sync_model_utils.main([], models) == 0
+    assert sync_common.main([], models) == 0
     here = models / "gru/src/model_utils"
     assert sorted(path.name for path in here.iterdir()) == ["__init__.py", "runtime.py", "training.py"]
-    assert (here / "__init__.py").read_bytes() == (models / "lstm/src/model_utils/__init__.py").read_bytes()
+    assert (here / "__init__.py").read_bytes() == (models / "common/src/model_utils/__init__.py").read_bytes()
     assert (models / "gru/script/common.sh").read_text() == "echo shared\n"
-    assert sync_model_utils.main(["--check"], models) == 0
+    assert sync_common.main(["--check"], models) == 0
     assert not (models / "notes/src").exists()
 
 
@@ -91,18 +90,18 @@ def test_sync_understands_every_form_of_import(models, statement):
     ],
 )
 def test_check_lists_each_kind_of_drift_with_its_remedy(models, capsys, kind, name, text):
-    sync_model_utils.main([], models)
+    sync_common.main([], models)
     if text is None:
         (models / name).unlink()
     else:
         write_tree(models, {name: text})
     assert drifts(models) == {(kind, name)}
     capsys.readouterr()
-    assert sync_model_utils.main(["--check"], models) == 1
+    assert sync_common.main(["--check"], models) == 1
     line = capsys.readouterr().out.strip()
     assert line.startswith(f"{name}: {kind}; to mend it: ")
-    assert ("git mv" if kind == "unknown" else "python tools/sync_model_utils.py") in line
-    assert sync_model_utils.main([], models) == (1 if kind == "unknown" else 0)
+    assert ("git mv" if kind == "unknown" else "python tools/sync_common.py") in line
+    assert sync_common.main([], models) == (1 if kind == "unknown" else 0)
 
 
 def test_a_module_that_only_unused_modules_import_is_unused(models):
@@ -113,7 +112,7 @@ def test_a_module_that_only_unused_modules_import_is_unused(models):
 
 def test_sync_names_an_import_of_a_module_that_the_original_lacks(models, capsys):
     write_tree(models, {"gru/eval.py": "from src.model_utils.lost import x\n"})
-    assert sync_model_utils.main([], models) == 1
+    assert sync_common.main([], models) == 1
     assert "gru/src/model_utils/lost.py: absent" in capsys.readouterr().out
 
 

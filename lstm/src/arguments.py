@@ -6,9 +6,9 @@ from pathlib import Path
 
 from src import config as config_module
 from src.imdb import BAD_FILE_POLICIES
-from src.lstm import POOLINGS
 from src.model_utils.configuration import Parser, boolean, read_yaml, require, resolve
 from src.model_utils.runtime import UserError
+from src.network import POOLINGS
 
 CHANGEABLE = ("print_steps", "keep_checkpoint_max", "save_checkpoint_steps", "eval_batch_size", "vector_workers")
 

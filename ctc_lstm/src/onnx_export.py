@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from onnx import ModelProto, TensorProto
 
-from src.model_utils.onnx_graph import Graph, lstm_layer
+from src.model_utils.onnx_builder import Graph, lstm_layer
 from src.network import CTCNet, TimeConvolution
 
 

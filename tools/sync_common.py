@@ -1,9 +1,9 @@
-"""Keeps what all model folders share equal to the originals in lstm/.
+"""Keeps what all model folders share equal to the originals in common/.
 
-That is src/model_utils/, script/common.sh, tests/mutations.py and tests/scripts.py.
+That is src/model_utils/, script/common.sh, tests/damaged_files.py and tests/script_contract.py.
 A folder gets __init__.py and the modules that its own files import, directly or through another module of model_utils.
-    python tools/sync_model_utils.py            copies what differs or is missing, removes what is not used
-    python tools/sync_model_utils.py --check    changes nothing, lists every difference; exit code 1 if there is one
+    python tools/sync_common.py            copies what differs or is missing, removes what is not used
+    python tools/sync_common.py --check    changes nothing, lists every difference; exit code 1 if there is one
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
-ORIGINAL = "lstm"
+ORIGINAL = "common"
 PACKAGE = Path("src/model_utils")
-SHARED = (Path("script/common.sh"), Path("tests/mutations.py"), Path("tests/scripts.py"))
-MEND = "python tools/sync_model_utils.py"
+SHARED = (Path("script/common.sh"), Path("tests/damaged_files.py"), Path("tests/script_contract.py"))
+MEND = "python tools/sync_common.py"
 
 
 class Drift(NamedTuple):
@@ -74,8 +74,6 @@ def find_drift(root: Path) -> Iterator[Drift]:
     original = root / ORIGINAL
     originals = {path.relative_to(original) for path in (original / PACKAGE).glob("*.py")}
     for folder in model_folders(root):
-        if folder == original:
-            continue
         wanted = {PACKAGE / f"{name}.py" for name in used_modules(folder, original) | {"__init__"}}
         wanted |= {path for path in SHARED if (folder / path).parent.is_dir() and (original / path).exists()}
         for path in sorted(wanted):

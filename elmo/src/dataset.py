@@ -102,7 +102,7 @@ class TrainingBatches:
         if not self.steps_per_epoch:
             raise UserError(
                 f"{corpus.path}: its shards do not fill a batch of {self.rows} rows of {self.unroll_steps} words; lower"
-                " --batch_size or convert into larger shards (reader.py --shard_tokens)"
+                " --batch_size or convert into larger shards (convert_dataset.py --shard_tokens)"
             )
         multiples = config.short_words_multiple, config.long_words_multiple
         self.table = WordTable(vocabulary, options, multiples)

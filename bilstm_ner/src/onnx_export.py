@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from onnx import ModelProto, TensorProto
 
-from src.model_utils.onnx_graph import Graph, lstm_layer
+from src.model_utils.onnx_builder import Graph, lstm_layer
 
 
 def build_onnx(network) -> ModelProto:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from src.arguments import find_options
 from src.data.reader import convert
 from src.data.tokenizer import TOKENIZERS
 from src.data.vocabulary import load_vocabulary
 from src.model_utils.configuration import Parser
 from src.model_utils.runtime import UserError, run
-from src.options import find_options
 
 
 def parse(argv=None):

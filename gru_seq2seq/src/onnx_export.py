@@ -11,7 +11,7 @@ import numpy as np
 from mindspore import nn
 from onnx import ModelProto, TensorProto
 
-from src.model_utils.onnx_graph import Graph
+from src.model_utils.onnx_builder import Graph
 from src.network import Seq2Seq
 
 MASKED = -1e4  # as in the network

@@ -10,7 +10,7 @@ from src.lr_schedule import SHAPES
 from src.model_options import ModelOptions, load_options, preset_path
 from src.model_utils.configuration import Parser, boolean, read_yaml, require, resolve
 from src.model_utils.runtime import UserError
-from src.train_one_step import OPTIMIZERS
+from src.train_step import OPTIMIZERS
 
 CHANGEABLE = ("print_steps", "keep_checkpoint_max", "save_checkpoint_steps", "validate_steps", "eval_batch_size")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from onnx import ModelProto, TensorProto
 
-from src.model_utils.onnx_graph import Graph, lstm_layer
+from src.model_utils.onnx_builder import Graph, lstm_layer
 
 
 def build_onnx(network, table: np.ndarray) -> ModelProto:

@@ -1,0 +1,196 @@
+# Sourced by the run_*.sh scripts beside it: reads their arguments and starts a program of the folder above.
+#
+#   run_train DEVICE ARGUMENTS "$@"               train.py in the background
+#   run_distribute_train DEVICE ARGUMENTS "$@"    the same as WORKERS processes, started by msrun
+#   run_performance DEVICE ARGUMENTS "$@"         train.py for 100 timed steps, in front
+#   run_eval DEVICE ARGUMENTS "$@"                eval.py, in front
+#
+# ARGUMENTS are the script's positional arguments as its usage shows them. [X] may be left out. DEVICE_ID and WORKERS
+# are numbers, X_DIR is a folder (X_DIR|FILE: or a file), anything else a file. Each becomes an option of the program:
+# ACLIMDB_DIR --aclimdb_path, CKPT --ckpt_path, DEVICE_ID --device_id.
+set -euo pipefail
+
+MODEL_DIR=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+PREPROCESSING=yes # a script whose program needs no prepared data sets it to no before it calls the above
+OPTIONS=() # for the program, from the positional arguments
+EXTRA=()   # for the program, what came after --
+WORKERS=1
+
+fail() {
+    printf 'error: %s\n' "$*" >&2
+    exit 2
+}
+
+# Seen from the caller's working directory, where the program runs as well.
+absolute() {
+    case $1 in /*) printf '%s' "$1" ;; *) printf '%s/%s' "$PWD" "${1#./}" ;; esac
+}
+
+is_number() { [[ $1 =~ ^[0-9]+$ ]]; }
+
+usage() { # PROGRAM LOG ARGUMENTS
+    cat <<END
+Usage: bash $(basename "$0") $3 [-- OPTION...]
+
+Paths are seen from the working directory. Options after -- go to $1 (python $1 --help lists them).
+The output goes to ./$2.
+
+Variables:
+  PYTHON          the interpreter (default: the active virtual environment's, else python3)
+  CKPT_DIR        folder of the checkpoints that a training writes (default: ./outputs)
+END
+    [ $PREPROCESSING = no ] || echo "  PREPROCESS_DIR  folder of the prepared data (default: ./preprocess)"
+    cat <<END
+  FOREGROUND=1    train in front: output to the terminal and the log, exit code of the program
+  MASTER_PORT     port of a distributed training (default: 8118)
+END
+}
+
+add_option() { # NAME VALUE
+    local name=${1%%|*} option
+    case $name in
+        DEVICE_ID | WORKERS) is_number "$2" || fail "$name must be a number, not '$2'" ;;
+        *_DIR)
+            if [[ $1 == *"|FILE" ]]; then
+                [ -e "$2" ] || fail "$name: there is no '$2' in $PWD"
+            else
+                [ -d "$2" ] || fail "$name: there is no folder '$2' in $PWD"
+            fi
+            ;;
+        *) [ -f "$2" ] || fail "$name: there is no file '$2' in $PWD" ;;
+    esac
+    case $name in
+        WORKERS)
+            [ "$2" -gt 0 ] || fail "WORKERS must be at least 1"
+            WORKERS=$2
+            ;;
+        DEVICE_ID) OPTIONS+=(--device_id "$2") ;;
+        *)
+            option=$(printf '%s' "${name%_DIR}" | tr '[:upper:]' '[:lower:]')
+            OPTIONS+=("--${option}_path" "$(absolute "$2")")
+            ;;
+    esac
+}
+
+read_arguments() { # PROGRAM LOG ARGUMENTS "$@"
+    local program=$1 log=$2 arguments=$3 given=() spare next=0 word name
+    shift 3
+    if [ $# -eq 0 ]; then
+        usage "$program" "$log" "$arguments" >&2
+        exit 2
+    fi
+    while [ $# -gt 0 ]; do
+        case $1 in
+            -h | --help)
+                usage "$program" "$log" "$arguments"
+                exit 0
+                ;;
+            --)
+                shift
+                EXTRA=("$@")
+                break
+                ;;
+            -*) fail "unknown option '$1'; options for $program come after --" ;;
+            *) given+=("$1") ;;
+        esac
+        shift
+    done
+    spare=${#given[@]} # how many optional arguments are given
+    for word in $arguments; do
+        [[ $word == \[* ]] || spare=$((spare - 1))
+    done
+    [ "$spare" -ge 0 ] || fail "too few arguments: bash $(basename "$0") $arguments"
+    for word in $arguments; do
+        name=${word#\[}
+        name=${name%\]}
+        if [[ $word == \[* ]]; then
+            [ "$spare" -gt 0 ] || continue
+            [ "$name" != DEVICE_ID ] || is_number "${given[next]}" || continue
+            spare=$((spare - 1))
+        fi
+        add_option "$name" "${given[next]}"
+        next=$((next + 1))
+    done
+    [ "$spare" -eq 0 ] || fail "one argument too many, '${given[next]}': bash $(basename "$0") $arguments"
+}
+
+# Sets INTERPRETER, the path of a Python that is there.
+find_interpreter() {
+    local name=${PYTHON:-${VIRTUAL_ENV:+$VIRTUAL_ENV/bin/python}}
+    INTERPRETER=$(command -v -- "${name:-python3}") || fail "there is no Python at '${name:-python3}': name one with PYTHON"
+    INTERPRETER=$(absolute "$INTERPRETER")
+}
+
+# Default places of what a run writes, unless the arguments name them.
+add_output_folders() { # [--ckpt_path]
+    [[ $PREPROCESSING = no || " ${OPTIONS[*]-} " == *" --preprocess_path "* ]] ||
+        OPTIONS+=(--preprocess_path "$(absolute "${PREPROCESS_DIR:-preprocess}")")
+    [ $# -eq 0 ] || OPTIONS+=(--ckpt_path "$(absolute "${CKPT_DIR:-outputs}")")
+}
+
+in_front() { # LOG COMMAND...
+    local log=$PWD/$1 code
+    set +e
+    "${@:2}" 2>&1 | tee -i "$log" # -i: after Ctrl-C the program still has something to say
+    code=${PIPESTATUS[0]}
+    exit "$code"
+}
+
+in_background() { # STOP_SIGNAL LOG COMMAND...
+    local log=$PWD/$2
+    nohup "${@:3}" >"$log" 2>&1 </dev/null &
+    echo "training runs in the background: process $!, log $log"
+    echo "  how far it is:  grep 'loss is ' '$log' | tail -1"
+    echo "  stop it:        kill -$1 $!"
+}
+
+start() { # STOP_SIGNAL LOG COMMAND...
+    export PYTHONUNBUFFERED=1 # the log is to show a line when it is printed
+    { : >"$2"; } 2>/dev/null || fail "cannot write $PWD/$2: run this where you may write"
+    if [ "$1" = none ] || [ "${FOREGROUND:-0}" = 1 ]; then
+        in_front "${@:2}"
+    else
+        in_background "$@"
+    fi
+}
+
+run_train() { # DEVICE ARGUMENTS "$@", like the three below
+    read_arguments train.py log.txt "${@:2}"
+    find_interpreter
+    add_output_folders --ckpt_path
+    start TERM log.txt "$INTERPRETER" "$MODEL_DIR/train.py" --device_target "$1" \
+        ${OPTIONS[@]+"${OPTIONS[@]}"} ${EXTRA[@]+"${EXTRA[@]}"}
+}
+
+run_performance() {
+    read_arguments train.py performance_log.txt "${@:2}"
+    find_interpreter
+    add_output_folders --ckpt_path
+    start none performance_log.txt "$INTERPRETER" "$MODEL_DIR/train.py" --device_target "$1" ${OPTIONS[@]+"${OPTIONS[@]}"} \
+        --performance_steps 100 ${EXTRA[@]+"${EXTRA[@]}"}
+}
+
+run_eval() {
+    read_arguments eval.py eval_log.txt "${@:2}"
+    find_interpreter
+    add_output_folders
+    start none eval_log.txt "$INTERPRETER" "$MODEL_DIR/eval.py" --device_target "$1" \
+        ${OPTIONS[@]+"${OPTIONS[@]}"} ${EXTRA[@]+"${EXTRA[@]}"}
+}
+
+run_distribute_train() {
+    local bin
+    read_arguments train.py log.txt "${@:2}"
+    find_interpreter
+    add_output_folders --ckpt_path
+    bin=$(dirname "$INTERPRETER")
+    # msrun starts the workers as `python`, whichever the PATH finds: it must be the same one
+    [ -x "$bin/python" ] || fail "msrun needs a command named python beside $INTERPRETER: use a virtual environment"
+    [ -x "$bin/msrun" ] || fail "there is no msrun beside $INTERPRETER: install MindSpore there, or name another with PYTHON"
+    export PATH="$bin:$PATH"
+    # its workers leave with msrun only when it gets SIGINT; after SIGTERM they would stay
+    start INT log.txt "$bin/msrun" --worker_num="$WORKERS" --local_worker_num="$WORKERS" \
+        --master_port="${MASTER_PORT:-8118}" --join=True --tail_worker_log=0 --log_dir="$PWD/msrun_log" \
+        "$MODEL_DIR/train.py" --distributed true --device_target "$1" \
+        ${OPTIONS[@]+"${OPTIONS[@]}"} ${EXTRA[@]+"${EXTRA[@]}"}
+}

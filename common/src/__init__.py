@@ -1,0 +1,1 @@
+"""The originals of what the model folders share; tools/sync_common.py copies them."""

@@ -1,0 +1,97 @@
+"""A corpus is converted once, to MindRecord files in a folder with a fingerprint of all that they were made from."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from src.model_utils.configuration import parse_json
+from src.model_utils.runtime import UserError, atomic_write, log, quiet, rank_and_size
+
+FINGERPRINT = "fingerprint.json"
+
+
+def read_fingerprint(folder) -> dict | None:
+    """Return the fingerprint of a folder of converted files, or None where there is none, or a damaged one."""
+    try:
+        return parse_json((Path(folder) / FINGERPRINT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def convert_once(preprocess_path, fingerprint: dict, convert: Callable[[Path], None]) -> None:
+    """Let `convert` fill the folder `preprocess_path`, unless the folder has this fingerprint already.
+
+    The folder is made beside its place and renamed when complete, so an interrupted conversion leaves nothing that
+    could be mistaken for a finished one. Of several trainings that are started together, one converts. Raises UserError
+    where the folder holds something else.
+    """
+    target = Path(preprocess_path).resolve()  # a link to another disk stays a link
+    if read_fingerprint(target) == fingerprint:
+        log(f"{target}: preprocessed data is up to date")
+        return
+    if rank_and_size()[0] != 0:
+        while read_fingerprint(target) != fingerprint:  # rank 0 is at it; if it fails, msrun ends this process
+            time.sleep(1)
+        return
+    if target.exists() and any(target.iterdir()) and not (target / FINGERPRINT).exists():
+        raise UserError(f"{target}: not empty and not made by this program; choose another --preprocess_path")
+    if target in (Path.cwd(), *Path.cwd().parents):
+        raise UserError(f"{target}: would be replaced, but you are in it; choose another --preprocess_path")
+    if target.is_mount():  # which cannot be renamed to
+        raise UserError(f"{target}: is a whole disk or volume; choose a folder on it, --preprocess_path {target}/data")
+    unfinished = target.with_name(f".{target.name}.unfinished")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with open(target.with_name(f".{target.name}.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if read_fingerprint(target) == fingerprint:
+            return
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir()
+        try:
+            convert(unfinished)
+            with atomic_write(unfinished / FINGERPRINT) as file:
+                json.dump(fingerprint, file, indent=1)
+            if target.exists():
+                shutil.rmtree(target)
+            os.replace(unfinished, target)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def write_mindrecord(path, schema: dict, description: str, batches: Iterable[list[dict]]) -> None:
+    """Write a MindRecord file of `batches` of rows; OSError where the disk is full."""
+    from mindspore.mindrecord import FileWriter
+
+    try:
+        with quiet():
+            writer = FileWriter(str(path), shard_num=1)
+            writer.add_schema(schema, description)
+        for rows in batches:
+            writer.write_raw_data(rows)
+        with quiet():
+            writer.commit()
+    except RuntimeError as error:  # what MindRecord makes of every trouble
+        if "free disk" in str(error) or shutil.disk_usage(Path(path).parent).free < 2**20:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None
+        raise
+
+
+def read_mindrecord(path) -> list[dict]:
+    """Return all rows of a MindRecord file; UserError where it is damaged."""
+    from mindspore.mindrecord import FileReader
+
+    try:
+        reader = FileReader(str(path))
+        rows = list(reader.get_next())
+        reader.close()
+    except Exception as error:  # RuntimeError and others of its own
+        reason = str(error).strip().split("\n")[0][:120]
+        raise UserError(f"{path}: damaged ({reason}); delete {Path(path).parent} and preprocess again") from None
+    return rows

@@ -1,0 +1,224 @@
+"""Recurrent layers for sequences of different lengths, dropout that can be repeated, and where a small graph runs.
+
+Everything is time-major, `(T, B, E)`, because the fused kernels of every device are.
+"""
+
+from __future__ import annotations
+
+import mindspore as ms
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
+
+_SATURATED = 1e4  # sigmoid(+-1e4) is exactly 1 or 0 in float32, and the number still fits into float16
+
+
+def padding_mask(lengths: Tensor, max_length: int) -> Tensor:
+    """Return (T, B, 1) float32: 1 at the padded steps of each sequence, 0 at the real ones. `lengths` is (B,) int32."""
+    steps = ops.arange(max_length).reshape(-1, 1)  # (T, 1)
+    return (steps >= lengths.reshape(1, -1)).astype(ms.float32).expand_dims(2)  # (T, B, 1)
+
+
+def over_time(x, steps):
+    """Repeat x (B, E) over T steps: (T, B, E).
+
+    The CPU's kernels broadcast three times slower than they copy and then compute, eight times where only the running
+    program knows the shapes, and keep a table of 16 bytes for each value of the result.
+    """
+    return ops.tile(x.expand_dims(0), (steps, 1, 1))
+
+
+class AddBias(nn.Cell):
+    """x + b without broadcasting (see `over_time`); the CPU's own gradient of BiasAdd is four times slower."""
+
+    def __init__(self):
+        super().__init__()
+        self.add = ops.BiasAdd()
+
+    def construct(self, x, bias):
+        """Add bias (E,) to x (N, E)."""
+        return self.add(x, bias)
+
+    def bprop(self, x, bias, out, dout):
+        """Return the gradients of the inputs."""
+        return dout, dout.sum(0)
+
+
+class LSTMLayer(nn.Cell):
+    """One (bidirectional) LSTM layer that is exact for sequences of any length in one padded batch.
+
+    It runs as one fused kernel over all T steps. Padding is told to the kernel by one more input column that is 1 on
+    padded steps and feeds the gates with constants: input and output gate shut, forget gate open. The cell state then
+    passes through padding unchanged and the output there is exactly 0; the backward direction, which meets the padding
+    first, still has its initial zero state when it reaches the last real step. No reversal by length, no packing, no
+    mask on the output.
+
+    Weights are `weight_ih` (4H, I), `weight_hh` (4H, H) and `bias` (4H,), gates in the order input, forget, cell,
+    output; those of the backward direction end in `_reverse`. Equations: Hochreiter & Schmidhuber 1997 with the forget
+    gate of Gers et al. 2000, whose bias starts at `forget_bias` (Jozefowicz et al. 2015).
+    """
+
+    def __init__(self, input_size: int, hidden_size: int, bidirectional: bool, forget_bias: float, seed):
+        super().__init__()
+        self.hidden_size = hidden_size
+        self.directions = 2 if bidirectional else 1
+        self.device = ms.get_context("device_target")
+        random = np.random.default_rng(seed)
+        bound = hidden_size**-0.5
+
+        def weight(name, *shape):
+            return Parameter(Tensor(random.uniform(-bound, bound, shape).astype(np.float32)), name=name)
+
+        def bias(name):
+            values = np.zeros(4 * hidden_size, np.float32)
+            values[hidden_size : 2 * hidden_size] = forget_bias
+            return Parameter(Tensor(values), name=name)
+
+        self.weight_ih = weight("weight_ih", 4 * hidden_size, input_size)
+        self.weight_hh = weight("weight_hh", 4 * hidden_size, hidden_size)
+        self.bias = bias("bias")
+        if bidirectional:
+            self.weight_ih_reverse = weight("weight_ih_reverse", 4 * hidden_size, input_size)
+            self.weight_hh_reverse = weight("weight_hh_reverse", 4 * hidden_size, hidden_size)
+            self.bias_reverse = bias("bias_reverse")
+        shut, free = np.full((hidden_size, 1), -_SATURATED, np.float32), np.zeros((hidden_size, 1), np.float32)
+        self.padding_column = Tensor(np.concatenate([shut, -shut, free, shut]))  # (4H, 1)
+        if self.device == "Ascend":
+            self.kernel = nn.layer.rnns._DynamicLSTMAscend()
+        else:  # cuDNN wants a layout of its own for two directions at once, so only the CPU kernel gets both
+            both = bidirectional and self.device == "CPU"
+            self.kernel = ops.LSTM(input_size + 1, hidden_size, 1, True, both, 0.0)
+        self.forward_kernel = self.kernel
+        if self.device == "CPU":  # without a gradient to prepare, oneDNN has a faster implementation
+            self.forward_kernel = ops.LSTM(input_size + 1, hidden_size, 1, True, both, 0.0)
+            self.forward_kernel.add_prim_attr("is_training", False)
+
+    def construct(self, x, padding, forward_only=False):
+        """Map x (T, B, I) and padding (T, B, 1), 1 where padded, to outputs (T, B, H * directions).
+
+        `forward_only` (a constant) takes a faster kernel that has no gradient.
+        """
+        x = ops.cat((x, padding), 2)  # (T, B, I + 1)
+        if self.device == "CPU":
+            weights_ih, weights_hh, biases = (self.weight_ih,), (self.weight_hh,), (self.bias,)
+            if self.directions == 2:
+                weights_ih += (self.weight_ih_reverse,)
+                weights_hh += (self.weight_hh_reverse,)
+                biases += (self.bias_reverse,)
+            state = ops.zeros((self.directions, x.shape[1], self.hidden_size), ms.float32)
+            weights = self._flat(weights_ih, weights_hh, biases)
+            if forward_only:
+                return self.forward_kernel(x, state, state, weights)[0]
+            return self.kernel(x, state, state, weights)[0]
+        outputs = self._one_direction(x, self.weight_ih, self.weight_hh, self.bias)
+        if self.directions == 1:
+            return outputs
+        backward = self._one_direction(
+            ops.flip(x, (0,)), self.weight_ih_reverse, self.weight_hh_reverse, self.bias_reverse
+        )
+        return ops.cat((outputs, ops.flip(backward, (0,))), 2)
+
+    def _flat(self, weights_ih, weights_hh, biases):
+        """Return the kernel's weight vector (N, 1, 1): W_ih with the padding column of each direction, W_hh, biases."""
+        parts = ()
+        for weight_ih in weights_ih:
+            parts += (ops.cat((weight_ih, self.padding_column), 1).reshape(-1),)
+        for weight_hh in weights_hh:
+            parts += (weight_hh.reshape(-1),)
+        return ops.cat(parts + biases).reshape(-1, 1, 1)
+
+    def _one_direction(self, x, weight_ih, weight_hh, bias):
+        state = ops.zeros((1, x.shape[1], self.hidden_size), x.dtype)
+        if self.device == "GPU":  # cuDNN adds two biases; the second stays zero so that checkpoints mean the same
+            flat = self._flat((weight_ih,), (weight_hh,), (bias, ops.zeros_like(bias)))
+            return self.kernel(x, state, state, flat.astype(x.dtype))[0]
+        weight_ih = ops.cat((weight_ih, self.padding_column), 1)
+        outputs, _ = self.kernel(x, (state[0], state[0]), None, weight_ih, weight_hh, bias, ops.zeros_like(bias))
+        return outputs.astype(x.dtype)
+
+
+class LSTM(nn.Cell):
+    """A stack of LSTMLayer with dropout between the layers; the mask of a sequence is the same at every step."""
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bidirectional: bool = True,
+        dropout: float = 0.0,
+        forget_bias: float = 1.0,
+        seed: int = 0,
+    ):
+        super().__init__()
+        output_size = hidden_size * (2 if bidirectional else 1)
+        sizes = [input_size] + [output_size] * (num_layers - 1)
+        self.layers = nn.CellList(
+            [LSTMLayer(size, hidden_size, bidirectional, forget_bias, [seed, k]) for k, size in enumerate(sizes)]
+        )
+        self.dropouts = nn.CellList([CounterDropout(dropout, output_size, [seed, k]) for k in range(num_layers - 1)])
+
+    def construct(self, x, padding, dropout_keys, forward_only=False):
+        """Map x (T, B, I), padding (T, B, 1) and dropout_keys (B,) int32 to the last layer's (T, B, H * directions)."""
+        x = self.layers[0](x, padding, forward_only)
+        for k in range(len(self.dropouts)):
+            x = self.dropouts[k](x, dropout_keys)
+            x = self.layers[k + 1](x, padding, forward_only)
+        return x
+
+
+class BesideTheCaller(nn.Cell):
+    """Returns its input, and makes the graph that it is in run in MindSpore's thread pool on a CPU.
+
+    MindSpore 2.10 runs a graph of at most 100 operators and no branch in the thread that calls it. The kernels still
+    share their work among a pool of as many threads as there are processors, while the caller spins: a thread too many,
+    which on two processors cost a quarter of the time. Longer graphs, and those with a branch, run in the pool.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.on_cpu = ms.get_context("device_target") == "CPU"
+
+    def construct(self, x, numbers):
+        """Return x; `numbers` are an input of the graph with no negative ones, such as lengths."""
+        if self.on_cpu and numbers.max() < 0:  # never, but the compiler cannot know
+            x = -x
+        return x
+
+
+class CounterDropout(nn.Cell):
+    """Inverted dropout whose mask is a pure function of (key of the row, layer, column).
+
+    MindSpore's own dropout draws from a generator whose state is not saved, so a resumed run goes another way. Here
+    the host gives one random 32-bit key per row, drawn from a counter-based generator at (seed, step) (`dropout_keys`),
+    and bit (row, column) is the multiply-shift hash `key * odd constant of (layer, column)` (Dietzfelbinger et al.
+    1997): one multiplication and one comparison a value, on every device the same. As the key belongs to the row and
+    not to its place in the batch, data-parallel processes draw the masks that one process would.
+
+    On a (T, B, E) input the mask of a row is the same at every step (Gal & Ghahramani 2016).
+    """
+
+    def __init__(self, p: float, size: int, seed):
+        super().__init__()
+        if not 0 <= p < 1:
+            raise ValueError(f"dropout must lie in [0, 1), not {p}")
+        self.p = p
+        odd = np.random.default_rng([size] + list(seed)).integers(2**31, size=size, dtype=np.int64) * 2 + 1
+        self.multipliers = Tensor(odd.astype(np.uint32).view(np.int32).reshape(1, -1))  # (1, E)
+        self.threshold = int(p * 2**32) - 2**31  # a signed hash below it drops the value
+
+    def construct(self, x, keys):
+        """Drop values of x (..., B, E) with the keys (B,) int32; the identity outside training."""
+        if self.training and self.p > 0:
+            kept = keys.reshape(-1, 1) * self.multipliers >= self.threshold  # (B, E)
+            mask = kept.astype(x.dtype) / (1 - self.p)
+            x = x * (mask if x.ndim == 2 else over_time(mask, x.shape[0]))
+        return x
+
+
+def dropout_keys(seed: int, step: int, rows: int) -> np.ndarray:
+    """Return (rows,) int32 keys for CounterDropout, one a sequence of the global batch of a step.
+
+    Philox (Salmon et al. 2011) is counter-based: any step's keys can be had without those of the steps before.
+    """
+    generator = np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, 0, step]))
+    return generator.integers(-(2**31), 2**31, size=rows, dtype=np.int32)

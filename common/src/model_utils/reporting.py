@@ -1,0 +1,58 @@
+"""What a training leaves for people and programs: metrics.jsonl and curves.png."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from src.model_utils.runtime import atomic_write
+
+
+class MetricsFile:
+    """metrics.jsonl: one JSON object a line, appended as training goes; on resume cut back to the checkpoint's step."""
+
+    def __init__(self, path, resume_step: int | None = None):
+        self.path = Path(path)
+        self.records: list[dict] = []
+        if resume_step is not None and self.path.is_file():
+            for line in self.path.read_text(encoding="utf-8").splitlines():
+                try:
+                    record = json.loads(line)
+                except json.JSONDecodeError:  # the line that a killed run was writing
+                    continue
+                if record["global_step"] <= resume_step:
+                    self.records.append(record)
+        with atomic_write(self.path) as file:
+            file.writelines(json.dumps(record) + "\n" for record in self.records)
+
+    def add(self, **record) -> None:
+        """Append one record, which must hold `global_step`."""
+        self.records.append(record)
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+
+def draw_curves(records: list[dict], path, metric: str) -> None:
+    """Draw training and validation loss, the validation metric and the learning rate over steps into a PNG."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    panels = {"loss": ("loss", "valid_loss"), metric.replace("_", " "): (metric,), "learning rate": ("learning_rate",)}
+    lines = {
+        title: [(key, [(r["global_step"], r[key]) for r in records if key in r]) for key in keys]
+        for title, keys in panels.items()
+        if any(key in record for record in records for key in keys)  # without validation there is nothing to draw of it
+    }
+    if not lines:
+        return
+    figure = Figure(figsize=(4 * len(lines), 3.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, (title, drawn) in zip(figure.subplots(1, len(lines), squeeze=False)[0], lines.items()):
+        for key, points in drawn:
+            if points:
+                axes.plot(*zip(*points), marker="o" if key.startswith("valid") else "", markersize=3, label=key)
+        axes.set(title=title, xlabel="step")
+        axes.grid(alpha=0.3)
+        axes.legend()
+    with atomic_write(path, "wb") as file:
+        figure.savefig(file, format="png", dpi=110)

@@ -1,0 +1,156 @@
+"""Where the program runs and how it ends: device, graph mode, seed, rank, console, exit codes, atomic files."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+
+LONGEST_MESSAGE = 800  # characters
+DEVICE_TARGETS = ("Ascend", "GPU", "CPU")  # in order of preference
+
+
+class UserError(Exception):
+    """The user's input is wrong; the message is one line that says what, where and how to mend it.
+
+    It may quote the input: line breaks become blanks, what a terminal would obey instead of showing becomes a sign, and
+    the middle of what is very long is left out.
+    """
+
+    def __str__(self):
+        words = " ".join(super().__str__().split())
+        if len(words) > LONGEST_MESSAGE:
+            words = f"{words[: LONGEST_MESSAGE // 2]} ... {words[-LONGEST_MESSAGE // 2 :]}"
+        return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in words)
+
+
+def run(main) -> None:
+    """Run an entry point and leave with its exit code: 0 done, 2 wrong input, 130 interrupted, 1 a bug."""
+    try:
+        main()
+        sys.stdout.flush()
+        code = 0
+    except UserError as error:
+        code = _complain(error)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        code = 130
+    except BrokenPipeError:  # the reader of our output, such as `head`, has left; that is no error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except OSError as error:  # a wrong path, a full disk, a read-only folder: the user can mend it, a traceback cannot
+        code = _complain(_plain_os_error(error))
+    except Exception:
+        traceback.print_exc()
+        code = 1
+    sys.stderr.flush()
+    if "mindspore" in sys.modules and rank_and_size()[1] > 1 and code:
+        if rank_and_size()[0] != 0:
+            time.sleep(3)  # msrun stops the others when one leaves, and the log that is shown is that of rank 0
+        os._exit(code)  # leaving normally waits for the other ranks, which wait for this one
+    sys.exit(code)
+
+
+def _complain(error) -> int:
+    print(f"error: {UserError(error)}", file=sys.stderr)
+    return 2
+
+
+def _plain_os_error(error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
+        place = error.filename or "the output folder"
+        return f"{place}: no space left on the disk; free some and run again, a training with --resume"
+    return f"{error.filename or ''}: {error.strerror or error}".lstrip(": ")
+
+
+@contextlib.contextmanager
+def atomic_write(path, mode: str = "w"):
+    """Open a file that takes its place only when complete: written beside `path`, synced, renamed at the end.
+
+    Text is UTF-8. After an error nothing new is left behind and an older `path` is untouched.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(unfinished, mode, **({} if "b" in mode else {"encoding": "utf-8"})) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    except OSError as error:
+        error.filename = str(path) if error.filename in (None, str(unfinished)) else error.filename
+        raise
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def quiet(level: int = logging.WARNING):
+    """Keep off the console what MindSpore says up to a level: what the user cannot help, or is told in other words."""
+    logging.disable(level)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _device_is_present(target: str) -> bool:
+    import mindspore as ms
+
+    if target == "CPU":
+        return True
+    with quiet(), contextlib.suppress(Exception):  # an absent device is an answer, not three lines of warnings
+        return bool(getattr(ms.device_context, target.lower()).is_available())
+    return False
+
+
+def init_device(device_target: str | None = None, device_id: int = 0, distributed: bool = False) -> str:
+    """Choose the device, switch to graph mode and, if asked, join the other processes of an `msrun` job.
+
+    `device_target` None takes the best device present. Returns the target in use.
+    Raises UserError for a device that this machine, or this build of MindSpore, lacks.
+    """
+    import mindspore as ms
+
+    if not ms.__version__.startswith(("2.9.", "2.10.")):
+        log(f"warning: tested with MindSpore 2.10 (2.9 on Python 3.9), this is {ms.__version__}")
+    target = device_target or next(name for name in DEVICE_TARGETS if _device_is_present(name))
+    if not _device_is_present(target):
+        raise UserError(f"no {target} device: MindSpore {ms.__version__} finds none here; run with --device_target CPU")
+    ms.set_context(mode=ms.GRAPH_MODE)
+    if target == "CPU":
+        ms.set_device("CPU")
+    else:
+        ms.set_device(target, int(os.environ.get("MS_NODE_ID", device_id)) if distributed else device_id)
+    if distributed:
+        if "MS_ROLE" not in os.environ:
+            raise UserError("--distributed true needs msrun: start it by script/run_distribute_train_*.sh")
+        from mindspore.communication import init
+
+        init()
+        rank, size = rank_and_size()
+        ms.set_auto_parallel_context(parallel_mode="data_parallel", gradients_mean=True, device_num=size)
+    return target
+
+
+def rank_and_size() -> tuple[int, int]:
+    """This process's rank and the number of processes; (0, 1) when it runs alone."""
+    if "MS_ROLE" not in os.environ:
+        return 0, 1
+    from mindspore import communication
+
+    with contextlib.suppress(RuntimeError):  # raised until init() has run
+        return communication.get_rank(), communication.get_group_size()
+    return 0, 1
+
+
+def log(message: str) -> None:
+    """Print one line on rank 0, at once: several ranks would print it several times."""
+    if rank_and_size()[0] == 0:
+        print(message, flush=True)
