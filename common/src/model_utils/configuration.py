@@ -8,14 +8,12 @@ from __future__ import annotations
 import argparse
 import difflib
 import inspect
-import json
 import re
-from pathlib import Path
 
-import yaml
 from easydict import EasyDict
 
-from src.model_utils.runtime import DEVICE_TARGETS, UserError, atomic_write
+from src.model_utils.files import read_yaml
+from src.model_utils.runtime import DEVICE_TARGETS, UserError
 
 
 class Parser(argparse.ArgumentParser):
@@ -69,39 +67,6 @@ def resolve(
     given = {key: value for key, value in vars(args).items() if key in defaults and value is not None}
     _merge(config, given, "the command line")
     return config
-
-
-def read_yaml(path) -> dict:
-    """Read a YAML mapping safely; UserError names the file, and the line where the syntax breaks."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not UTF-8 text; is it a YAML file?") from None
-    try:
-        content = yaml.safe_load(text)
-    except Exception as error:  # besides its own, the library lets through what int() or a date complains of
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        raise UserError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: expected lines of the form `key: value`")
-    return content
-
-
-def parse_json(text: str):
-    """Return the value of a JSON text; ValueError for all else, also for what is nested too deeply for Python."""
-    try:
-        return json.loads(text)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-
-
-def write_yaml(path, content: dict) -> None:
-    """Write a mapping of plain values in its own order, atomically."""
-    with atomic_write(path) as file:
-        yaml.safe_dump(dict(content), file, sort_keys=False, allow_unicode=True)
 
 
 def require(config: dict, **rules) -> None:

@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from src.model_utils.configuration import parse_json
-from src.model_utils.runtime import UserError, atomic_write, log, quiet, rank_and_size
+from src.model_utils.files import atomic_write, parse_json
+from src.model_utils.runtime import UserError, log, quiet, rank_and_size
 
 FINGERPRINT = "fingerprint.json"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from src.model_utils.runtime import atomic_write
+from src.model_utils.files import atomic_write
 
 
 class MetricsFile:

@@ -1,4 +1,4 @@
-"""Where the program runs and how it ends: device, graph mode, seed, rank, console, exit codes, atomic files."""
+"""Where the program runs and how it ends: device, graph mode, rank, console, exit codes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import os
 import sys
 import time
 import traceback
-from pathlib import Path
 
 LONGEST_MESSAGE = 800  # characters
 DEVICE_TARGETS = ("Ascend", "GPU", "CPU")  # in order of preference
@@ -66,28 +65,6 @@ def _plain_os_error(error: OSError) -> str:
         place = error.filename or "the output folder"
         return f"{place}: no space left on the disk; free some and run again, a training with --resume"
     return f"{error.filename or ''}: {error.strerror or error}".lstrip(": ")
-
-
-@contextlib.contextmanager
-def atomic_write(path, mode: str = "w"):
-    """Open a file that takes its place only when complete: written beside `path`, synced, renamed at the end.
-
-    Text is UTF-8. After an error nothing new is left behind and an older `path` is untouched.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(unfinished, mode, **({} if "b" in mode else {"encoding": "utf-8"})) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    except OSError as error:
-        error.filename = str(path) if error.filename in (None, str(unfinished)) else error.filename
-        raise
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
