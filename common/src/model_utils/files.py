@@ -37,26 +37,38 @@ def atomic_write(path, mode: str = "w"):
         unfinished.unlink(missing_ok=True)
 
 
+def open_binary(path):
+    """Open a file for reading bytes; UserError where it is missing or a folder."""
+    try:
+        return open(path, "rb")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise UserError(f"{path}: a folder, but a file is expected") from None
+
+
 def binary_lines(path) -> Iterator[tuple[int, bytes]]:
     """Yield (number from 1, line) of a file: a line ends at a line feed only; a carriage return before it is dropped.
 
     A byte order mark at the start of the file is no part of the first line. The file is read once, from its start to
     its end, so it may be a pipe. Raises UserError where there is no such file.
     """
-    with _open(path) as file:
+    with open_binary(path) as file:
         for number, line in enumerate(file, 1):
             yield number, line.removesuffix(b"\n").removesuffix(b"\r").removeprefix(MARK if number == 1 else b"")
 
 
-def decode(data: bytes, path, number: int = 1, encoding: str = "utf-8") -> str:
-    """Return the text of some lines of a file, the first of which has this number.
+def refuse_utf16(data: bytes, path, number: int = 1) -> None:
+    """Raise UserError `path:line: ...` for lines, the first of which has this number, in UTF-16 or of no text at all."""
+    at = data.find(b"\0")
+    if at >= 0 or (number == 1 and data[:2] in (b"\xff\xfe", b"\xfe\xff")):
+        mend = f"convert the file, such as by iconv -f UTF-16 -t UTF-8 {Path(path).name}"
+        raise UserError(f"{path}:{number + data[: max(at, 0)].count(b'\n')}: not UTF-8 but UTF-16, or not text; {mend}")
 
-    Raises UserError `path:line: ...` for bytes that are not text of that encoding and for UTF-16.
-    """
-    if b"\0" in data or (number == 1 and data[:2] in (b"\xff\xfe", b"\xfe\xff")):
-        number += data[: max(data.find(b"\0"), 0)].count(b"\n")
-        mend = f"convert it, such as by iconv -f UTF-16 -t UTF-8 {Path(path).name}"
-        raise UserError(f"{path}:{number}: not text in UTF-8 but UTF-16, or no text at all; {mend}")
+
+def decode(data: bytes, path, number: int = 1, encoding: str = "utf-8") -> str:
+    """Return the text of lines, the first of which has this number; UserError `path:line: ...` where they are none."""
+    refuse_utf16(data, path, number)
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
@@ -77,7 +89,7 @@ def read_lines(path, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
 
 def read_text(path) -> str:
     """Return the text of a UTF-8 file without its byte order mark; UserError as `read_lines` raises it."""
-    with _open(path) as file:
+    with open_binary(path) as file:
         return decode(file.read().removeprefix(MARK), path)
 
 
@@ -125,15 +137,6 @@ def write_yaml(path, content: dict) -> None:
     """Write a mapping of plain values in its own order, atomically."""
     with atomic_write(path) as file:
         yaml.safe_dump(dict(content), file, sort_keys=False, allow_unicode=True)
-
-
-def _open(path):
-    try:
-        return open(path, "rb")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise UserError(f"{path}: a folder, but a file is expected") from None
 
 
 def _with_hint(problem, hint: str) -> str:
