@@ -161,7 +161,7 @@ def resolve(
     if args.config_path:
         _merge(config, read_yaml(args.config_path), args.config_path, ranges)
     given = {key: getattr(args, key) for key in args.config_keys if key in defaults}
-    given = {args.typed[key]: value for key, value in given.items() if value is not None}
+    given = {args.typed.get(key, f"--{key}"): value for key, value in given.items() if value is not None}
     _merge(config, given, "the command line", ranges)
     return config
 

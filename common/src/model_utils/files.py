@@ -59,15 +59,17 @@ def binary_lines(path) -> Iterator[tuple[int, bytes]]:
 
 
 def refuse_utf16(data: bytes, path, number: int = 1) -> None:
-    """Raise UserError `path:line: ...` for lines, the first of which has this number, in UTF-16 or of no text at all."""
-    at = data.find(b"\0")
-    if at >= 0 or (number == 1 and data[:2] in (b"\xff\xfe", b"\xfe\xff")):
+    """Raise UserError `path:line: ...` for UTF-16 and what is no text; `data` begins with the line of this number."""
+    marked = number == 1 and data[:2] in (b"\xff\xfe", b"\xfe\xff")
+    at = 0 if marked else data.find(b"\0")
+    if at >= 0:
+        number += data.count(b"\n", 0, at)
         mend = f"convert the file, such as by iconv -f UTF-16 -t UTF-8 {Path(path).name}"
-        raise UserError(f"{path}:{number + data[: max(at, 0)].count(b'\n')}: not UTF-8 but UTF-16, or not text; {mend}")
+        raise UserError(f"{path}:{number}: not UTF-8 but UTF-16, or not text at all; {mend}")
 
 
 def decode(data: bytes, path, number: int = 1, encoding: str = "utf-8") -> str:
-    """Return the text of lines, the first of which has this number; UserError `path:line: ...` where they are none."""
+    """Return `data` as text, which begins with the line of this number; UserError `path:line: ...` if it is not."""
     refuse_utf16(data, path, number)
     try:
         return data.decode(encoding)

@@ -19,9 +19,8 @@ PATIENCE = 0.1  # seconds that a line waits for others to share its batch
 
 def add_input_options(parser: Parser, noun: str, metavar: str = "TEXT") -> None:
     """Add the positional texts, as `args.texts`, and --input_file; `noun` says what a text is, such as `review`."""
-    parser.add_argument(
-        "texts", nargs="*", metavar=metavar, help=f"one {noun} each; without any, standard input is read"
-    )
+    text = f"one {noun} each; without any, standard input is read"
+    parser.add_argument("texts", nargs="*", metavar=metavar, help=text)
     parser.add_argument("--input_file", metavar="FILE", help=f"file with one {noun} a line, in UTF-8")
 
 
@@ -56,9 +55,8 @@ class TextInput:
         number, replaced = 0, []
         try:
             for lines in chunks:
-                texts = []
-                for number, line in enumerate(lines, number + 1):  # noqa: B020
-                    texts.append(self._text(line, number, replaced))
+                texts = [self._text(line, number + i, replaced) for i, line in enumerate(lines, 1)]
+                number += len(lines)
                 yield texts
         finally:
             if self.source not in (None, sys.stdin):
@@ -71,8 +69,8 @@ class TextInput:
                 )
 
     def _text(self, line: bytes, number: int, replaced: list[int]) -> str:
-        if number == 1 and self.source:
-            refuse_utf16(line, self.name)
+        if number <= 2 and self.source:  # in UTF-16 the second line begins within the end of the first
+            refuse_utf16(line, self.name, number)
         if self.file_names:
             return line.decode("utf-8", "surrogateescape")
         try:
@@ -108,7 +106,8 @@ def line_chunks(source, name: str, most: int = 512) -> Iterator[list[bytes]]:
                 yield lines
                 lines, deadline = [], time.monotonic() + PATIENCE
         if len(rest) > LONGEST_LINE:
-            yield lines
+            if lines:
+                yield lines
             raise UserError(f"{name}:{number + 1}: longer than {LONGEST_LINE} bytes; expected one text a line")
     if lines:
         yield lines

@@ -51,7 +51,6 @@ def check_training_options(args: argparse.Namespace) -> None:
             raise UserError(f"--amp and {args.typed[key]} O0 contradict each other; give one")
         if getattr(args, key) is None:
             setattr(args, key, "O1")
-            args.typed[key] = "--amp"
 
 
 def resolve_training_config(

@@ -1,0 +1,64 @@
+"""Processes of a training, started by msrun or by the options of PyTorch scripts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from src.model_utils.configuration import Parser, boolean
+from src.model_utils.launch import add_launch_options, msrun_command
+from src.model_utils.runtime import UserError
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """The msrun command and its environment for the options of a training."""
+    monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
+    monkeypatch.delenv("MS_ROLE", raising=False)
+
+    def call(words: str):
+        parser = Parser("a test")
+        parser.add_argument("--data_path")
+        parser.add_argument("--num_epochs")
+        parser.add_argument("--distributed", type=boolean, default=False)
+        add_launch_options(parser)
+        return msrun_command(parser.parse_args(["--data_path", "x", *words.split()]), "train.py")
+
+    return call
+
+
+def test_nothing_is_started_unasked(command):
+    assert command("--num_epochs 3") is None
+
+
+def test_processes_are_started_by_msrun(command):
+    words = "--multiprocessing-distributed --device-list 1,3 --addr=10.0.0.1:9000 --epoch 4 --distributed false"
+    started, environment = command(words)
+    assert Path(started[0]).name == "msrun"
+    assert {"--worker_num=2", "--local_worker_num=2", "--master_addr=10.0.0.1", "--master_port=9000"} <= set(started)
+    assert started[-7:] == ["train.py", "--distributed", "true", "--data_path", "x", "--num_epochs", "4"]
+    assert environment["CUDA_VISIBLE_DEVICES"] == environment["ASCEND_RT_VISIBLE_DEVICES"] == "1,3"
+    started, environment = command("--world_size 3 --multiprocessing_distributed")
+    assert "--worker_num=3" in started and "CUDA_VISIBLE_DEVICES" not in environment
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--world_size 2", "--world_size needs --multiprocessing_distributed"),
+        ("--addr h", "--addr needs --multiprocessing_distributed"),
+        ("--multiprocessing_distributed", "give the number of processes"),
+        ("--multiprocessing_distributed --world_size 2 --device_list 0", "one device for each"),
+        ("--multiprocessing_distributed --device_list 0,0", "expected different numbers"),
+    ],
+)
+def test_options_that_do_not_fit_together_are_refused(command, words, message):
+    with pytest.raises(UserError, match=message):
+        command(words)
+
+
+def test_msrun_does_not_start_msrun(command, monkeypatch):
+    monkeypatch.setenv("MS_ROLE", "MS_WORKER")
+    with pytest.raises(UserError, match="starts msrun itself"):
+        command("--multiprocessing_distributed --world_size 2")
