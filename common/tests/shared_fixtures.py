@@ -1,6 +1,8 @@
-"""Fixtures that the conftest.py of every folder imports."""
+"""What the conftest.py of every folder imports: fixtures, and assertions that explain themselves in shared modules."""
 
 import pytest
+
+pytest.register_assert_rewrite("damaged_files", "script_contract")
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """predict.py: texts from arguments, files and pipes, their order, the words that moved a decision, and errors."""
 
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -16,8 +15,6 @@ from src.dataset import UNKNOWN_ID, Samples, encode, encode_reviews
 from src.imdb import read_reviews, tokenize
 from src.inference import Classifier, load_trained
 from src.metrics import log_softmax
-from src.model_utils.runtime import UserError
-from src.model_utils.text_input import LONGEST_LINE, line_chunks
 
 
 @pytest.fixture(scope="module")
@@ -154,47 +151,6 @@ def test_pipe_is_answered_at_once_and_streamed(trained):
     assert process.returncode == 0, err
     assert [line.split("  ")[1] for line in out.splitlines()] == [f"review {k} is fine" for k in range(3000)]
     assert [line for line in err.splitlines() if "error" in line.lower()] == []
-
-
-@pytest.mark.parametrize(
-    ("content", "lines"),
-    [
-        (b"", []),
-        (b"\n", [b""]),
-        (b"one", [b"one"]),
-        (b"one\r\n\ntwo\n", [b"one", b"", b"two"]),
-        (b"x" * 200000 + b"\ny\n", [b"x" * 200000, b"y"]),
-        (b"line\n" * 30001, [b"line"] * 30001),
-    ],
-)
-def test_lines_of_a_file_come_whole_and_in_full_chunks(tmp_path, content, lines):
-    path = tmp_path / "lines"
-    path.write_bytes(content)
-    with open(path, "rb") as file:
-        chunks = list(line_chunks(file, "lines", 512))
-    assert [line for chunk in chunks for line in chunk] == lines
-    assert all(chunks) and max(map(len, chunks), default=0) <= 512
-
-
-def test_lines_of_a_pipe_come_when_it_pauses():
-    read_end, write_end = os.pipe()
-    with open(read_end, "rb") as source, open(write_end, "wb", buffering=0) as sink:
-        chunks = line_chunks(source, "pipe", 512)
-        sink.write(b"one\ntwo\nthr")
-        assert next(chunks) == [b"one", b"two"]
-        sink.write(b"ee\n")
-        assert next(chunks) == [b"three"]
-        sink.write(b"four")
-        sink.close()
-        assert next(chunks) == [b"four"]
-        assert next(chunks, None) is None
-
-
-def test_endless_line_is_refused(tmp_path):
-    path = tmp_path / "lines"
-    path.write_bytes(b"one\n" + b"x" * (LONGEST_LINE + 2**17))
-    with open(path, "rb") as file, pytest.raises(UserError, match=f"{path}:2: longer than {LONGEST_LINE} bytes"):
-        list(line_chunks(file, path))
 
 
 @pytest.mark.parametrize(
