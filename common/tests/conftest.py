@@ -3,6 +3,15 @@
 import sys
 from pathlib import Path
 
+import pytest
 from shared_fixtures import exit_of  # noqa: F401
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def graph_mode():
+    """Cells that a test calls itself run as they do in the programs."""
+    from src.model_utils.runtime import init_device
+
+    init_device("CPU")

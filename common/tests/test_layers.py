@@ -8,12 +8,6 @@ import pytest
 from mindspore import Tensor, nn
 
 from src.model_utils.layers import AddBias, KeyedDropout, RunInThreadPool, dropout_keys, repeat_over_time
-from src.model_utils.runtime import init_device
-
-
-@pytest.fixture(autouse=True, scope="module")
-def cpu():
-    init_device("CPU")
 
 
 def run(cell, *arrays):

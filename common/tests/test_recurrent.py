@@ -9,12 +9,6 @@ from mindspore import Tensor, nn
 
 from src.model_utils.layers import dropout_keys
 from src.model_utils.recurrent import LSTM, LSTMLayer, padding_mask
-from src.model_utils.runtime import init_device
-
-
-@pytest.fixture(autouse=True, scope="module")
-def cpu():
-    init_device("CPU")
 
 
 class RunLSTM(nn.Cell):
