@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
-import threading
 
 import numpy as np
 import pytest
@@ -152,107 +150,6 @@ def test_conversion_is_reused_until_something_changes(corpus, tmp_path, monkeypa
     review.unlink()
     prepare(other_corpus, glove, target, make_config())
     assert len(conversions) == 7
-
-
-@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError, UserError])
-def test_interrupted_conversion_leaves_nothing(corpus, tmp_path, monkeypatch, error):
-    def stop(*_):
-        raise error("stop")
-
-    target, real = tmp_path / "preprocess", dataset._write_mindrecord
-    monkeypatch.setattr(dataset, "_write_mindrecord", stop)
-    with pytest.raises(error):
-        prepare(corpus, None, target, make_config())
-    assert not target.exists() and [path.name for path in tmp_path.iterdir()] == [".preprocess.lock"]
-
-    # An older, complete conversion stays as it was.
-    monkeypatch.setattr(dataset, "_write_mindrecord", real)
-    target.mkdir()
-    (target / "fingerprint.json").write_text("{}", encoding="utf-8")
-    before = snapshot(target)
-    monkeypatch.setattr(dataset, "_write_mindrecord", stop)
-    with pytest.raises(error):
-        prepare(corpus, None, target, make_config())
-    assert snapshot(target) == before
-
-
-def test_remains_of_a_killed_conversion_are_replaced(corpus, tmp_path, monkeypatch):
-    (tmp_path / ".preprocess.unfinished").mkdir()
-    (tmp_path / ".preprocess.unfinished" / "train.mindrecord").write_bytes(b"half")
-    monkeypatch.setattr(dataset, "_convert", lambda *arguments: (arguments[2] / "vocab.json").touch())
-    prepare(corpus, None, tmp_path / "preprocess", make_config())
-    assert sorted(path.name for path in (tmp_path / "preprocess").iterdir()) == ["fingerprint.json", "vocab.json"]
-    assert not (tmp_path / ".preprocess.unfinished").exists()
-
-
-def test_foreign_folder_is_untouched(corpus, tmp_path, monkeypatch):
-    (tmp_path / "thesis.txt").write_text("years of work", encoding="utf-8")
-    with pytest.raises(UserError, match="not made by this program"):
-        prepare(corpus, None, tmp_path, make_config())
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    with pytest.raises(UserError, match="you are in it"):
-        prepare(corpus, None, ".", make_config())
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "thesis.txt"]
-
-
-def test_link_to_another_disk_stays_a_link(corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr(dataset, "_convert", lambda *arguments: (arguments[2] / "vocab.json").touch())
-    (tmp_path / "disk").mkdir()
-    (tmp_path / "preprocess").symlink_to(tmp_path / "disk")
-    for min_count in (1, 2):
-        prepare(corpus, None, tmp_path / "preprocess", make_config(min_count=min_count))
-    assert (tmp_path / "preprocess").is_symlink() and (tmp_path / "disk" / "vocab.json").is_file()
-
-
-def test_a_whole_disk_is_refused_before_the_conversion(corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr(dataset, "_convert", None)
-    monkeypatch.setattr(type(tmp_path), "is_mount", lambda path: path == tmp_path / "disk")
-    with pytest.raises(UserError, match="disk: is a whole disk or volume; choose a folder on it"):
-        prepare(corpus, None, tmp_path / "disk", make_config())
-
-
-def test_a_full_disk_is_called_so(corpus, tmp_path, monkeypatch):
-    class Writer:
-        def __init__(self, *_, **__):
-            raise RuntimeError("[ERROR] No free disk to be used while writing mindrecord files, available: 0")
-
-    monkeypatch.setattr("mindspore.mindrecord.FileWriter", Writer)
-    with pytest.raises(OSError) as caught:
-        prepare(corpus, None, tmp_path / "preprocess", make_config())
-    assert caught.value.errno == errno.ENOSPC and caught.value.filename.endswith("train.mindrecord")
-    assert not list(tmp_path.glob("*preprocess/*"))
-
-
-def test_trainings_started_together_convert_once(corpus, tmp_path, monkeypatch):
-    conversions, gate = [], threading.Event()
-
-    def convert(aclimdb_path, glove_path, folder, config):
-        conversions.append(folder)
-        gate.wait(10)
-        (folder / "vocab.json").touch()
-
-    monkeypatch.setattr(dataset, "_convert", convert)
-    arguments = (corpus, None, tmp_path / "preprocess", make_config())
-    threads = [threading.Thread(target=prepare, args=arguments) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    gate.set()
-    for thread in threads:
-        thread.join(20)
-    assert len(conversions) == 1 and (tmp_path / "preprocess" / "vocab.json").exists()
-
-
-@pytest.mark.parametrize("kept", [0, 10, 20000, -1])
-def test_damaged_mindrecord_is_named(prepared, tmp_path, kept):
-    folder = tmp_path / "preprocess"
-    shutil.copytree(prepared, folder)
-    path = folder / "train.mindrecord"
-    path.write_bytes(path.read_bytes()[: None if kept < 0 else kept])
-    if kept < 0:
-        path.with_name("train.mindrecord.db").unlink()
-    with pytest.raises(UserError, match=r"train\.mindrecord: damaged .*preprocess again"):
-        load_samples(folder, "train")
 
 
 def test_missing_or_damaged_files_are_named(tmp_path):
