@@ -1,6 +1,6 @@
 """Keeps what all model folders share equal to the originals in common/.
 
-That is src/model_utils/, script/common.sh, and in tests/ damaged_files.py, script_contract.py and shared_fixtures.py.
+That is src/model_utils/, script/common.sh and, of the tests, SHARED_TESTS: helpers and a short test of the copies.
 A folder gets __init__.py and the modules that its own files import, directly or through another module of model_utils.
     python tools/sync_common.py            copies what differs or is missing, removes what is not used
     python tools/sync_common.py --check    changes nothing, lists every difference; exit code 1 if there is one
@@ -19,7 +19,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 ORIGINAL = "common"
 PACKAGE = Path("src/model_utils")
-SHARED_TESTS = ("damaged_files", "script_contract", "shared_fixtures")
+SHARED_TESTS = ("damaged_files", "script_contract", "shared_fixtures", "test_copies")
 SHARED = (Path("script/common.sh"), *(Path(f"tests/{name}.py") for name in SHARED_TESTS))
 MEND = "python tools/sync_common.py"
 

@@ -34,6 +34,8 @@ def models(tmp_path):
         tmp_path,
         {
             "common/script/common.sh": "echo shared\n",
+            "common/tests/test_copies.py": "from src.model_utils.runtime import A\n",
+            "common/tests/test_runtime.py": "from src.model_utils.runtime import A\n",
             "common/src/model_utils/__init__.py": '"""Shared."""\n',
             "common/src/model_utils/runtime.py": "A = 1\n",
             "common/src/model_utils/training.py": "from .runtime import A\n",
@@ -41,6 +43,7 @@ def models(tmp_path):
             "gru/train.py": "def main():\n    from src.model_utils.training import A\n",
             "gru/src/model_utils/__init__.py": "",
             "gru/script/run.sh": "",
+            "gru/tests/conftest.py": "",
             "notes/train.py": "from src.model_utils import reporting\n",  # no model_utils, so no model
         },
     )
@@ -59,6 +62,7 @@ def test_sync_copies_what_is_used_and_nothing_else(models, capsys):
     assert sorted(path.name for path in here.iterdir()) == ["__init__.py", "runtime.py", "training.py"]
     assert (here / "__init__.py").read_bytes() == (models / "common/src/model_utils/__init__.py").read_bytes()
     assert (models / "gru/script/common.sh").read_text() == "echo shared\n"
+    assert sorted(path.name for path in (models / "gru/tests").iterdir()) == ["conftest.py", "test_copies.py"]
     assert sync_common.main(["--check"], models) == 0
     assert not (models / "notes/src").exists()
 
