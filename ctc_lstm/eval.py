@@ -6,16 +6,16 @@ import contextlib
 import json
 import sys
 import time
-from pathlib import Path
 
-from src.corpus import SPLITS, read_corpus
-from src.dataset import check_prepared, compute_samples, load_samples
+from src.corpus import read_split
+from src.dataset import unseen_labels
 from src.inference import Recognizer, add_checkpoint_options, apply_settings, load_ngram_of, load_trained
-from src.manifest import read_manifest
 from src.metrics import score
 from src.model_utils.configuration import Parser
 from src.model_utils.runtime import UserError, init_device, log, run
+from src.preparation import Sample, check_prepared, compute_samples, load_samples
 from src.timit import scored
+from src.utterance import SPLITS
 
 
 def parse(argv=None):
@@ -37,22 +37,21 @@ def parse(argv=None):
     return args
 
 
-def read_samples(args, config):
-    """Return the samples of the asked split."""
-    if not args.data_path:
-        check_prepared(args.preprocess_path, config)
-        return load_samples(args.preprocess_path, args.split)
-    path = Path(args.data_path)
-    if path.is_file():
-        problems: list[str] = []
-        utterances = read_manifest(path, problems)
-        if problems:
-            raise UserError(problems[0])
-    else:
-        utterances = read_corpus(path, config)[args.split]
-    if not utterances:
-        raise UserError(f"{path}: has no {args.split} split; choose another --split")
-    return compute_samples(utterances, config)
+def read_samples(args, config) -> list[Sample]:
+    """Return the samples of the split to evaluate, from the corpus or from its features."""
+    if args.data_path:
+        return compute_samples(read_split(args.data_path, args.split, config), config)
+    check_prepared(args.preprocess_path, config)
+    return load_samples(args.preprocess_path, args.split)
+
+
+def references_of(samples: list[Sample], config, vocabulary: list[str], source: str) -> list[tuple[str, ...]]:
+    """Return the labels that the answers are compared with, and log which of them the model cannot answer."""
+    references = [scored(sample.labels, config.phone_set) for sample in samples]
+    unseen = unseen_labels(references, scored(vocabulary[1:], config.phone_set))
+    if unseen:
+        log(f"warning: {source}: {', '.join(unseen)} not seen in training, so these cannot be recognised")
+    return references
 
 
 def show(result: dict) -> None:
@@ -63,12 +62,12 @@ def show(result: dict) -> None:
         print(f"{kind:13}{100 * result[kind] / result['labels']:7.2f} %  {result[kind]} of {result['labels']} labels")
     print(f"{result['wrong_utterances']} utterances have an error")
     for title, errors in (
-        ("said -> heard", [[f"{said} -> {heard}", count] for said, heard, count in result["confusions"]]),
-        ("not heard", result["deleted"]),
-        ("not said", result["inserted"]),
+        ("label -> answer", [[f"{label} -> {answer}", count] for label, answer, count in result["confusions"]]),
+        ("deleted", result["deleted"]),
+        ("inserted", result["inserted"]),
     ):
         if errors:
-            print(f"\n{title:16} count\n" + "\n".join(f"{what:16}{count:6}" for what, count in errors))
+            print(f"\n{title:16} count\n" + "\n".join(f"{error:16}{count:6}" for error, count in errors))
 
 
 def main(argv=None) -> dict:
@@ -79,19 +78,21 @@ def main(argv=None) -> dict:
         network, config, vocabulary = load_trained(args.ckpt_path)
         config = apply_settings(config, args)
         samples = read_samples(args, config)
-        log(f"{args.ckpt_path}: {len(samples)} {args.split} utterances of {args.data_path or args.preprocess_path}")
+        source = args.data_path or args.preprocess_path
+        log(f"{args.ckpt_path}: {len(samples)} {args.split} utterances of {source}")
+        references = references_of(samples, config, vocabulary, source)
+        frames = [sample.frames for sample in samples]
         recognizer = Recognizer(network, config, vocabulary, load_ngram_of(args.ckpt_path, config))
-        recognizer.log_probs(samples.select([0]))  # compiles, which is not part of the speed
+        recognizer.log_probs(frames[:1])  # compiles, which is not part of the speed
         start = time.monotonic()
-        heard = [scored(labels, config.phone_set) for labels in recognizer.labels(samples, "evaluation")]
+        answers = [scored(labels, config.phone_set) for labels in recognizer.labels(frames, "evaluation")]
         seconds = time.monotonic() - start
-    said = [scored(labels, config.phone_set) for labels in samples.labels]
     result = {
         "checkpoint": str(args.ckpt_path),
         "split": args.split,
         "decoder": config.decoder,
-        **score(said, heard, args.confusions),
-        "frames_per_second": round(sum(map(len, samples.frames)) / seconds),
+        **score(references, answers, args.confusions),
+        "frames_per_second": round(sum(map(len, frames)) / seconds),
     }
     if args.json:
         print(json.dumps(result, ensure_ascii=False), flush=True)

@@ -10,12 +10,13 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from src.dataset import Samples, load_samples, pad_frames, save_vocabulary
+from src.dataset import pad_frames, save_vocabulary
 from src.features import feature_size
 from src.inference import Recognizer, add_checkpoint_options, apply_settings, load_trained
 from src.model_utils.configuration import Parser, write_yaml
 from src.model_utils.runtime import UserError, init_device, log, run
-from src.network import output_lengths
+from src.network import CTCNet, output_lengths
+from src.preparation import load_samples
 
 FILES = {"MINDIR": "ctc_lstm.mindir", "ONNX": "ctc_lstm.onnx"}
 TOLERANCE = 1e-5  # largest difference of a probability
@@ -26,7 +27,7 @@ COMPARED = 32  # real utterances that are compared where features are given
 class ExportedNet(nn.Cell):
     """The network from features of any length to log-probabilities (B, T', V)."""
 
-    def __init__(self, network):
+    def __init__(self, network: CTCNet):
         super().__init__(auto_prefix=False)
         self.network = network
 
@@ -93,7 +94,7 @@ def frames_to_compare(args, config) -> list[np.ndarray]:
     frames = [random.standard_normal((length, feature_size(config)), np.float32) for length in LENGTHS]
     if args.preprocess_path:
         for split in ("test", "valid", "train"):
-            real = load_samples(args.preprocess_path, split, missing_ok=True).frames
+            real = [sample.frames for sample in load_samples(args.preprocess_path, split, missing_ok=True)]
             if real:
                 return frames + real[:: -(-len(real) // COMPARED)]
     return frames
@@ -104,9 +105,9 @@ def largest_difference(exported, frames: list[np.ndarray], expected: list[np.nda
     difference = 0.0
     for chosen in [*([i] for i in range(len(frames))), list(range(len(frames)))]:
         padded, lengths = pad_frames([frames[i] for i in chosen], 1)
-        found = exported(padded, lengths)
+        log_probs = exported(padded, lengths)
         for row, i in enumerate(chosen):
-            real = found[row, : output_lengths(len(frames[i]), config.front_end)]
+            real = log_probs[row, : output_lengths(len(frames[i]), config.front_end)]
             if real.shape != expected[i].shape or not np.isfinite(real).all():
                 return float("inf")
             difference = max(difference, float(np.abs(np.exp(real) - np.exp(expected[i])).max()))
@@ -120,8 +121,7 @@ def main(argv=None) -> dict[str, float]:
     network, config, vocabulary = load_trained(args.ckpt_path)
     config = apply_settings(config, args)
     frames = frames_to_compare(args, config)
-    nothing = [""] * len(frames)
-    expected = Recognizer(network, config, vocabulary).log_probs(Samples(nothing, nothing, frames, [()] * len(frames)))
+    expected = Recognizer(network, config, vocabulary).log_probs(frames)
     exported = ExportedNet(network)
     exported.set_train(False)
     output = Path(args.output_dir)

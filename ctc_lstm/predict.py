@@ -7,11 +7,11 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from src.audio import read_audio
-from src.dataset import Samples
 from src.features import compute_features, normalize
 from src.inference import Recognizer, add_checkpoint_options, apply_settings, load_ngram_of, load_trained
 from src.model_utils.configuration import Parser
@@ -41,6 +41,15 @@ def parse(argv=None):
     return args
 
 
+class Recording(NamedTuple):
+    """The path of an audio file, its samples (N,) and their rate, and its frames (T, D) before normalisation."""
+
+    path: str
+    samples: np.ndarray
+    rate: int
+    frames: np.ndarray
+
+
 class Predictor:
     """Recognises audio files with a trained network."""
 
@@ -50,40 +59,39 @@ class Predictor:
         self.names: dict[str, str] = {}
 
     def __call__(self, paths: list[str]) -> list[dict]:
-        """Return audio, seconds, labels and segments of each file; UserError or a warning for one that is of no use."""
-        read = []
+        """Return audio, seconds, labels and segments of each file; a file of no use is an error or left out."""
+        recordings = []
         for path in paths:
             try:
                 samples, rate = read_audio(path, self.config.max_seconds)
                 frames = compute_features(samples, rate, self.config)
                 if not len(frames):
                     raise UserError(f"{path}: shorter than one frame; leave it out")
-                read.append((path, samples, rate, frames))
+                recordings.append(Recording(path, samples, rate, frames))
             except UserError as error:
                 if self.config.on_bad_file == "error":
                     raise
                 print(f"warning: left out {error}", file=sys.stderr)
-        if not read:
+        if not recordings:
             return []
-        frames = [each[3] for each in read]
+        frames = [recording.frames for recording in recordings]
         if self.config.cmvn != "none":
-            groups = ["all" if self.args.same_speaker else str(i) for i in range(len(read))]
+            groups = ["all" if self.args.same_speaker else str(i) for i in range(len(recordings))]
             frames = normalize(frames, groups)
-        names = [path for path, *_ in read]
-        every = self.recognizer.log_probs(Samples(names, [""] * len(names), frames, [()] * len(names)))
-        return [self._answer(*each[:3], log_probs) for each, log_probs in zip(read, every)]
+        return [self._answer(*pair) for pair in zip(recordings, self.recognizer.log_probs(frames))]
 
-    def _answer(self, path: str, samples: np.ndarray, rate: int, log_probs: np.ndarray) -> dict:
+    def _answer(self, recording: Recording, log_probs: np.ndarray) -> dict:
         vocabulary, labels = self.recognizer.vocabulary, self.recognizer.decode(log_probs)
+        path, samples, rate, _ = recording
         seconds = len(samples) / rate
-        found = segments(log_probs, labels, vocabulary, self.step, seconds)
+        timed = segments(log_probs, labels, vocabulary, self.step, seconds)
         if self.args.textgrid:
             with atomic_write(self._output(path, self.args.textgrid, ".TextGrid")) as file:
-                file.write(text_grid(found, seconds))
+                file.write(text_grid(timed, seconds))
         if self.args.plot:
-            draw(self._output(path, self.args.plot, ".png"), samples, rate, log_probs, found, vocabulary, self.step)
+            draw(self._output(path, self.args.plot, ".png"), samples, rate, log_probs, timed, vocabulary, self.step)
         names = [vocabulary[label] for label in labels]
-        return {"audio": path, "seconds": round(seconds, 4), "labels": names, "segments": found}
+        return {"audio": path, "seconds": round(seconds, 4), "labels": names, "segments": timed}
 
     def _output(self, path: str, folder: str, suffix: str) -> Path:
         """Return where the answer of an audio file goes; UserError where another file of its name went there."""

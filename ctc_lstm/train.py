@@ -9,16 +9,7 @@ import mindspore as ms
 from easydict import EasyDict
 
 from src.arguments import configure, parse
-from src.dataset import (
-    TrainingBatches,
-    build_vocabulary,
-    check_prepared,
-    load_samples,
-    load_vocabulary,
-    prepare,
-    save_vocabulary,
-    training_samples,
-)
+from src.dataset import TrainingBatches, build_vocabulary, load_vocabulary, save_vocabulary, training_samples
 from src.inference import Recognizer, build_network
 from src.metrics import error_rate
 from src.model_utils.checkpoint import load_checkpoint, load_into
@@ -27,6 +18,7 @@ from src.model_utils.launch import launch
 from src.model_utils.runtime import UserError, init_device, log, rank_and_size, run
 from src.model_utils.training import Trainer, claim_folder, measure_throughput
 from src.ngram import save_ngram, train_ngram
+from src.preparation import check_prepared, load_samples, prepare
 from src.timit import scored
 from src.train_step import build_step, learning_rates
 
@@ -51,7 +43,7 @@ def main(argv=None) -> dict:
     train = training_samples(load_samples(args.preprocess_path, "train"), config)
     valid = load_samples(args.preprocess_path, "valid", missing_ok=True)
     pre_trained = load_checkpoint(args.pre_trained)[0] if args.pre_trained else None
-    vocabulary = build_vocabulary(train.labels)
+    vocabulary = build_vocabulary(sample.labels for sample in train)
     earlier = folder if args.resume else Path(args.pre_trained).parent if pre_trained else None
     if earlier and load_vocabulary(earlier / "vocab.json") != vocabulary:
         raise UserError(f"{earlier / 'vocab.json'}: not the labels of {args.preprocess_path}; train on those data anew")
@@ -64,7 +56,7 @@ def main(argv=None) -> dict:
         write_yaml(folder / "config.yaml", config)
         save_vocabulary(folder / "vocab.json", vocabulary)
         if config.ngram_order:
-            save_ngram(folder / "ngram.json", train_ngram(train.labels, config.ngram_order))
+            save_ngram(folder / "ngram.json", train_ngram([sample.labels for sample in train], config.ngram_order))
     if pre_trained:
         load_into(network.get_parameters(), pre_trained, args.pre_trained, averaged=True)
     rates = learning_rates(config, batches.steps_per_epoch)
@@ -80,11 +72,12 @@ def main(argv=None) -> dict:
         return result
 
     recognizer = Recognizer(network, EasyDict(config, decoder="greedy"), vocabulary)
-    references = [scored(labels, config.phone_set) for labels in valid.labels]
+    frames = [sample.frames for sample in valid]
+    references = [scored(sample.labels, config.phone_set) for sample in valid]
 
     def validate() -> dict:
-        heard = [scored(labels, config.phone_set) for labels in recognizer.labels(valid, "validation")]
-        return {"valid_per": error_rate(references, heard)}
+        answers = [scored(labels, config.phone_set) for labels in recognizer.labels(frames, "validation")]
+        return {"valid_per": error_rate(references, answers)}
 
     trainer = Trainer(
         name=NAME,

@@ -1,26 +1,16 @@
-"""What every corpus gives: utterances in three splits, from the TIMIT layout or from manifests."""
+"""A corpus in the TIMIT layout or in manifests: its utterances in three splits."""
 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 from pathlib import Path
 
+from src.manifest import find_manifests, read_manifest
 from src.model_utils.runtime import UserError, log
+from src.timit import read_timit, subfolder
+from src.utterance import SPLITS, Utterance
 
-SPLITS = ("train", "valid", "test")
-BAD_FILE_POLICIES = ("error", "skip")
 BAD_FILES_LOGGED = 10
-
-
-@dataclass(frozen=True)
-class Utterance:
-    """One recording: its name, its speaker ("" if unknown), its audio file and its labels in order."""
-
-    name: str
-    speaker: str
-    audio: str
-    labels: tuple[str, ...]
 
 
 def read_corpus(data_path, config) -> dict[str, list[Utterance]]:
@@ -29,9 +19,6 @@ def read_corpus(data_path, config) -> dict[str, list[Utterance]]:
     A corpus without validation of its own lends `validation_fraction` of its training speakers. Raises UserError for
     another layout, and for bad files under the policy `on_bad_file` error.
     """
-    from src.manifest import find_manifests, read_manifest
-    from src.timit import read_timit, subfolder
-
     root = Path(data_path)
     if not root.is_dir():
         raise UserError(f"{root}: no such folder; check --data_path")
@@ -55,6 +42,20 @@ def read_corpus(data_path, config) -> dict[str, list[Utterance]]:
     if not splits["train"]:
         raise UserError(f"{root}: no training utterance is left; check --data_path and --validation_fraction")
     return {split: splits.get(split, []) for split in SPLITS}
+
+
+def read_split(data_path, split: str, config) -> list[Utterance]:
+    """Return one split of a corpus folder, or all of a single manifest; UserError where nothing is in it."""
+    path = Path(data_path)
+    if path.exists() and not path.is_dir():
+        problems: list[str] = []
+        utterances = read_manifest(path, problems)
+        report_bad(problems, config.on_bad_file)
+    else:
+        utterances = read_corpus(path, config)[split]
+    if not utterances:
+        raise UserError(f"{path}: has no {split} split; choose another --split")
+    return utterances
 
 
 def _count(utterances: list[Utterance]) -> str:

@@ -7,18 +7,18 @@ from pathlib import Path
 import mindspore as ms
 import numpy as np
 from easydict import EasyDict
-from mindspore import Tensor, nn
+from mindspore import Tensor, nn, ops
 from tqdm import tqdm
 
 from src import decoding
 from src.config import ctc_cfg
-from src.dataset import Samples, evaluation_batches, load_vocabulary
+from src.dataset import evaluation_batches, load_vocabulary
 from src.features import feature_size
 from src.model_utils.checkpoint import load_checkpoint, load_into
 from src.model_utils.configuration import Parser, read_yaml, require, resolve
 from src.model_utils.recurrent import BesideTheCaller
-from src.model_utils.runtime import UserError
-from src.network import CTCNet, output_lengths
+from src.model_utils.runtime import UserError, rank_and_size
+from src.network import CTCNet, dynamic_inputs, output_lengths
 from src.ngram import NGram, load_ngram
 
 SETTINGS = (  # the configuration keys that may differ from the training's, as none changes the network or its features
@@ -35,18 +35,19 @@ SETTINGS = (  # the configuration keys that may differ from the training's, as n
 
 
 def build_network(config, num_labels: int) -> CTCNet:
-    """Build the network of a configuration for labels of that number, the blank included."""
+    """Build the network of a configuration for that number of labels, the blank included."""
     return CTCNet(
-        feature_size(config),
-        num_labels,
-        config.front_end,
-        config.conv_channels,
-        config.hidden_size,
-        config.num_layers,
-        config.bidirectional,
-        config.batch_norm,
-        config.dropout,
-        config.seed,
+        feature_size=feature_size(config),
+        num_labels=num_labels,
+        front_end=config.front_end,
+        conv_channels=config.conv_channels,
+        hidden_size=config.hidden_size,
+        num_layers=config.num_layers,
+        bidirectional=config.bidirectional,
+        batch_norm=config.batch_norm,
+        dropout=config.dropout,
+        seed=config.seed,
+        sum_over_processes=ops.AllReduce() if rank_and_size()[1] > 1 else None,
     )
 
 
@@ -124,19 +125,19 @@ class Recognizer:
         self.network.set_inputs(*dynamic_inputs(feature_size(config))[:2])
         self.config, self.vocabulary, self.ngram = config, vocabulary, ngram
 
-    def log_probs(self, samples: Samples, progress: str = "") -> list[np.ndarray]:
-        """Return (T_i', V) float32 for each sample, in their order; `progress` names a bar on a terminal."""
-        results: list[np.ndarray] = [np.zeros(0, np.float32)] * len(samples)
-        with tqdm(total=len(samples), desc=progress, disable=None if progress else True, leave=False) as bar:
-            for indices, inputs in evaluation_batches(samples, self.config):
-                found = self.network(*[Tensor(array) for array in inputs]).asnumpy()
+    def log_probs(self, frames: list[np.ndarray], progress: str = "") -> list[np.ndarray]:
+        """Return (T_i', V) float32 for each of `frames` (T_i, D), in their order; `progress` names a bar."""
+        results: list[np.ndarray] = [np.zeros(0, np.float32)] * len(frames)
+        with tqdm(total=len(frames), desc=progress, disable=None if progress else True, leave=False) as bar:
+            for indices, inputs in evaluation_batches(frames, self.config):
+                log_probs = self.network(*[Tensor(array) for array in inputs]).asnumpy()  # (T', B, V)
                 for column, i in enumerate(indices):
-                    results[i] = found[: output_lengths(len(samples.frames[i]), self.config.front_end), column]
+                    results[i] = log_probs[: output_lengths(len(frames[i]), self.config.front_end), column]
                 bar.update(len(indices))
         return results
 
     def decode(self, log_probs: np.ndarray) -> list[int]:
-        """Return the ids of the labels that the configured decoder finds in (T', V)."""
+        """Return the ids of the labels that the configured decoder makes of (T', V)."""
         if self.config.decoder == "greedy":
             return decoding.greedy(log_probs)
         return decoding.beam_search(
@@ -149,10 +150,10 @@ class Recognizer:
             self.config.beam_prune,
         )
 
-    def labels(self, samples: Samples, progress: str = "") -> list[tuple[str, ...]]:
-        """Return the labels heard in each sample."""
+    def labels(self, frames: list[np.ndarray], progress: str = "") -> list[tuple[str, ...]]:
+        """Return the recognised labels of each of `frames` (T_i, D)."""
         return [
-            tuple(self.vocabulary[i] for i in self.decode(log_probs)) for log_probs in self.log_probs(samples, progress)
+            tuple(self.vocabulary[i] for i in self.decode(log_probs)) for log_probs in self.log_probs(frames, progress)
         ]
 
 
@@ -167,9 +168,3 @@ class _LogProbs(nn.Cell):
     def construct(self, frames, lengths):
         log_probs = self.network(frames, lengths, lengths, True).astype(ms.float32)  # dropout, which needs keys, is off
         return self.beside_the_caller(log_probs, lengths)
-
-
-def dynamic_inputs(size: int) -> list[Tensor]:
-    """The dynamic shapes of frames (B, T, D), lengths (B,), dropout_keys (B,), labels (B, L), label_lengths (B,)."""
-    rest = [None], [None], [None, None], [None]
-    return [Tensor(shape=[None, None, size], dtype=ms.float32), *(Tensor(shape=each, dtype=ms.int32) for each in rest)]

@@ -16,7 +16,7 @@ class CTCLoss(nn.Cell):
     a deep network of little speech needs.
     """
 
-    def __init__(self, network: CTCNet, intermediate: float = 0.0):
+    def __init__(self, *, network: CTCNet, intermediate: float = 0.0):
         super().__init__(auto_prefix=False)  # the names of the parameters stay the network's own
         self.network = network
         self.intermediate = intermediate if len(network.layers) > 1 else 0.0

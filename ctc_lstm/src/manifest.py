@@ -3,19 +3,23 @@
     {"audio": "wav/a.wav", "labels": "three one four", "speaker": "ann", "name": "a"}
     wav/a.wav<TAB>three one four<TAB>ann<TAB>a
 
-Speaker and name may be left out. A TSV file may begin with the line `audio<TAB>labels<TAB>speaker<TAB>name`. Labels are
-separated by spaces, in JSON also a list of strings. Paths are relative to the manifest's folder.
+Speaker and name may be left out. A TSV file may begin with the line `audio<TAB>labels<TAB>speaker<TAB>name`; blanks
+beside its tabs are ignored. Labels are separated by white space, in JSON also a list of strings. Paths are relative to
+the manifest's folder.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from src.corpus import SPLITS, Utterance
+from src.lines import read_lines
 from src.model_utils.configuration import parse_json
 from src.model_utils.runtime import UserError
+from src.utterance import SPLITS, Utterance
 
 FIELDS = ("audio", "labels", "speaker", "name")
+RESERVED = ("<blank>", "<s>", "</s>")  # what CTC and the n-gram model add to the labels of a corpus
 
 
 def find_manifests(folder: Path) -> dict[str, Path]:
@@ -35,23 +39,22 @@ def read_manifest(path: Path, problems: list[str]) -> list[Utterance]:
 
     Raises UserError where the file is not UTF-8 or empty, and where two lines have one name.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
+    fields_of = _json_fields if path.suffix.lower() == ".jsonl" else _tsv_fields
     utterances, names = [], {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip() or (number == 1 and line.split("\t")[:2] == list(FIELDS[:2])):
+    for number, line in read_lines(path):
+        if not line.strip() or (number == 1 and _columns(line)[:2] == list(FIELDS[:2])):
             continue
         try:
-            fields = _json_fields(line) if path.suffix == ".jsonl" else _tsv_fields(line)
+            if "\r" in line:
+                raise ValueError("holds a carriage return; save the file with line feeds")
+            fields = fields_of(line)
             audio = path.parent / fields["audio"]
-            if not audio.is_file():
+            if not os.path.isfile(audio):
                 raise ValueError(f"there is no audio file {audio}")
         except ValueError as error:
             problems.append(f"{path}:{number}: {error}")
             continue
-        name = fields.get("name") or Path(fields["audio"]).with_suffix("").as_posix()
+        name = fields.get("name") or _printable(Path(fields["audio"]).with_suffix("").as_posix())
         if name in names:
             raise UserError(f"{path}:{number}: '{name}' is the name on line {names[name]} too; give each its own")
         names[name] = number
@@ -59,6 +62,11 @@ def read_manifest(path: Path, problems: list[str]) -> list[Utterance]:
     if not utterances and not problems:
         raise UserError(f"{path}: holds no utterance")
     return utterances
+
+
+def _printable(path: str) -> str:
+    """Return a path with a sign in place of the bytes that are not UTF-8."""
+    return os.fsencode(path).decode(errors="replace")
 
 
 def _json_fields(line: str) -> dict[str, str]:
@@ -79,17 +87,26 @@ def _json_fields(line: str) -> dict[str, str]:
 
 
 def _tsv_fields(line: str) -> dict[str, str]:
-    columns = line.split("\t")
+    columns = _columns(line)
     if not 2 <= len(columns) <= len(FIELDS):
         raise ValueError(f"{len(columns)} columns, expected audio and labels, and perhaps speaker and name")
     return _checked(dict(zip(FIELDS, columns)))
 
 
+def _columns(line: str) -> list[str]:
+    return [column.strip() for column in line.split("\t")]
+
+
 def _checked(fields: dict) -> dict[str, str]:
-    for key in FIELDS[:2]:
-        if not isinstance(fields.get(key), str) or not fields[key].strip():
+    for key in FIELDS:
+        value = fields.get(key, "")
+        if key in FIELDS[:2] and (not isinstance(value, str) or not value.strip()):
             raise ValueError(f"has no {key}")
-    for key in FIELDS[2:]:
-        if not isinstance(fields.get(key, ""), str):
+        if not isinstance(value, str):
             raise ValueError(f"{key} must be a string")
+        if key != "audio" and any("\ud800" <= sign <= "\udfff" for sign in value):
+            raise ValueError(f"{key} holds half a surrogate pair, which is no text")
+    reserved = [label for label in fields["labels"].split() if label in RESERVED]
+    if reserved:
+        raise ValueError(f"the label {reserved[0]} has a meaning of its own; rename it")
     return fields

@@ -8,8 +8,9 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
+from src import random_streams
 from src.model_utils.recurrent import AddBias, CounterDropout, LSTMLayer, over_time, padding_mask
-from src.model_utils.runtime import rank_and_size
+from src.random_streams import Weights
 
 FRONT_ENDS = "none, stack-2 to stack-9, or conv"
 _CONV_SUBSAMPLING = 2
@@ -36,7 +37,7 @@ def _uniform(seed, *shape) -> Tensor:
 class Stack(nn.Cell):
     """Lay `count` neighbouring frames side by side: (B, T, D), T a multiple of count, to (T / count, B, count * D)."""
 
-    def __init__(self, count: int, size: int):
+    def __init__(self, *, count: int, size: int):
         super().__init__()
         self.count, self.output_size = count, count * size
 
@@ -52,15 +53,16 @@ class TimeConvolution(nn.Cell):
     utterance all values are zero, so no result depends on padding.
     """
 
-    def __init__(self, size: int, channels: int, seed: int):
+    def __init__(self, *, size: int, channels: int, seed: int):
         super().__init__()
-        self.stack = Stack(_CONV_SUBSAMPLING, size)
+        self.stack = Stack(count=_CONV_SUBSAMPLING, size=size)
         self.channels, self.output_size = channels, channels
-        self.weight_1 = Parameter(_uniform([seed, 401], channels, 3 * self.stack.output_size), name="weight_1")
+        seeds = [random_streams.weights(seed, which) for which in (Weights.CONVOLUTION_1, Weights.CONVOLUTION_2)]
+        self.weight_1 = Parameter(_uniform(seeds[0], channels, 3 * self.stack.output_size), name="weight_1")
         self.bias_1 = Parameter(Tensor(np.zeros(channels, np.float32)), name="bias_1")
-        self.weight_2 = Parameter(_uniform([seed, 402], channels, 3 * channels), name="weight_2")
+        self.weight_2 = Parameter(_uniform(seeds[1], channels, 3 * channels), name="weight_2")
         self.bias_2 = Parameter(Tensor(np.zeros(channels, np.float32)), name="bias_2")
-        self.multiply = ops.MatMul(transpose_b=True)
+        self.matmul_nt = ops.MatMul(transpose_b=True)
 
     def construct(self, x, padding):
         """Map frames (B, T, D), zero on padding, and padding (T / 2, B, 1) to (T / 2, B, C)."""
@@ -71,7 +73,7 @@ class TimeConvolution(nn.Cell):
         steps, batch, size = x.shape
         edge = ops.zeros((1, batch, size), x.dtype)
         x = ops.cat((ops.cat((edge, x[:-1]), 0), x, ops.cat((x[1:], edge), 0)), 2)  # (T, B, 3 * I)
-        x = self.multiply(x.reshape(steps * batch, 3 * size), weight.astype(x.dtype))  # (T * B, C)
+        x = self.matmul_nt(x.reshape(steps * batch, 3 * size), weight.astype(x.dtype))  # (T * B, C)
         return ops.relu(x.reshape(steps, batch, self.channels) + bias.astype(x.dtype))
 
 
@@ -84,25 +86,32 @@ class MaskedBatchNorm(nn.Cell):
     sums over time alone, which the CPU does ten times faster than over time and utterances at once.
     """
 
-    def __init__(self, size: int, momentum: float = 0.95, epsilon: float = 1e-5):
+    def __init__(
+        self,
+        *,
+        size: int,
+        momentum: float = 0.95,
+        epsilon: float = 1e-5,
+        sum_over_processes: ops.AllReduce | None = None,
+    ):
         super().__init__()
         self.momentum, self.epsilon = momentum, epsilon
         self.weight = Parameter(Tensor(np.ones(size, np.float32)), name="weight")
         self.bias = Parameter(Tensor(np.zeros(size, np.float32)), name="bias")
         self.mean = Parameter(Tensor(np.zeros(size, np.float32)), name="mean", requires_grad=False)
         self.variance = Parameter(Tensor(np.ones(size, np.float32)), name="variance", requires_grad=False)
-        self.sum_over_ranks = ops.AllReduce() if rank_and_size()[1] > 1 else None
-        self.multiply = ops.MatMul()
+        self.sum_over_processes = sum_over_processes
+        self.matmul = ops.MatMul()
 
     def construct(self, x, count):
         """Return factor and summand (1, C) that normalise x (T, B, C), zero on padding, of `count` (1,) real steps."""
         if self.training:
             flat = x.astype(ms.float32).reshape(-1, x.shape[2])  # (T * B, C)
             ones = ops.ones((1, flat.shape[0]), ms.float32)  # a product with ones is a far faster sum
-            total, squares = self.multiply(ones, flat), self.multiply(ones, flat * flat)  # (1, C)
-            if self.sum_over_ranks is not None:
-                total, squares = self.sum_over_ranks(total), self.sum_over_ranks(squares)
-                count = self.sum_over_ranks(count)
+            total, squares = self.matmul(ones, flat), self.matmul(ones, flat * flat)  # (1, C)
+            if self.sum_over_processes is not None:
+                total, squares = self.sum_over_processes(total), self.sum_over_processes(squares)
+                count = self.sum_over_processes(count)
             mean = total / count
             variance = ops.maximum(squares / count - mean * mean, 0.0)
             mean = self._keep(self.mean, mean)
@@ -122,11 +131,13 @@ class CTCNet(nn.Cell):
     """Log-probabilities of the blank and the labels at every output step; exact for utterances of any lengths.
 
     Each LSTM layer but the first, and the output layer, reads batch-normalised outputs of the layer below, with columns
-    dropped for a whole utterance. After Graves et al. 2013, section 3.
+    dropped for a whole utterance. After Graves et al. 2013, section 3. `sum_over_processes` adds up the statistics of
+    data-parallel processes, None where there is one.
     """
 
     def __init__(
         self,
+        *,
         feature_size: int,
         num_labels: int,
         front_end: str,
@@ -137,23 +148,28 @@ class CTCNet(nn.Cell):
         batch_norm: bool,
         dropout: float = 0.0,
         seed: int = 0,
+        sum_over_processes: ops.AllReduce | None = None,
     ):
         super().__init__()
         self.subsampling = subsampling_of(front_end)
         if front_end == "conv":
-            self.front_end = TimeConvolution(feature_size, conv_channels, seed)
+            self.front_end = TimeConvolution(size=feature_size, channels=conv_channels, seed=seed)
         else:
-            self.front_end = Stack(self.subsampling, feature_size)
+            self.front_end = Stack(count=self.subsampling, size=feature_size)
         size = hidden_size * (2 if bidirectional else 1)
         sizes = [self.front_end.output_size] + [size] * (num_layers - 1)
+        seeds = [random_streams.layer(seed, k) for k in range(num_layers)]
         self.layers = nn.CellList(
-            [LSTMLayer(each, hidden_size, bidirectional, 1.0, [seed, k]) for k, each in enumerate(sizes)]
+            [LSTMLayer(sizes[k], hidden_size, bidirectional, 1.0, seeds[k]) for k in range(num_layers)]
         )
-        self.norms = nn.CellList([MaskedBatchNorm(size) for _ in range(num_layers if batch_norm else 0)])
-        self.dropouts = nn.CellList([CounterDropout(dropout, size, [seed, k]) for k in range(num_layers)])
-        self.weight = Parameter(_uniform([seed, 403], num_labels, size), name="weight")
+        norms = num_layers if batch_norm else 0
+        self.norms = nn.CellList(
+            [MaskedBatchNorm(size=size, sum_over_processes=sum_over_processes) for _ in range(norms)]
+        )
+        self.dropouts = nn.CellList([CounterDropout(dropout, size, each) for each in seeds])
+        self.weight = Parameter(_uniform(random_streams.weights(seed, Weights.OUTPUT), num_labels, size), name="weight")
         self.bias = Parameter(Tensor(np.zeros(num_labels, np.float32)), name="bias")
-        self.multiply = ops.MatMul(transpose_b=True)
+        self.matmul_nt = ops.MatMul(transpose_b=True)
         self.add_bias = AddBias()
 
     def construct(self, frames, lengths, dropout_keys, forward_only=False):
@@ -190,7 +206,7 @@ class CTCNet(nn.Cell):
     def classify(self, x):
         """Map outputs of a layer (T', B, H) to log-probabilities (T', B, V); all layers share the weights."""
         steps, batch, size = x.shape
-        logits = self.multiply(x.reshape(steps * batch, size), self.weight.astype(x.dtype))  # (T' * B, V)
+        logits = self.matmul_nt(x.reshape(steps * batch, size), self.weight.astype(x.dtype))  # (T' * B, V)
         logits = self.add_bias(logits, self.bias.astype(x.dtype))
         return ops.log_softmax(logits.astype(ms.float32).reshape(steps, batch, -1), 2)
 
@@ -199,3 +215,10 @@ class CTCNet(nn.Cell):
         rows = x.reshape(-1, x.shape[2])
         scales = self.add_bias(rows * 0, scale)  # (T * B, C)
         return self.add_bias(rows * scales, shift).reshape(x.shape)
+
+
+def dynamic_inputs(feature_size: int) -> list[Tensor]:
+    """Return placeholders, of any batch size and lengths, for the arrays of dataset.TrainingInputs in their order."""
+    rest = [None], [None], [None, None], [None]
+    frames = Tensor(shape=[None, None, feature_size], dtype=ms.float32)
+    return [frames, *(Tensor(shape=shape, dtype=ms.int32) for shape in rest)]

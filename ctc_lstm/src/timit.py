@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from src.corpus import Utterance
+from src.lines import read_lines
 from src.model_utils.runtime import UserError, log
+from src.utterance import Utterance
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -47,6 +48,7 @@ _TO_39 = {
 }
 PHONE_SETS = ("61", "48", "39", "none")
 _SENTENCE = re.compile(r"(sa|si|sx)\d+")
+_SAMPLE = re.compile(r"[0-9]{1,12}")
 
 
 def fold(phones, phone_set: str) -> tuple[str, ...]:
@@ -140,11 +142,11 @@ def _read_part(folder: Path, problems: list[str]) -> list[Utterance]:
 def read_phones(path: Path) -> tuple[str, ...]:
     """Return the phones of a .PHN file, whose lines are `begin end phone` in samples; UserError names file and line."""
     phones = []
-    for number, line in enumerate(path.read_text(encoding="latin-1").splitlines(), 1):
+    for number, line in read_lines(path):
         parts = line.split()
         if not parts:
             continue
-        if len(parts) != 3 or not (parts[0].isdigit() and parts[1].isdigit()) or int(parts[0]) > int(parts[1]):
+        if len(parts) != 3 or not all(map(_SAMPLE.fullmatch, parts[:2])) or int(parts[0]) > int(parts[1]):
             raise UserError(f"{path}:{number}: expected `begin end phone`, not '{line}'")
         if parts[2].lower() not in PHONES_61:
             raise UserError(f"{path}:{number}: '{parts[2]}' is none of TIMIT's 61 phones")

@@ -6,11 +6,11 @@ import mindspore as ms
 from mindspore import nn
 
 from src.features import feature_size
-from src.inference import dynamic_inputs
 from src.loss import CTCLoss
 from src.lr_schedule import warmup_decay
 from src.model_utils.runtime import quiet
 from src.model_utils.training import TrainStep
+from src.network import CTCNet, dynamic_inputs
 
 
 def learning_rates(config, steps_per_epoch: int) -> list[float]:
@@ -25,9 +25,9 @@ def learning_rates(config, steps_per_epoch: int) -> list[float]:
     )
 
 
-def build_step(network, config, rates: list[float]) -> TrainStep:
+def build_step(network: CTCNet, config, rates: list[float]) -> TrainStep:
     """Put loss, gradients and optimizer of a configuration around the network."""
-    loss_network = CTCLoss(network, config.intermediate_ctc)
+    loss_network = CTCLoss(network=network, intermediate=config.intermediate_ctc)
     with quiet():  # of a deprecated operator inside it
         optimizer = nn.Adam(
             network.trainable_params(), learning_rate=rates, beta2=0.98, weight_decay=config.weight_decay

@@ -16,9 +16,9 @@ from mindspore import Tensor, nn
 import eval as evaluation
 import export
 import predict
-from src.dataset import load_samples
 from src.inference import load_trained
 from src.onnx_export import build_onnx
+from src.preparation import load_samples
 from src.segments import text_grid
 
 
@@ -66,7 +66,7 @@ def test_wrong_use(trained, tmp_path, exit_of):
             "beam_width",
         ),
         (predict.main, ["a.wav", "--input_file", "b", "--ckpt_path", trained.best], "either"),
-        (predict.main, [tmp_path / "a.wav", "--ckpt_path", trained.best], "a.wav: unreadable audio"),
+        (predict.main, [tmp_path / "a.wav", "--ckpt_path", trained.best], "a.wav: no such file"),
         (export.main, ["--ckpt_path", trained.best, "--formats", "AIR"], "unknown format 'AIR'"),
     ):
         code, _, error = exit_of(main, *arguments)
@@ -145,7 +145,7 @@ def test_export_is_what_was_trained(trained, tmp_path, exit_of):
         "vocab.json",
         "config.yaml",
     }
-    frames = load_samples(trained.prepared, "test").frames[0][None, :50]
+    frames = load_samples(trained.prepared, "test")[0].frames[None, :50]
     loaded = nn.GraphCell(ms.load(str(tmp_path / "ctc_lstm.mindir")))
     one = loaded(Tensor(frames), Tensor(np.array([50], np.int32))).asnumpy()
     session = onnxruntime.InferenceSession(str(tmp_path / "ctc_lstm.onnx"), providers=["CPUExecutionProvider"])

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 
 import numpy as np
 import pytest
 import soundfile
+from easydict import EasyDict
 
 from src import digit_strings
-from src.corpus import read_corpus
+from src.audio import read_audio
+from src.corpus import read_corpus, read_split
 from src.manifest import read_manifest
 from src.model_utils.runtime import UserError
 
@@ -63,11 +66,59 @@ def test_json_lines_and_tsv_say_the_same(folder):
         ("a.jsonl", '{"audio": "wav/none.wav", "labels": "x"}', "wav/none.wav"),
         ("a.tsv", "wav/a.wav", ":1: 1 columns"),
         ("a.tsv", "wav/a.wav\t ", ":1: has no labels"),
+        ("a.tsv", "wav\tx", "there is no audio file"),
+        ("a.tsv", f"{'a' * 5000}\tx", "there is no audio file"),
+        ("a.tsv", "wav/a.wav\tx </s>", ":1: the label </s> has a meaning of its own"),
+        ("a.tsv", "wav/a.wav\tx\rwav/b.wav\ty\r", ":1: holds a carriage return"),
+        ("a.jsonl", '{"audio": "wav/a.wav", "labels": ["<blank>"]}', ":1: the label <blank> has a meaning"),
+        ("a.jsonl", '{"audio": "wav/a.wav", "labels": "x \\ud83d"}', ":1: labels holds half a surrogate pair"),
+        ("a.jsonl", '{"audio": "wav/a\\u0000.wav", "labels": "x"}', "there is no audio file"),
     ],
 )
 def test_wrong_lines(folder, name, line, message):
     _, problems = read(folder / name, line + "\n")
     assert len(problems) == 1 and message in problems[0]
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e"])
+def test_a_line_ends_at_a_line_feed_only(folder, separator):
+    lines = ["wav/a.wav\th# tcl t eh" + separator + "n l uw s h#\tann", "wav/none.wav\tx", "wav/b.wav\ty\tbob"]
+    utterances, problems = read(folder / "train.tsv", "\n".join(lines))
+    assert [(u.speaker, len(u.labels)) for u in utterances] == [("ann", 9), ("bob", 1)]
+    assert len(problems) == 1 and f"{folder}/train.tsv:2: " in problems[0]
+
+
+def test_line_endings_marks_and_blanks_are_no_part_of_a_column(folder):
+    expected, _ = read(folder / "a.tsv", "wav/a.wav\tx y\tann\nwav/b.wav\tz\tann\n")
+    for text in (
+        "\ufeffwav/a.wav\tx y\tann\r\nwav/b.wav\tz\tann\r\n",
+        "\ufeffaudio\tlabels\tspeaker\r\nwav/a.wav\tx y\tann\r\nwav/b.wav\tz\tann",
+        " wav/a.wav \t x  y\t ann \n\n \t \nwav/b.wav\u3000\tz\u00a0\t\u00a0ann\t\n",
+    ):
+        assert read(folder / "a.tsv", text) == (expected, [])
+    (folder / "a.tsv").write_text("wav/a.wav\tx\n", encoding="utf-16")
+    with pytest.raises(UserError, match="a.tsv.*not UTF-8"):
+        read_manifest(folder / "a.tsv", [])
+
+
+def test_audio_behind_links_and_names_that_are_not_utf8(folder):
+    os.link(folder / "wav/a.wav", os.fsencode(folder) + b"/caf\xe9.wav")
+    (folder / "linked").symlink_to("wav")
+    lines = [{"audio": name, "labels": "x"} for name in ("caf\udce9.wav", "linked/b.wav")]
+    utterances, problems = read(folder / "a.jsonl", "\n".join(map(json.dumps, lines)))
+    assert not problems and [u.name for u in utterances] == ["caf\ufffd", "linked/b"]
+    assert len(read_audio(utterances[0].audio)[0]) == 4000
+
+
+def test_one_manifest_stands_for_a_split(folder, settings, capsys):
+    (folder / "dev.jsonl").write_text('{"audio": "wav/a.wav", "labels": "x"}\nx\n')
+    with pytest.raises(UserError, match="dev.jsonl:2: not valid JSON .*on_bad_file skip"):
+        read_split(folder / "dev.jsonl", "test", settings)
+    skipping = EasyDict(settings, on_bad_file="skip")
+    assert [u.name for u in read_split(folder / "dev.jsonl", "test", skipping)] == ["wav/a"]
+    assert "left out" in capsys.readouterr().out
+    with pytest.raises(UserError, match="no such folder"):
+        read_split(folder / "none.jsonl", "test", settings)
 
 
 def test_wrong_files(folder, settings):
@@ -76,7 +127,7 @@ def test_wrong_files(folder, settings):
     with pytest.raises(UserError, match=":2: 'wav/a' is the name on line 1"):
         read(folder / "a.tsv", "wav/a.wav\tx\nwav/a.wav\tx\n")
     (folder / "a.tsv").write_bytes(b"wav/a.wav\t\xff\n")
-    with pytest.raises(UserError, match="not UTF-8 at byte 10"):
+    with pytest.raises(UserError, match="a.tsv:1: not UTF-8"):
         read_manifest(folder / "a.tsv", [])
     for name in ("train.tsv", "train.jsonl"):
         (folder / name).write_text("wav/a.wav\tx\n")

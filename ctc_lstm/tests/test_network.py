@@ -1,4 +1,4 @@
-"""The network: exact on padding, right statistics, every weight trained, eight utterances learnt by heart."""
+"""The network: exact on padding, right statistics, every weight trained, eight utterances overfitted."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from mindspore import Tensor, nn
 
 from src.dataset import pad_frames
 from src.decoding import greedy
-from src.inference import dynamic_inputs
 from src.loss import CTCLoss, ctc_loss
 from src.model_utils.checkpoint import load_checkpoint, load_into, save_checkpoint
 from src.model_utils.recurrent import dropout_keys
 from src.model_utils.runtime import init_device
 from src.model_utils.training import TrainStep
-from src.network import CTCNet, MaskedBatchNorm, output_lengths, subsampling_of
+from src.network import CTCNet, MaskedBatchNorm, dynamic_inputs, output_lengths, subsampling_of
 
 SIZE, LABELS = 6, 5
 
@@ -26,7 +25,18 @@ def cpu():
 
 
 def make_network(front_end="stack-3", layers=2, batch_norm=True, dropout=0.0, bidirectional=True, seed=0):
-    network = CTCNet(SIZE, LABELS, front_end, 7, 8, layers, bidirectional, batch_norm, dropout, seed)
+    network = CTCNet(
+        feature_size=SIZE,
+        num_labels=LABELS,
+        front_end=front_end,
+        conv_channels=7,
+        hidden_size=8,
+        num_layers=layers,
+        bidirectional=bidirectional,
+        batch_norm=batch_norm,
+        dropout=dropout,
+        seed=seed,
+    )
     random = np.random.default_rng(9)
     for norm in network.norms:  # statistics of some training
         norm.mean.set_data(Tensor(random.normal(0, 0.1, norm.mean.shape).astype(np.float32)))
@@ -70,7 +80,9 @@ def test_training_does_not_depend_on_padding_either(intermediate):
     results = []
     for longest in (0, 36):
         network = make_network(dropout=0.3)
-        gradient = ms.value_and_grad(CTCLoss(network, intermediate).set_train(), None, network.trainable_params())
+        gradient = ms.value_and_grad(
+            CTCLoss(network=network, intermediate=intermediate).set_train(), None, network.trainable_params()
+        )
         loss, gradients = gradient(*tensors(frames, "stack-3", longest), labels, label_lengths)
         results.append([loss.asnumpy(), *(g.asnumpy() for g in gradients), *(n.mean.asnumpy() for n in network.norms)])
     for one, other in zip(*results):
@@ -88,7 +100,7 @@ def test_a_share_of_the_loss_is_that_of_the_layers_below(num_layers):
         for x in network.layer_outputs(*inputs)
     ]
     wanted = each[0] if num_layers == 1 else 0.7 * each[2] + 0.3 * (each[0] + each[1]) / 2
-    found = CTCLoss(network, 0.3).set_train()(*inputs, labels, label_lengths)
+    found = CTCLoss(network=network, intermediate=0.3).set_train()(*inputs, labels, label_lengths)
     np.testing.assert_allclose(found.asnumpy(), wanted, rtol=1e-5)
 
 
@@ -97,7 +109,7 @@ def test_batch_norm_equals_numpy():
     lengths, size = np.array([7, 2, 5]), 4
     real = np.arange(7)[:, None] < lengths
     x = random.normal(1, 2, (7, 3, size)).astype(np.float32) * real[:, :, None]
-    norm = MaskedBatchNorm(size, momentum=0.9).set_train()
+    norm = MaskedBatchNorm(size=size, momentum=0.9).set_train()
     norm.weight.set_data(Tensor(random.uniform(0.5, 2, size).astype(np.float32)))
     norm.bias.set_data(Tensor(random.normal(0, 1, size).astype(np.float32)))
     scale, shift = norm(Tensor(x), Tensor(np.array([lengths.sum()], np.float32)))
@@ -116,13 +128,13 @@ def test_batch_norm_equals_numpy():
 
 
 @pytest.mark.parametrize("front_end", ["stack-2", "conv"])
-def test_every_weight_moves_and_eight_utterances_are_learnt(front_end, tmp_path):
+def test_every_weight_moves_and_eight_utterances_are_overfitted(front_end, tmp_path):
     frames = utterances([24, 20, 22, 24, 18, 16, 24, 21], 1)
     labels = np.random.default_rng(2).integers(1, LABELS, (8, 4)).astype(np.int32)
     inputs = [*tensors(frames, front_end), Tensor(labels), Tensor(np.array([4, 3, 4, 4, 2, 1, 4, 4], np.int32))]
     network = make_network(front_end)
     before = {p.name: p.asnumpy().copy() for p in network.get_parameters()}
-    step = TrainStep(CTCLoss(network), nn.Adam(network.trainable_params(), 0.02)).set_train()
+    step = TrainStep(CTCLoss(network=network), nn.Adam(network.trainable_params(), 0.02)).set_train()
     losses = [float(step(*inputs)[0].asnumpy())]
     for name, value in before.items():
         assert (dict(network.parameters_dict())[name].asnumpy() != value).any(), f"{name} has not moved"

@@ -83,13 +83,22 @@ def test_letter_case_and_riff_copies(copy, settings):
         ("0 100 h#\n100 50 iy\n", r":2: expected `begin end phone`"),
         ("0 100 xx\n", r":1: 'xx' is none of TIMIT's 61 phones"),
         ("\n", "holds no phones"),
+        ("0 100 h#\n100 ² iy\n", r":2: expected `begin end phone`"),
+        (f"0 {'9' * 5000} h#\n", r":1: expected `begin end phone`"),
+        ("0 100 h#\x85100 200 iy\n", r":1: expected `begin end phone`"),
+        ("0 100 h#\r100 200 iy\r", r":1: expected `begin end phone`"),
     ],
 )
 def test_phone_files_that_are_wrong(tmp_path, text, message):
     path = tmp_path / "SX1.PHN"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8", newline="")
     with pytest.raises(UserError, match=message):
         read_phones(path)
+
+
+def test_byte_order_mark_and_carriage_returns_are_no_part_of_phone_files(tmp_path):
+    (tmp_path / "SX1.PHN").write_bytes(b"\xef\xbb\xbf0 100 h#\r\n100 200 IY\r\n\r\n")
+    assert read_phones(tmp_path / "SX1.PHN") == ("h#", "iy")
 
 
 def test_bad_files_are_named_or_left_out(copy, settings, capsys):

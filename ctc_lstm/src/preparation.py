@@ -1,0 +1,130 @@
+"""Utterances to samples: features computed once and kept in MindRecord files."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from src.corpus import read_corpus, report_bad
+from src.extraction import extract
+from src.features import FEATURE_KEYS, cmvn_groups, normalize
+from src.model_utils.conversion import convert_once, read_fingerprint, read_mindrecord, write_mindrecord
+from src.model_utils.runtime import UserError, log
+from src.utterance import SPLITS, Utterance
+
+VERSION = 2  # of the files below; raise it when their content changes
+
+
+class Sample(NamedTuple):
+    """An utterance as the network needs it: normalised frames (T, D) float32, and its labels as strings."""
+
+    name: str
+    speaker: str
+    frames: np.ndarray
+    labels: tuple[str, ...]
+
+
+def speeds_of(config) -> list[float]:
+    """Return the speeds of the training copies that `speed_perturbation` lists."""
+    return [float(word) for word in config.speed_perturbation.split(",")]
+
+
+def compute_samples(utterances: list[Utterance], config, speeds=(1.0,)) -> list[Sample]:
+    """Compute the normalised features of utterances, once for each speed; a copy's name tells its speed.
+
+    Files of no use are errors or left out, as `on_bad_file` says.
+    """
+    jobs = [(u, speed) for speed in speeds for u in utterances]
+    results = extract([(u.audio, speed) for u, speed in jobs], config, config.num_workers)
+    report_bad(list(dict.fromkeys(result for result in results if isinstance(result, str))), config.on_bad_file)
+    samples, voices = [], []
+    for (u, speed), frames in zip(jobs, results):
+        if not isinstance(frames, str):
+            suffix = "" if speed == 1 else f" x{speed:g}"
+            samples.append(Sample(u.name + suffix, u.speaker, frames, u.labels))
+            voices.append(u.speaker and f"{u.speaker} x{speed:g}")  # copies of other speeds have their own statistics
+    if config.cmvn != "none":
+        groups = cmvn_groups([sample.name for sample in samples], voices, config.cmvn)
+        normalized = normalize([sample.frames for sample in samples], groups)
+        samples = [sample._replace(frames=frames) for sample, frames in zip(samples, normalized)]
+    return samples
+
+
+def prepare(data_path, preprocess_path, config) -> None:
+    """Convert the corpus to MindRecord files of features in `preprocess_path`, unless that is done already."""
+    splits = read_corpus(data_path, config)
+    convert_once(preprocess_path, _fingerprint(splits, config), lambda folder: _convert(splits, folder, config))
+
+
+def _convert(splits: dict[str, list[Utterance]], folder: Path, config) -> None:
+    frames, start = 0, time.monotonic()
+    for split, utterances in splits.items():
+        samples = compute_samples(utterances, config, speeds_of(config) if split == "train" else (1.0,))
+        _write_mindrecord(folder / f"{split}.mindrecord", samples)
+        lengths = np.array([len(sample.frames) for sample in samples] or [0])
+        seconds = lengths * config.frame_shift_ms / 1000
+        frames += lengths.sum()
+        log(
+            f"{split}: {len(samples)} utterances of {len({sample.speaker for sample in samples})} speakers,"
+            f" {sum(len(sample.labels) for sample in samples)} labels, {seconds.sum() / 60:.1f} minutes; they take"
+            f" {seconds.min():.1f} to {seconds.max():.1f} s each, {seconds.mean():.1f} s on average"
+        )
+    spent = max(time.monotonic() - start, 1e-9)
+    log(f"features took {spent:.1f} s, {frames * config.frame_shift_ms / 1000 / spent:.0f} times real time")
+
+
+def _fingerprint(splits: dict[str, list[Utterance]], config) -> dict:
+    """What the features depend on: names, sizes and labels of the sources, options, version of the format."""
+    digest = hashlib.sha256()
+    for split in SPLITS:
+        for u in splits[split]:
+            status = os.stat(u.audio)
+            digest.update(f"{split} {u} {status.st_size} {status.st_mtime_ns}\n".encode())
+    options = {key: config[key] for key in (*FEATURE_KEYS, "speed_perturbation", "on_bad_file")}
+    return {"version": VERSION, "corpus": digest.hexdigest(), **options}
+
+
+def check_prepared(preprocess_path, config) -> None:
+    """Raise UserError where the features in a folder were computed with other settings than the configuration's."""
+    found = read_fingerprint(preprocess_path)
+    if found is None:
+        raise UserError(f"{preprocess_path}: holds no preprocessed data; give --data_path")
+    for key in FEATURE_KEYS:
+        if found.get(key) != config[key]:
+            raise UserError(
+                f"{preprocess_path}: was computed with {key} {found.get(key)}, the configuration says {config[key]};"
+                " give --data_path to compute it again"
+            )
+
+
+def _write_mindrecord(path: Path, samples: list[Sample]) -> None:
+    if not samples:
+        return
+    schema = {key: {"type": "string"} for key in ("name", "speaker", "labels")}
+    schema["frames"] = {"type": "float32", "shape": [-1, samples[0].frames.shape[1]]}
+    rows = [{**sample._asdict(), "labels": " ".join(sample.labels)} for sample in samples]
+    batches = (rows[start : start + 200] for start in range(0, len(rows), 200))
+    write_mindrecord(path, schema, "features of utterances", batches)
+
+
+def load_samples(preprocess_path, split: str, missing_ok: bool = False) -> list[Sample]:
+    """Read a split that `prepare` wrote; UserError where it is missing (no samples if `missing_ok`) or damaged."""
+    path = Path(preprocess_path) / f"{split}.mindrecord"
+    if not path.is_file():
+        if missing_ok:
+            return []
+        raise UserError(f"{path}: no such file; the corpus has no {split} split, or give train.py --data_path first")
+    return [
+        Sample(
+            name=str(row["name"]),
+            speaker=str(row["speaker"]),
+            frames=np.asarray(row["frames"], np.float32),
+            labels=tuple(str(row["labels"]).split()),
+        )
+        for row in read_mindrecord(path)
+    ]
