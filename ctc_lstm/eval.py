@@ -27,11 +27,19 @@ def parse(argv=None):
     )
     parser.add_argument("--preprocess_path", metavar="DIR", help="folder of the features, used without --data_path")
     parser.add_argument("--split", choices=SPLITS, default="test", help="default: test")
-    parser.add_argument("--confusions", type=int, default=10, metavar="N", help="show N errors of a kind (default 10)")
+    parser.add_argument(
+        "--confusions",
+        type=int,
+        default=10,
+        metavar="N",
+        help="show the N most frequent errors of each kind (default: 10)",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output, messages elsewhere")
     args = parser.parse_args(argv)
     if not args.data_path and not args.preprocess_path:
-        raise UserError("no utterances given: --data_path DIR, or --preprocess_path DIR that train.py has filled")
+        raise UserError(
+            "no utterances to evaluate: give --data_path DIR, or --preprocess_path DIR that train.py has filled"
+        )
     if args.confusions < 0:
         raise UserError(f"--confusions {args.confusions}: choose 0 or more")
     return args

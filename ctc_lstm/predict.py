@@ -29,7 +29,7 @@ def parse(argv=None):
     add_checkpoint_options(parser)
     parser.add_argument("--input_file", metavar="FILE", help="file with one path a line (default: standard input)")
     parser.add_argument("--json", action="store_true", help="one JSON object a file")
-    parser.add_argument("--times", action="store_true", help="a line for each label with its start and end in seconds")
+    parser.add_argument("--times", action="store_true", help="one line per label with its start and end in seconds")
     parser.add_argument("--plot", metavar="DIR", help="draw waveform, spectrogram and posteriors into DIR/*.png")
     parser.add_argument("--textgrid", metavar="DIR", help="write Praat TextGrids into DIR/*.TextGrid")
     parser.add_argument(
@@ -59,7 +59,7 @@ class Predictor:
         self.names: dict[str, str] = {}
 
     def __call__(self, paths: list[str]) -> list[dict]:
-        """Return audio, seconds, labels and segments of each file; a file of no use is an error or left out."""
+        """Return audio, seconds, labels and segments of each file; one that cannot be used is an error or left out."""
         recordings = []
         for path in paths:
             try:
@@ -94,12 +94,10 @@ class Predictor:
         return {"audio": path, "seconds": round(seconds, 4), "labels": names, "segments": timed}
 
     def _output(self, path: str, folder: str, suffix: str) -> Path:
-        """Return where the answer of an audio file goes; UserError where another file of its name went there."""
+        """Return where the answer of an audio file goes; UserError where that of another file has gone there."""
         target = Path(folder) / (Path(path).stem + suffix)
         if self.names.setdefault(str(target), path) != path:
-            raise UserError(
-                f"{path}: {self.names[str(target)]} goes to {target} too; recognise them one after the other"
-            )
+            raise UserError(f"{path}: {self.names[str(target)]} goes to {target} too; recognise them in two runs")
         return target
 
 
@@ -118,7 +116,7 @@ def chunks(args, source) -> Iterator[list[str]]:
 
 
 def shown(answer: dict, times: bool) -> str:
-    """Return the lines for people of an answer."""
+    """Return the readable lines of an answer."""
     if not times:
         return f"{answer['audio']}: {' '.join(answer['labels'])}"
     lines = [f"{s['start']:8.3f} {s['end']:8.3f}  {s['label']}" for s in answer["segments"]]

@@ -1,4 +1,4 @@
-"""Audio files to samples: NIST SPHERE, RIFF and whatever else libsndfile reads, checked, mono, at one rate."""
+"""Audio files to samples: NIST SPHERE, RIFF and other formats of libsndfile, checked, mono, at one rate."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SILENCE = 1e-4  # a recording whose samples all lie closer to their mean than th
 BLOCK = 2**16  # samples per channel that are decoded at a time
 UNKNOWN = 0x7FFF0000  # sizes from here on are placeholders, written before the length of a recording was known
 TO_THE_END = -1  # a size of 0 that is such a placeholder
-MOST_CHUNKS = 1000  # of RIFF and AIFF that are looked at for the one with the samples
+MOST_CHUNKS = 1000  # of a RIFF or AIFF file that are searched for the samples
 
 
 def read_audio(path, max_seconds: float = 0.0) -> tuple[np.ndarray, int]:
@@ -87,9 +87,9 @@ def _decode(source: BinaryIO, max_seconds: float) -> tuple[np.ndarray, int, int]
 
 
 class _ForwardReader(soundfile.SoundFile):
-    """A sound file that is read from its beginning to its end, as some can be only.
+    """A sound file that is only read forwards.
 
-    Where it may, the package seeks after each read, which fails in FLAC of unknown length.
+    The package seeks after each read of a seekable file, which fails in FLAC of unknown length.
     """
 
     def seekable(self) -> bool:
@@ -106,13 +106,13 @@ def _promised_bytes(source: BinaryIO) -> tuple[int, int]:
         return (int(start[1]), int(np.prod(counts, dtype=object))) if start else (0, 0)
     if head.startswith(b".snd"):
         return int.from_bytes(head[4:8], "big"), int.from_bytes(head[8:12], "big")
-    order, wanted = {b"RIFF": ("little", b"data"), b"FORM": ("big", b"SSND")}.get(head[:4], ("", b""))
+    order, samples_chunk = {b"RIFF": ("little", b"data"), b"FORM": ("big", b"SSND")}.get(head[:4], ("", b""))
     start = 12
-    for _ in range(MOST_CHUNKS if wanted else 0):
+    for _ in range(MOST_CHUNKS if samples_chunk else 0):
         source.seek(start)
         name, size = source.read(4), int.from_bytes(source.read(4), order)
         start += 8
-        if name == wanted:
+        if name == samples_chunk:
             if name == b"SSND":  # two numbers come before its samples
                 return start + 8, size - 8
             end_of_file = int.from_bytes(head[4:8], order) + 8
@@ -121,14 +121,14 @@ def _promised_bytes(source: BinaryIO) -> tuple[int, int]:
     return 0, 0
 
 
-def resample(samples: np.ndarray, rate: float, wanted: float) -> np.ndarray:
+def resample(samples: np.ndarray, rate: float, new_rate: float) -> np.ndarray:
     """Return samples (N,) at another rate, by a polyphase filter."""
-    if rate == wanted:
+    if rate == new_rate:
         return samples
     from scipy.signal import resample_poly
 
-    divisor = gcd(round(rate), round(wanted))
-    return resample_poly(samples, round(wanted) // divisor, round(rate) // divisor).astype(np.float32)
+    divisor = gcd(round(rate), round(new_rate))
+    return resample_poly(samples, round(new_rate) // divisor, round(rate) // divisor).astype(np.float32)
 
 
 def change_speed(samples: np.ndarray, factor: float) -> np.ndarray:

@@ -16,8 +16,8 @@ BAD_FILES_LOGGED = 10
 def read_corpus(data_path, config) -> dict[str, list[Utterance]]:
     """Read train, valid and test of a folder: TIMIT in LDC's layout (TRAIN/, TEST/) or manifests (train.jsonl, ...).
 
-    A corpus without validation of its own lends `validation_fraction` of its training speakers. Raises UserError for
-    another layout, and for bad files under the policy `on_bad_file` error.
+    Where a corpus has no validation split, `validation_fraction` of its training speakers are held out. Raises
+    UserError for another layout, and for bad files under the policy `on_bad_file` error.
     """
     root = Path(data_path)
     if not root.is_dir():
@@ -29,8 +29,8 @@ def read_corpus(data_path, config) -> dict[str, list[Utterance]]:
         splits = read_timit(root, problems)
     else:
         nested = [path for path in root.iterdir() if path.is_dir() and subfolder(path, "train")]
-        mend = f"did you mean {nested[0]}?" if nested else "see the README's section on data"
-        raise UserError(f"{root}: holds neither TRAIN/ and TEST/ of TIMIT nor train.jsonl or train.tsv; {mend}")
+        hint = f"did you mean {nested[0]}?" if nested else "see the README's section on data"
+        raise UserError(f"{root}: holds neither TRAIN/ and TEST/ of TIMIT nor train.jsonl or train.tsv; {hint}")
     report_bad(problems, config.on_bad_file)
     if not splits.get("valid"):
         splits["train"], splits["valid"] = hold_out(splits["train"], config.validation_fraction, config.split_seed)

@@ -102,7 +102,7 @@ def main(argv=None) -> None:
     for number, split in enumerate(TAKES):
         speakers, takes = others, TAKES[split]
         if held_out and split == "test":
-            speakers, takes = held_out, range(0, 1000)  # all that they have said is new to the network
+            speakers, takes = held_out, range(0, 1000)  # all their recordings are new to the network
         seed, count = [args.seed, number], getattr(args, split)
         write_strings(Path(args.output), split, recordings, speakers, takes, count, args.longest, seed)
 

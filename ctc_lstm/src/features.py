@@ -83,7 +83,7 @@ def compute_features(samples: np.ndarray, rate: int, settings, speed: float = 1.
 
 
 def features_of_file(path, settings, speed: float = 1.0) -> np.ndarray:
-    """Return the frames (T, D) of an audio file before normalisation; UserError naming it where it is of no use."""
+    """Return the frames (T, D) of an audio file before normalisation; UserError naming it where it cannot be used."""
     frames = compute_features(*read_audio(path, settings["max_seconds"]), settings, speed)
     if not len(frames):
         raise UserError(f"{path}: shorter than one frame; leave it out")

@@ -24,14 +24,14 @@ RESERVED = ("<blank>", "<s>", "</s>")  # what CTC and the n-gram model add to th
 
 def find_manifests(folder: Path) -> dict[str, Path]:
     """Return the manifest of each split that the folder has; UserError where a split has two."""
-    found = {}
+    manifests = {}
     for split in SPLITS:
         paths = [path for path in (folder / f"{split}.jsonl", folder / f"{split}.tsv") if path.is_file()]
         if len(paths) > 1:
             raise UserError(f"{paths[0]}: there is {paths[1].name} as well; keep one of them")
         if paths:
-            found[split] = paths[0]
-    return found
+            manifests[split] = paths[0]
+    return manifests
 
 
 def read_manifest(path: Path, problems: list[str]) -> list[Utterance]:

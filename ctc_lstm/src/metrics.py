@@ -31,8 +31,8 @@ def error_rate(references, hypotheses) -> float:
 def score(references, hypotheses, most: int = 10) -> dict:
     """Return counts, `per`, `accuracy` = 1 - per, and the `most` frequent errors of each kind.
 
-    `per` is the phone error rate, or that of whatever the labels are. `confusions` are [said, heard, count] of
-    substitutions, `deleted` and `inserted` [label, count].
+    `per` is the phone error rate, or the error rate of labels of another kind. `confusions` are the substitutions as
+    [reference, hypothesis, count], `deleted` and `inserted` are [label, count].
     """
     counts = error_counts(references, hypotheses)
     confusions, deleted, inserted = Counter(), Counter(), Counter()
@@ -43,14 +43,14 @@ def score(references, hypotheses, most: int = 10) -> dict:
     if pairs:
         for (r, h), chunks in zip(pairs, _align(pairs).alignments):
             for chunk in chunks:
-                said = r[chunk.ref_start_idx : chunk.ref_end_idx]
-                heard = h[chunk.hyp_start_idx : chunk.hyp_end_idx]
+                reference = r[chunk.ref_start_idx : chunk.ref_end_idx]
+                hypothesis = h[chunk.hyp_start_idx : chunk.hyp_end_idx]
                 if chunk.type == "substitute":
-                    confusions.update(zip(said, heard))
+                    confusions.update(zip(reference, hypothesis))
                 elif chunk.type == "delete":
-                    deleted.update(said)
+                    deleted.update(reference)
                 elif chunk.type == "insert":
-                    inserted.update(heard)
+                    inserted.update(hypothesis)
     per = _rate(counts)
     return {
         "utterances": len(references),

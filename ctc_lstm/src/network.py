@@ -81,7 +81,7 @@ class MaskedBatchNorm(nn.Cell):
     """Batch normalisation of each column over the real steps of all utterances of a batch (Ioffe & Szegedy 2015).
 
     The input must be exactly zero on padding, as an LSTMLayer leaves it: sums over everything are then sums over the
-    real steps, and only their number must be told. In a data-parallel training they are those of all processes. It
+    real steps, and only their number is an input. In a data-parallel training they are those of all processes. It
     returns a factor and a summand, so that a dropout can be multiplied into them: one pass over x, and a gradient that
     sums over time alone, which the CPU does ten times faster than over time and utterances at once.
     """
@@ -175,7 +175,7 @@ class CTCNet(nn.Cell):
     def construct(self, frames, lengths, dropout_keys, forward_only=False):
         """Map frames (B, T, D), zero on padding, T a multiple of the subsampling, to log-probabilities (T', B, V).
 
-        `lengths` (B,) int32 counts frames, T' = T / subsampling. What stands behind an utterance's end means nothing.
+        `lengths` (B,) int32 counts frames, T' = T / subsampling. The output behind an utterance's end is undefined.
         `forward_only` (a constant) says that no gradient will be asked for, which is faster.
         """
         return self.classify(self.layer_outputs(frames, lengths, dropout_keys, forward_only)[-1])

@@ -20,7 +20,7 @@ def build_onnx(network: CTCNet, feature_size: int) -> ModelProto:
 
     Inputs frames (B, T, D) float32 of any T and lengths (B,) int32, every length at least 1 and at most T; output
     log_probs (B, T', V) float32 with T' = T / subsampling, rounded up. What stands in frames behind a length must be
-    zero, and what stands in log_probs behind an utterance's end means nothing.
+    zero, and log_probs behind an utterance's end are undefined.
     """
     graph = Graph()
     count = network.subsampling

@@ -37,7 +37,7 @@ def speeds_of(config) -> list[float]:
 def compute_samples(utterances: list[Utterance], config, speeds=(1.0,)) -> list[Sample]:
     """Compute the normalised features of utterances, once for each speed; a copy's name tells its speed.
 
-    Files of no use are errors or left out, as `on_bad_file` says.
+    Files that cannot be used are errors or left out, as `on_bad_file` says.
     """
     jobs = [(u, speed) for speed in speeds for u in utterances]
     results = extract([(u.audio, speed) for u, speed in jobs], config, config.num_workers)
@@ -91,14 +91,14 @@ def _fingerprint(splits: dict[str, list[Utterance]], config) -> dict:
 
 def check_prepared(preprocess_path, config) -> None:
     """Raise UserError where the features in a folder were computed with other settings than the configuration's."""
-    found = read_fingerprint(preprocess_path)
-    if found is None:
+    fingerprint = read_fingerprint(preprocess_path)
+    if fingerprint is None:
         raise UserError(f"{preprocess_path}: holds no preprocessed data; give --data_path")
     for key in FEATURE_KEYS:
-        if found.get(key) != config[key]:
+        if fingerprint.get(key) != config[key]:
             raise UserError(
-                f"{preprocess_path}: was computed with {key} {found.get(key)}, the configuration says {config[key]};"
-                " give --data_path to compute it again"
+                f"{preprocess_path}: was computed with {key} {fingerprint.get(key)}, the configuration says"
+                f" {config[key]}; give --data_path to compute it again"
             )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -35,10 +36,10 @@ def segments(
     ]
 
 
-def text_grid(found: list[dict], seconds: float) -> str:
+def text_grid(labels: list[dict], seconds: float) -> str:
     """Return a Praat TextGrid with one tier of intervals, which cover all of the recording; empty where nothing is."""
     intervals, reached = [], 0.0
-    for segment in [*found, {"start": seconds, "end": seconds, "label": ""}]:
+    for segment in [*labels, {"start": seconds, "end": seconds, "label": ""}]:
         if segment["start"] > reached:
             intervals.append((reached, segment["start"], ""))
         if segment["end"] > segment["start"]:
@@ -56,7 +57,13 @@ def text_grid(found: list[dict], seconds: float) -> str:
 
 
 def draw(
-    path: Path, samples: np.ndarray, rate: int, log_probs: np.ndarray, found: list[dict], vocabulary, step
+    path: Path,
+    samples: np.ndarray,
+    rate: int,
+    log_probs: np.ndarray,
+    labels: list[dict],
+    vocabulary: list[str],
+    step: float,
 ) -> None:
     """Draw waveform, spectrogram, posteriors (T', V) of the labels that occur, and the decoded labels into a PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -68,7 +75,8 @@ def draw(
     wave, spectrum, posteriors = figure.subplots(3, 1, sharex=True, height_ratios=(1, 2, 3))
     stride = max(1, len(samples) // 20000)
     wave.plot(np.arange(0, len(samples), stride) / rate, samples[::stride], linewidth=0.5, color="0.3")
-    wave.set(title=path.stem, yticks=[])
+    wave.set_title(os.fsencode(path.stem).decode(errors="replace"), parse_math=False)
+    wave.set_yticks([])
     window = 2 ** int(np.log2(0.025 * rate))
     spectrum.specgram(samples + 1e-6, NFFT=window, Fs=rate, noverlap=window * 3 // 4, cmap="magma")
     spectrum.set(ylabel="frequency (Hz)")
@@ -84,14 +92,13 @@ def draw(
         vmin=0,
         vmax=1,
     )
-    posteriors.set_yticks(range(len(rows)), [vocabulary[i] for i in rows], fontsize=7)
+    posteriors.set_yticks(range(len(rows)), [vocabulary[i] for i in rows], fontsize=7, parse_math=False)
     posteriors.set(xlabel="time (s)", ylabel="posterior", xlim=(0, seconds))
-    for segment in found:
+    for segment in labels:
         middle = 0.5 * (segment["start"] + segment["end"])
         for axes in (wave, spectrum, posteriors):
             axes.axvline(segment["start"], color="tab:red", linewidth=0.4)
-        wave.text(
-            middle, 1.0, segment["label"], transform=wave.get_xaxis_transform(), ha="center", va="top", fontsize=8
-        )
+        above = {"transform": wave.get_xaxis_transform(), "ha": "center", "va": "top"}
+        wave.text(middle, 1.0, segment["label"], fontsize=8, parse_math=False, **above)
     with atomic_write(path, "wb") as file:
         figure.savefig(file, format="png", dpi=110)

@@ -34,7 +34,7 @@ PHONES_61 = _words("""
     bcl dcl gcl kcl pcl tcl b d g k p t q dx jh ch s sh z zh f th v dh m n ng em en eng nx l r w y hh hv el
     iy ih eh ey ae aa aw ay ah ao oy ow uh uw ux er ax ix axr ax-h pau epi h#
 """)
-# Lee & Hon 1989, table 1: allophones that are trained as one (61 to 48), then those not told apart in scoring (to 39).
+# Lee & Hon 1989, table 1: allophones that are trained as one (61 to 48), then those scored as one (to 39).
 # The glottal stop q is left out.
 _TO_48 = {
     **dict.fromkeys(("bcl", "dcl", "gcl"), "vcl"),

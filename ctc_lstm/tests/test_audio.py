@@ -28,9 +28,9 @@ def test_sphere_riff_and_flac_hold_the_same(tmp_path):
     soundfile.write(tmp_path / "b.wav", samples, RATE)
     soundfile.write(tmp_path / "c.flac", np.stack([samples, samples], 1), RATE)
     for name in ("a.WAV", "b.wav", "c.flac"):
-        found, rate = read_audio(tmp_path / name)
-        assert rate == RATE and found.dtype == np.float32 and found.shape == samples.shape
-        np.testing.assert_allclose(found, samples, atol=1e-4)
+        actual, rate = read_audio(tmp_path / name)
+        assert rate == RATE and actual.dtype == np.float32 and actual.shape == samples.shape
+        np.testing.assert_allclose(actual, samples, atol=1e-4)
 
 
 def test_bad_audio_is_named(tmp_path):
@@ -78,7 +78,7 @@ def test_files_that_are_shorter_than_their_header_says_are_refused(tmp_path, suf
 def test_flac_that_is_cut_is_refused_wherever_it_ends(tmp_path):
     samples = 0.3 * np.random.default_rng(0).standard_normal(20000).clip(-1, 1)
     content = written(tmp_path / "a.flac", samples)
-    frames = [found.start() for found in re.finditer(rb"\xff\xf8", content)]
+    frames = [match.start() for match in re.finditer(rb"\xff\xf8", content)]
     assert len(frames) > 3
     (tmp_path / "cut.flac").write_bytes(content[: frames[2]])  # between two frames, where the decoder sees no fault
     with pytest.raises(UserError, match="the header says 20000 samples and 8192 are there"):

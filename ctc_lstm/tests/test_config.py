@@ -1,4 +1,4 @@
-"""The configuration of train.py, and how it answers what makes no sense."""
+"""The configuration of train.py, the presets, and what is refused."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_the_example_configuration_is_complete_and_is_the_default():
         (["--lr_shape", "flat"], "cosine, linear or step"),
     ],
 )
-def test_what_makes_no_sense_is_refused(arguments, message):
+def test_invalid_values_are_refused(arguments, message):
     with pytest.raises(UserError, match=message):
         configured(*arguments)
 

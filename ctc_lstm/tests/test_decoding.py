@@ -26,11 +26,11 @@ def random_log_probs(steps, seed, size=4):
 
 def sums(log_probs):
     """ln p of every label sequence, from all alignments."""
-    found: dict = {}
+    sums: dict = {}
     for path in itertools.product(range(log_probs.shape[1]), repeat=len(log_probs)):
         p = np.exp(log_probs[range(len(path)), path].sum())
-        found[collapse(path)] = found.get(collapse(path), 0) + p
-    return {labels: np.log(p) for labels, p in found.items()}
+        sums[collapse(path)] = sums.get(collapse(path), 0) + p
+    return {labels: np.log(p) for labels, p in sums.items()}
 
 
 def test_greedy_is_the_best_path():
@@ -57,10 +57,10 @@ def test_beam_search_with_a_language_model_equals_enumeration(seed):
         return every[labels] + 0.8 * lm + 0.7 * len(labels)
 
     every = sums(log_probs)
-    wanted = max(every, key=scored)
-    assert beam_search(log_probs, 10**6, NAMES, ngram, 0.8, 0.7) == list(wanted)
+    expected = max(every, key=scored)
+    assert beam_search(log_probs, 10**6, NAMES, ngram, 0.8, 0.7) == list(expected)
     if seed == 0:
-        assert list(wanted) != beam_search(log_probs, 10**6), "the language model has a say"
+        assert list(expected) != beam_search(log_probs, 10**6), "the language model changes the answer"
 
 
 def test_a_narrow_beam_finds_what_the_best_path_misses():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import sys
 
@@ -58,7 +59,7 @@ def test_eval_of_a_manifest(trained, audio, tmp_path, exit_of):
 def test_wrong_use(trained, tmp_path, exit_of):
     for main, arguments, message in (
         (evaluation.main, [], "--ckpt_path"),
-        (evaluation.main, ["--ckpt_path", trained.best], "no utterances given"),
+        (evaluation.main, ["--ckpt_path", trained.best], "no utterances to evaluate"),
         (evaluation.main, ["--ckpt_path", tmp_path / "a.ckpt", "--data_path", trained.corpus], "no such checkpoint"),
         (
             evaluation.main,
@@ -95,10 +96,10 @@ def test_predict_writes_labels_times_pictures_and_textgrids(trained, audio, tmp_
     answers = [json.loads(line) for line in out.splitlines()]
     assert [answer["audio"] for answer in answers] == [str(path) for path in audio[:2]]
     for answer, path in zip(answers, audio):
-        found = answer["segments"]
-        assert [segment["label"] for segment in found] == answer["labels"]
-        times = [0, *(t for segment in found for t in (segment["start"], segment["end"])), answer["seconds"]]
-        assert times == sorted(times) and all(0 < segment["probability"] <= 1 for segment in found)
+        segments = answer["segments"]
+        assert [segment["label"] for segment in segments] == answer["labels"]
+        times = [0, *(t for segment in segments for t in (segment["start"], segment["end"])), answer["seconds"]]
+        assert times == sorted(times) and all(0 < segment["probability"] <= 1 for segment in segments)
         assert (output / f"{path.stem}.png").read_bytes().startswith(b"\x89PNG")
         grid = (output / f"{path.stem}.TextGrid").read_text()
         assert grid.startswith('File type = "ooTextFile"') and f'text = "{answer["labels"][1]}"' in grid
@@ -126,7 +127,7 @@ def test_two_files_of_one_name_do_not_overwrite_each_other(trained, audio, tmp_p
     arguments = [audio[0], audio[0].parents[2] / "DR2" / "x" / audio[0].name]
     arguments[1] = next(path for path in audio if path.name == audio[0].name and path != audio[0])
     code, _, error = exit_of(predict.main, *arguments, "--ckpt_path", trained.best, "--textgrid", tmp_path)
-    assert code == 2 and "recognise them one after the other" in error
+    assert code == 2 and "recognise them in two runs" in error
 
 
 def test_text_grid_fills_gaps():
@@ -164,11 +165,11 @@ def test_onnx_of_other_networks(front_end, bidirectional, batch_norm):
         build_onnx(network, SIZE).SerializeToString(), providers=["CPUExecutionProvider"]
     )
     inputs = tensors(frames, front_end)
-    found = session.run(None, {"frames": inputs[0].asnumpy(), "lengths": inputs[1].asnumpy()})[0]
+    actual = session.run(None, {"frames": inputs[0].asnumpy(), "lengths": inputs[1].asnumpy()})[0]
     expected = network(*inputs).asnumpy()
     for b, each in enumerate(frames):
         steps = -(-len(each) // network.subsampling)
-        np.testing.assert_allclose(found[b, :steps], expected[:steps, b], atol=1e-5)
+        np.testing.assert_allclose(actual[b, :steps], expected[:steps, b], atol=1e-5)
 
 
 def test_checkpoint_of_another_model(trained, tmp_path):
@@ -178,3 +179,37 @@ def test_checkpoint_of_another_model(trained, tmp_path):
     (tmp_path / "config.yaml").write_text(text.replace("hidden_size: 32", "hidden_size: 16"))
     with pytest.raises(Exception, match="has shape .* the configured network"):
         load_trained(tmp_path / "ctc_lstm_best.ckpt")
+
+
+def test_labels_unseen_in_training_are_named(trained, audio, tmp_path, exit_of):
+    lines = [{"audio": str(audio[0]), "labels": labels} for labels in ("h# oy m dh h#", "h# iy h#")]
+    lines[1]["name"] = "second"
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
+    common = ["--ckpt_path", trained.best, "--device_target", "CPU", "--data_path", tmp_path / "a.jsonl"]
+    code, out, error = exit_of(evaluation.main, *common)
+    assert code == 0, error
+    assert f"warning: {tmp_path / 'a.jsonl'}: dh, oy not seen in training, so these cannot be recognised\n" in out
+    code, out, _ = exit_of(evaluation.main, *common[:-1], trained.corpus)
+    assert code == 0 and "not seen in training" not in out
+
+
+def test_cut_and_missing_files_are_refused_or_left_out(trained, audio, tmp_path, exit_of):
+    (tmp_path / "cut.WAV").write_bytes(audio[0].read_bytes()[: 1024 + 2 * 6153])
+    arguments = [tmp_path / "cut.WAV", tmp_path / "none.wav", audio[1], "--ckpt_path", trained.best]
+    code, out, error = exit_of(predict.main, *arguments)
+    assert (code, out) == (2, "") and "cut.WAV: cut short, the header says" in error and "6153 are there" in error
+    code, out, error = exit_of(predict.main, *arguments, "--on_bad_file", "skip")
+    assert code == 0 and out.startswith(f"{audio[1]}: sil ") and out.count("\n") == 1
+    assert "left out" in error and f"{tmp_path / 'none.wav'}: no such file" in error
+
+
+def test_pictures_of_any_file_name(trained, audio, tmp_path, exit_of):
+    name = b"a$b$\\frac \xe9.wav"
+    (tmp_path / "in").mkdir()
+    with open(os.fsencode(tmp_path / "in") + b"/" + name, "wb") as file:
+        file.write(audio[0].read_bytes())
+    path = os.path.join(tmp_path, "in", os.fsdecode(name))
+    code, out, error = exit_of(predict.main, path, "--ckpt_path", trained.best, "--plot", tmp_path / "out", "--json")
+    assert code == 0, error
+    assert json.loads(out)["audio"] == path
+    assert [os.fsencode(picture.name) for picture in (tmp_path / "out").iterdir()] == [name[:-4] + b".png"]

@@ -48,8 +48,8 @@ def test_filter_bank_hears_the_pitch(settings):
 
 def test_deltas_are_the_regression(settings):
     frames = np.random.default_rng(0).standard_normal((9, 3)).astype(np.float32)
-    found = add_deltas(frames, 2)
-    assert found.shape == (9, 9)
+    actual = add_deltas(frames, 2)
+    assert actual.shape == (9, 9)
 
     def at(x, t):
         return x[min(max(t, 0), 8)].astype(np.float64)
@@ -57,9 +57,9 @@ def test_deltas_are_the_regression(settings):
     def delta(x):
         return np.array([sum(n * (at(x, t + n) - at(x, t - n)) for n in (1, 2)) / 10 for t in range(9)])
 
-    np.testing.assert_allclose(found[:, :3], frames)
-    np.testing.assert_allclose(found[:, 3:6], delta(frames), atol=1e-6)
-    np.testing.assert_allclose(found[:, 6:], delta(delta(frames)), atol=1e-6)
+    np.testing.assert_allclose(actual[:, :3], frames)
+    np.testing.assert_allclose(actual[:, 3:6], delta(frames), atol=1e-6)
+    np.testing.assert_allclose(actual[:, 6:], delta(delta(frames)), atol=1e-6)
     line = add_deltas(np.arange(10, dtype=np.float32)[:, None], 1)
     np.testing.assert_allclose(line[2:-2, 1], 1)
 
@@ -82,10 +82,10 @@ def test_spec_augment(settings):
     frames = np.ones((50, 16), np.float32)
     kinds = set()
     for seed in range(20):
-        found = spec_augment(frames, changed, np.random.default_rng(seed))
-        rows, columns = (found == 0).all(1), (found == 0).all(0)
+        actual = spec_augment(frames, changed, np.random.default_rng(seed))
+        rows, columns = (actual == 0).all(1), (actual == 0).all(0)
         assert rows.sum() <= 4 and columns[:8].sum() <= 3 and (columns[:8] == columns[8:]).all()
-        assert ((found == 0) == (rows[:, None] | columns)).all()
+        assert ((actual == 0) == (rows[:, None] | columns)).all()
         kinds.add((rows.any(), columns.any()))
     assert len(kinds) > 1 and frames.all(), "the input is not changed"
 

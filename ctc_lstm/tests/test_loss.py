@@ -59,8 +59,8 @@ def test_ctc_equals_enumeration(labels, steps):
     exact = logits.astype(np.float64)
     log_probs = exact - np.log(np.exp(exact).sum(2, keepdims=True))
     for b, (sequence, count) in enumerate(zip(labels, steps)):
-        wanted, by_log_probs = enumerated(log_probs[:count, b], sequence)
-        np.testing.assert_allclose(each[b], wanted, rtol=1e-5)
+        expected, by_log_probs = enumerated(log_probs[:count, b], sequence)
+        np.testing.assert_allclose(each[b], expected, rtol=1e-5)
         by_logits = by_log_probs - np.exp(log_probs[:count, b]) * by_log_probs.sum(1, keepdims=True)
         np.testing.assert_allclose(gradient[:count, b], weights[b] * by_logits, atol=1e-5)
         assert not gradient[count:, b].any(), "nothing behind the end matters"

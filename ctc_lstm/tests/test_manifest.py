@@ -144,7 +144,7 @@ def test_strings_of_digits(tmp_path, settings, capsys):
     out = tmp_path / "digits"
     digit_strings.main([str(recordings), str(out), "--train", "8", "--valid", "4", "--test", "4", "--longest", "3"])
     splits = read_corpus(out, settings)
-    assert {split: len(found) for split, found in splits.items()} == {"train": 8, "valid": 4, "test": 4}
+    assert {split: len(utterances) for split, utterances in splits.items()} == {"train": 8, "valid": 4, "test": 4}
     assert {label for u in splits["train"] for label in u.labels} == {"zero", "seven"}
     assert Counter(u.speaker for u in splits["train"]) == {"ann": 4, "bob": 4}
     longest = max(splits["train"], key=lambda u: len(u.labels))

@@ -20,9 +20,9 @@ def levenshtein(a, b):
 
 
 def test_errors_by_kind():
-    said = [("a", "b", "c", "d"), ("a", "a"), ("b",)]
-    heard = [("a", "x", "c"), ("a", "a"), ("b", "b", "h#")]
-    result = score(said, heard)
+    references = [("a", "b", "c", "d"), ("a", "a"), ("b",)]
+    hypotheses = [("a", "x", "c"), ("a", "a"), ("b", "b", "h#")]
+    result = score(references, hypotheses)
     assert (result["hits"], result["substitutions"], result["deletions"], result["insertions"]) == (5, 1, 1, 2)
     assert result["labels"] == 7 and result["utterances"] == 3 and result["wrong_utterances"] == 2
     assert result["per"] == pytest.approx(4 / 7) and result["accuracy"] == pytest.approx(3 / 7)
@@ -40,8 +40,8 @@ def test_nothing_said_or_heard():
 def test_equals_levenshtein():
     random = np.random.default_rng(0)
     pairs = [[tuple(random.choice(list("abc"), random.integers(1, 12))) for _ in range(2)] for _ in range(30)]
-    said, heard = zip(*pairs)
-    wanted = sum(levenshtein(a, b) for a, b in pairs) / sum(map(len, said))
-    assert error_rate(said, heard) == pytest.approx(wanted)
-    counts = score(said, heard, 1000)
+    references, hypotheses = zip(*pairs)
+    expected = sum(levenshtein(a, b) for a, b in pairs) / sum(map(len, references))
+    assert error_rate(references, hypotheses) == pytest.approx(expected)
+    counts = score(references, hypotheses, 1000)
     assert sum(n for *_, n in counts["confusions"]) == counts["substitutions"]

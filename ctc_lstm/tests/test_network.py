@@ -62,14 +62,14 @@ def tensors(frames, front_end, longest=0):
 def test_no_result_depends_on_padding_or_on_the_other_utterances(front_end, batch_norm, bidirectional):
     network = make_network(front_end, batch_norm=batch_norm, bidirectional=bidirectional)
     frames = utterances([19, 1, 8, 12, 19])
-    found = network(*tensors(frames, front_end)).asnumpy()
-    assert found.shape == (output_lengths(19, front_end), 5, LABELS)
-    np.testing.assert_allclose(np.exp(found).sum(2), 1, atol=1e-5)
+    actual = network(*tensors(frames, front_end)).asnumpy()
+    assert actual.shape == (output_lengths(19, front_end), 5, LABELS)
+    np.testing.assert_allclose(np.exp(actual).sum(2), 1, atol=1e-5)
     longer = network(*tensors(frames, front_end, 40)).asnumpy()
     for b, each in enumerate(frames):
         steps = output_lengths(len(each), front_end)
         alone = network(*tensors([each], front_end)).asnumpy()[:steps, 0]
-        np.testing.assert_allclose(found[:steps, b], alone, atol=1e-5)
+        np.testing.assert_allclose(actual[:steps, b], alone, atol=1e-5)
         np.testing.assert_allclose(longer[:steps, b], alone, atol=1e-5)
 
 
@@ -99,9 +99,9 @@ def test_a_share_of_the_loss_is_that_of_the_layers_below(num_layers):
         ctc_loss(network.classify(x), labels, steps, label_lengths).asnumpy().mean()
         for x in network.layer_outputs(*inputs)
     ]
-    wanted = each[0] if num_layers == 1 else 0.7 * each[2] + 0.3 * (each[0] + each[1]) / 2
-    found = CTCLoss(network=network, intermediate=0.3).set_train()(*inputs, labels, label_lengths)
-    np.testing.assert_allclose(found.asnumpy(), wanted, rtol=1e-5)
+    expected = each[0] if num_layers == 1 else 0.7 * each[2] + 0.3 * (each[0] + each[1]) / 2
+    actual = CTCLoss(network=network, intermediate=0.3).set_train()(*inputs, labels, label_lengths)
+    np.testing.assert_allclose(actual.asnumpy(), expected, rtol=1e-5)
 
 
 def test_batch_norm_equals_numpy():
@@ -113,18 +113,18 @@ def test_batch_norm_equals_numpy():
     norm.weight.set_data(Tensor(random.uniform(0.5, 2, size).astype(np.float32)))
     norm.bias.set_data(Tensor(random.normal(0, 1, size).astype(np.float32)))
     scale, shift = norm(Tensor(x), Tensor(np.array([lengths.sum()], np.float32)))
-    found = x * scale.asnumpy() + shift.asnumpy()
+    actual = x * scale.asnumpy() + shift.asnumpy()
     values = x[real].astype(np.float64)
     mean, variance = values.mean(0), values.var(0)
-    wanted = norm.weight.asnumpy() * (values - mean) / np.sqrt(variance + 1e-5) + norm.bias.asnumpy()
-    np.testing.assert_allclose(found[real], wanted, atol=1e-5)
+    expected = norm.weight.asnumpy() * (values - mean) / np.sqrt(variance + 1e-5) + norm.bias.asnumpy()
+    np.testing.assert_allclose(actual[real], expected, atol=1e-5)
     np.testing.assert_allclose(norm.mean.asnumpy(), 0.1 * mean, atol=1e-6)
     np.testing.assert_allclose(norm.variance.asnumpy(), 0.9 + 0.1 * variance, atol=1e-5)
     norm.set_train(False)
     scale, shift = norm(Tensor(x), Tensor(np.array([1.0], np.float32)))
-    found = x * scale.asnumpy() + shift.asnumpy()
-    wanted = (x - 0.1 * mean) / np.sqrt(0.9 + 0.1 * variance + 1e-5) * norm.weight.asnumpy() + norm.bias.asnumpy()
-    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    actual = x * scale.asnumpy() + shift.asnumpy()
+    expected = (x - 0.1 * mean) / np.sqrt(0.9 + 0.1 * variance + 1e-5) * norm.weight.asnumpy() + norm.bias.asnumpy()
+    np.testing.assert_allclose(actual, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("front_end", ["stack-2", "conv"])
@@ -141,15 +141,15 @@ def test_every_weight_moves_and_eight_utterances_are_overfitted(front_end, tmp_p
     losses += [float(step(*inputs)[0].asnumpy()) for _ in range(150)]
     assert losses[-1] < 0.1 < losses[0]
     network.set_train(False)
-    found = network(*tensors(frames, front_end)).asnumpy()
+    actual = network(*tensors(frames, front_end)).asnumpy()
     steps = output_lengths(np.array([len(each) for each in frames]), front_end)
-    heard = [greedy(found[: steps[b], b]) for b in range(8)]
-    assert heard == [row[:n].tolist() for row, n in zip(labels, inputs[-1].asnumpy())]
+    answers = [greedy(actual[: steps[b], b]) for b in range(8)]
+    assert answers == [row[:n].tolist() for row, n in zip(labels, inputs[-1].asnumpy())]
 
     save_checkpoint(tmp_path / "a.ckpt", network.get_parameters())
     other = make_network(front_end, seed=5)
     load_into(other.get_parameters(), load_checkpoint(tmp_path / "a.ckpt")[0], "a.ckpt")
-    np.testing.assert_array_equal(other(*tensors(frames, front_end)).asnumpy(), found)
+    np.testing.assert_array_equal(other(*tensors(frames, front_end)).asnumpy(), actual)
 
 
 def test_subsampling():

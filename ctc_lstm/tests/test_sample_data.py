@@ -25,8 +25,8 @@ def test_layout(corpus):
         assert set(read_phones(path.with_suffix(".PHN"))) <= set(PHONES_61)
         words = [line.split()[2] for line in path.with_suffix(".WRD").read_text().splitlines()]
         assert path.with_suffix(".TXT").read_text() == f"0 {info.frames} {' '.join(words).capitalize()}.\n"
-    said = [(path / "SA1.WRD").read_text().split()[2::3] for path in speakers]
-    assert all(words == said[0] for words in said), "everybody reads SA1"
+    sentences = [(path / "SA1.WRD").read_text().split()[2::3] for path in speakers]
+    assert all(words == sentences[0] for words in sentences), "everybody reads SA1"
 
 
 def test_same_again(corpus, tmp_path):

@@ -1,4 +1,4 @@
-"""Reading the TIMIT layout: splits, phone sets, and what is said of files that are wrong."""
+"""Reading the TIMIT layout: splits, phone sets, and what is reported about wrong files."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def test_phone_sets_have_their_sizes():
 
 
 def test_folding():
-    said = ("h#", "sh", "ix", "hv", "eh", "dcl", "q", "ax-h", "epi", "axr", "zh", "h#")
-    assert fold(said, "61") == said
-    assert fold(said, "48") == ("sil", "sh", "ix", "hh", "eh", "vcl", "ax", "epi", "er", "zh", "sil")
-    assert fold(said, "39") == ("sil", "sh", "ih", "hh", "eh", "sil", "ah", "sil", "er", "sh", "sil")
-    assert scored(fold(said, "48"), "48") == scored(said, "61") == fold(said, "39")
-    assert fold(fold(said, "39"), "39") == fold(said, "39")
+    phones = ("h#", "sh", "ix", "hv", "eh", "dcl", "q", "ax-h", "epi", "axr", "zh", "h#")
+    assert fold(phones, "61") == phones
+    assert fold(phones, "48") == ("sil", "sh", "ix", "hh", "eh", "vcl", "ax", "epi", "er", "zh", "sil")
+    assert fold(phones, "39") == ("sil", "sh", "ih", "hh", "eh", "sil", "ah", "sil", "er", "sh", "sil")
+    assert scored(fold(phones, "48"), "48") == scored(phones, "61") == fold(phones, "39")
+    assert fold(fold(phones, "39"), "39") == fold(phones, "39")
     assert scored(("three", "q"), "none") == ("three", "q")
     with pytest.raises(UserError, match="'three' is no phone of TIMIT"):
         fold(("three",), "39")
@@ -41,12 +41,12 @@ def test_folding():
 
 def test_part_of_the_corpus_lends_training_speakers(corpus, settings, capsys):
     splits = read_corpus(corpus, settings)
-    said = capsys.readouterr().out
-    assert "a part of TIMIT (TRAIN has 48 utterances without SA, TEST 12)" in said
-    assert "held out 12 utterances of 2 speakers" in said
-    assert {split: len(found) for split, found in splits.items()} == {"train": 36, "valid": 12, "test": 12}
+    log = capsys.readouterr().out
+    assert "a part of TIMIT (TRAIN has 48 utterances without SA, TEST 12)" in log
+    assert "held out 12 utterances of 2 speakers" in log
+    assert {split: len(utterances) for split, utterances in splits.items()} == {"train": 36, "valid": 12, "test": 12}
     assert not {u.speaker for u in splits["train"]} & {u.speaker for u in splits["valid"]}
-    assert not any("_sa" in u.name for found in splits.values() for u in found)
+    assert not any("_sa" in u.name for utterances in splits.values() for u in utterances)
     assert read_corpus(corpus, settings) == splits, "the held-out speakers are always the same"
     first = splits["test"][0]
     assert first.labels[0] == first.labels[-1] == "h#" and first.name == f"{first.speaker}_si100"
@@ -63,13 +63,13 @@ def test_standard_splits_of_a_full_corpus(tmp_path, settings, capsys):
 
 
 def test_letter_case_and_riff_copies(copy, settings):
-    wanted = read_corpus(copy, settings)
+    expected = read_corpus(copy, settings)
     for path in sorted(copy.rglob("*"), key=lambda path: -len(path.parts)):
         path.rename(path.with_name(path.name.lower()))
     for path in copy.rglob("*.wav"):
         path.with_name(path.name + ".wav").write_bytes(path.read_bytes())
-    found = read_corpus(copy, settings)
-    assert [(u.name, u.labels) for u in found["test"]] == [(u.name, u.labels) for u in wanted["test"]]
+    actual = read_corpus(copy, settings)
+    assert [(u.name, u.labels) for u in actual["test"]] == [(u.name, u.labels) for u in expected["test"]]
     for path in copy.rglob("sx*.wav"):
         if not path.name.endswith(".wav.wav"):
             path.unlink()
@@ -110,8 +110,8 @@ def test_bad_files_are_named_or_left_out(copy, settings, capsys):
         read_corpus(copy, settings)
     splits = read_corpus(copy, EasyDict(settings, on_bad_file="skip"))
     assert len(splits["train"]) + len(splits["valid"]) == 46
-    said = capsys.readouterr().out
-    assert f"left out {wrong}:1" in said and "sx20: has no .PHN file" in said
+    log = capsys.readouterr().out
+    assert f"left out {wrong}:1" in log and "sx20: has no .PHN file" in log
 
 
 def test_wrong_folders(corpus, tmp_path, settings):

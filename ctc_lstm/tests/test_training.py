@@ -1,4 +1,4 @@
-"""Training on the synthetic corpus: it learns, resumes to the bit, and says clearly what is in its way."""
+"""Training on the synthetic corpus: it learns, resumes bit for bit, and reports bad data in one line."""
 
 from __future__ import annotations
 
