@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import sys
 import time
 
+from src import config as config_module
+from src.config import ctc_cfg
 from src.corpus import read_split
-from src.dataset import unseen_labels
-from src.inference import Recognizer, add_checkpoint_options, apply_settings, load_ngram_of, load_trained
+from src.dataset import warn_of_unseen_labels
+from src.inference import SETTINGS, Recognizer, load_ngram_of, load_trained
 from src.metrics import score
-from src.model_utils.configuration import Parser
+from src.model_utils.configuration import Parser, apply_settings
+from src.model_utils.reporting import messages_to_stderr, print_result
 from src.model_utils.runtime import UserError, init_device, log, run
 from src.preparation import Sample, check_prepared, compute_samples, load_samples
 from src.timit import scored
 from src.utterance import SPLITS
 
 
-def parse(argv=None):
-    """Read the command line."""
+def parse_arguments(argv=None):
+    """Read and check the command line."""
     parser = Parser(__doc__)
-    add_checkpoint_options(parser)
+    parser.add_checkpoint_options(config_module, ctc_cfg, SETTINGS)
     parser.add_argument(
         "--data_path", metavar="DIR|FILE", help="the corpus, as for train.py, or one manifest (.jsonl, .tsv)"
     )
     parser.add_argument("--preprocess_path", metavar="DIR", help="folder of the features, used without --data_path")
     parser.add_argument("--split", choices=SPLITS, default="test", help="default: test")
-    parser.add_argument(
-        "--confusions",
-        type=int,
-        default=10,
-        metavar="N",
-        help="show the N most frequent errors of each kind (default: 10)",
-    )
+    text = "most frequent errors of each kind to show (default: 10)"
+    parser.add_argument("--confusions", type=int, default=10, metavar="N", help=text)
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output, messages elsewhere")
     args = parser.parse_args(argv)
     if not args.data_path and not args.preprocess_path:
@@ -53,16 +48,7 @@ def read_samples(args, config) -> list[Sample]:
     return load_samples(args.preprocess_path, args.split)
 
 
-def references_of(samples: list[Sample], config, vocabulary: list[str], source: str) -> list[tuple[str, ...]]:
-    """Return the labels that the answers are compared with, and log which of them the model cannot answer."""
-    references = [scored(sample.labels, config.phone_set) for sample in samples]
-    unseen = unseen_labels(references, scored(vocabulary[1:], config.phone_set))
-    if unseen:
-        log(f"warning: {source}: {', '.join(unseen)} not seen in training, so these cannot be recognised")
-    return references
-
-
-def show(result: dict) -> None:
+def show_table(result: dict) -> None:
     """Print the metrics as a table."""
     print(f"\n{result['utterances']} {result['split']} utterances, {result['frames_per_second']:.0f} frames/s")
     print(f"error rate   {100 * result['per']:7.2f} %  (accuracy {100 * result['accuracy']:.2f} %)")
@@ -80,15 +66,16 @@ def show(result: dict) -> None:
 
 def main(argv=None) -> dict:
     """Evaluate as the command line says; returns the metrics."""
-    args = parse(argv)
-    with contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext():
+    args = parse_arguments(argv)
+    with messages_to_stderr(args.json):
         init_device(args.device_target, args.device_id)
         network, config, vocabulary = load_trained(args.ckpt_path)
-        config = apply_settings(config, args)
+        config = apply_settings(config, args, config_module, SETTINGS)
         samples = read_samples(args, config)
         source = args.data_path or args.preprocess_path
         log(f"{args.ckpt_path}: {len(samples)} {args.split} utterances of {source}")
-        references = references_of(samples, config, vocabulary, source)
+        references = [scored(sample.labels, config.phone_set) for sample in samples]
+        warn_of_unseen_labels(references, scored(vocabulary[1:], config.phone_set), source)
         frames = [sample.frames for sample in samples]
         recognizer = Recognizer(network, config, vocabulary, load_ngram_of(args.ckpt_path, config))
         recognizer.log_probs(frames[:1])  # compiles, which is not part of the speed
@@ -102,10 +89,7 @@ def main(argv=None) -> dict:
         **score(references, answers, args.confusions),
         "frames_per_second": round(sum(map(len, frames)) / seconds),
     }
-    if args.json:
-        print(json.dumps(result, ensure_ascii=False), flush=True)
-    else:
-        show(result)
+    print_result(result, args.json, show_table)
     return result
 
 

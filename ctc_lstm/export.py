@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 
 import mindspore as ms
 import numpy as np
-from mindspore import Tensor, nn, ops
+from mindspore import nn, ops
 
+from src import config as config_module
+from src.config import ctc_cfg
 from src.dataset import pad_frames, save_vocabulary
 from src.features import feature_size
-from src.inference import Recognizer, add_checkpoint_options, apply_settings, load_trained
-from src.model_utils.configuration import Parser, write_yaml
-from src.model_utils.runtime import UserError, init_device, log, run
-from src.network import CTCNet, output_lengths
+from src.inference import Recognizer, load_trained
+from src.model_utils.configuration import Parser, apply_settings
+from src.model_utils.exporting import (
+    Run,
+    add_export_options,
+    check_export_options,
+    export,
+    largest_difference,
+    write_mindir,
+    write_onnx,
+)
+from src.model_utils.files import write_yaml
+from src.model_utils.runtime import init_device, run
+from src.network import CTCNet, dynamic_inputs, output_lengths
 from src.preparation import load_samples
 
-FILES = {"MINDIR": "ctc_lstm.mindir", "ONNX": "ctc_lstm.onnx"}
 TOLERANCE = 1e-5  # largest difference of a probability
 LENGTHS = (1, 2, 7, 30, 100, 101, 333)  # frames of the random utterances that are compared
 COMPARED = 32  # real utterances that are compared where features are given
@@ -41,50 +50,16 @@ class ExportedNet(nn.Cell):
         return self.network(frames, lengths, lengths, True).swapaxes(0, 1)  # dropout, which needs keys, is off
 
 
-def write_mindir(network: ExportedNet, size: int, path: Path):
-    """Write the MINDIR file of any batch size and length; returns what maps frames and lengths to its output.
-
-    It holds the LSTM kernel of the device it is exported on, so it runs on devices of that kind only.
-    """
-    inputs = Tensor(shape=[None, None, size], dtype=ms.float32), Tensor(shape=[None], dtype=ms.int32)
-    ms.export(network, *inputs, file_name=str(path), file_format="MINDIR")
-    os.chmod(path, 0o644)
-    loaded = nn.GraphCell(ms.load(str(path)))
-    loaded.set_inputs(*inputs)  # else it would be compiled for every new shape
-    return lambda frames, lengths: loaded(Tensor(frames), Tensor(lengths)).asnumpy()
-
-
-def write_onnx(network: ExportedNet, size: int, path: Path):
-    """Write the ONNX file of any batch size and length; returns what maps frames and lengths to its output."""
-    import onnxruntime
-
-    from src.onnx_export import build_onnx
-
-    path.write_bytes(build_onnx(network.network, size).SerializeToString())
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return lambda frames, lengths: session.run(None, {"frames": frames, "lengths": lengths})[0]
-
-
-WRITERS = {"MINDIR": write_mindir, "ONNX": write_onnx}
-
-
-def parse(argv=None):
-    """Read the command line."""
+def parse_arguments(argv=None):
+    """Read and check the command line."""
     parser = Parser(__doc__)
-    add_checkpoint_options(parser)
-    parser.add_argument("--output_dir", metavar="DIR", default="./export", help="where to (default: ./export)")
-    parser.add_argument("--formats", default="MINDIR,ONNX", metavar="LIST", help="default: MINDIR,ONNX")
+    parser.add_checkpoint_options(config_module, ctc_cfg, ())
+    add_export_options(parser)
     parser.add_argument(
         "--preprocess_path", metavar="DIR", help=f"compare on {COMPARED} of its utterances besides random ones"
     )
     args = parser.parse_args(argv)
-    args.formats = list(dict.fromkeys(name.strip().upper() for name in args.formats.split(",")))
-    for name in args.formats:
-        if name not in FILES:
-            raise UserError(f"--formats: unknown format '{name}'; choose from {', '.join(FILES)}")
-    output, training = Path(args.output_dir).resolve(), Path(args.ckpt_path).resolve().parent
-    if output != training and any(output.glob("*.ckpt")):
-        raise UserError(f"{args.output_dir}: holds checkpoints of another training; choose another --output_dir")
+    check_export_options(args)
     return args
 
 
@@ -100,56 +75,48 @@ def frames_to_compare(args, config) -> list[np.ndarray]:
     return frames
 
 
-def largest_difference(exported, frames: list[np.ndarray], expected: list[np.ndarray], config) -> float:
-    """Compare the probabilities of `exported` with the expected log ones, each utterance alone and all at once."""
-    difference = 0.0
-    for chosen in [*([i] for i in range(len(frames))), list(range(len(frames)))]:
-        padded, lengths = pad_frames([frames[i] for i in chosen], 1)
-        log_probs = exported(padded, lengths)
-        for row, i in enumerate(chosen):
-            real = log_probs[row, : output_lengths(len(frames[i]), config.front_end)]
-            if real.shape != expected[i].shape or not np.isfinite(real).all():
-                return float("inf")
-            difference = max(difference, float(np.abs(np.exp(real) - np.exp(expected[i])).max()))
-    return difference
+def probabilities(run: Run, frames: list[np.ndarray], config):
+    """Return what maps indices of `frames` to the probabilities of their output steps, by an exported file."""
+
+    def outputs(indices):
+        padded, lengths = pad_frames([frames[i] for i in indices], 1)
+        log_probs = run(padded, lengths)[0]
+        for row, i in enumerate(indices):
+            yield np.exp(log_probs[row, : output_lengths(len(frames[i]), config.front_end)])
+
+    return outputs
 
 
 def main(argv=None) -> dict[str, float]:
     """Export as the command line says; returns the largest difference of each format from the checkpoint."""
-    args = parse(argv)
+    args = parse_arguments(argv)
     init_device(args.device_target, args.device_id)
     network, config, vocabulary = load_trained(args.ckpt_path)
-    config = apply_settings(config, args)
+    config = apply_settings(config, args, config_module, ())
+    size = feature_size(config)
     frames = frames_to_compare(args, config)
-    expected = Recognizer(network, config, vocabulary).log_probs(frames)
-    exported = ExportedNet(network)
-    exported.set_train(False)
-    output = Path(args.output_dir)
-    unfinished = output / f".unfinished-{os.getpid()}"
-    unfinished.mkdir(parents=True)
-    differences = {}
-    try:
-        for name in args.formats:
-            path = unfinished / FILES[name]
-            compute = WRITERS[name](exported, feature_size(config), path)
-            differences[name] = largest_difference(compute, frames, expected, config)
-            if not differences[name] <= TOLERANCE:
-                raise SystemExit(
-                    f"error: {name} differs from {args.ckpt_path} by {differences[name]:.1e}, more than"
-                    f" {TOLERANCE:.0e}; nothing was exported"
-                )
-        save_vocabulary(output / "vocab.json", vocabulary)
-        write_yaml(output / "config.yaml", config)
-        for name in args.formats:
-            os.replace(unfinished / FILES[name], output / FILES[name])
-            log(
-                f"{output / FILES[name]}: ok, differs by {differences[name]:.1e} at most from the checkpoint's"
-                f" probabilities on {len(frames)} utterances of {min(map(len, frames))} to"
-                f" {max(map(len, frames))} frames"
-            )
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    return differences
+    expected = [np.exp(log_probs) for log_probs in Recognizer(network, config, vocabulary).log_probs(frames)]
+    cell, inputs = ExportedNet(network), dynamic_inputs(size)[:2]
+
+    def difference(run: Run) -> float:
+        return largest_difference(probabilities(run, frames, config), expected)
+
+    def export_onnx(folder: Path) -> float:
+        from src.onnx_export import build_onnx
+
+        return difference(write_onnx(build_onnx(network, size), folder / "ctc_lstm.onnx"))
+
+    def save_company(folder: Path) -> None:
+        save_vocabulary(folder / "vocab.json", vocabulary)
+        write_yaml(folder / "config.yaml", config)
+
+    writers = {
+        "MINDIR": lambda folder: difference(write_mindir(cell, inputs, folder / "ctc_lstm.mindir")),
+        "ONNX": export_onnx,
+    }
+    steps = sorted(map(len, frames))
+    compared = f"in probability on {len(frames)} utterances of {steps[0]} to {steps[-1]} frames"
+    return export(args, writers, TOLERANCE, save_company, compared)
 
 
 if __name__ == "__main__":

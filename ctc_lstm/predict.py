@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import sys
 from collections.abc import Iterator
@@ -11,34 +12,35 @@ from typing import NamedTuple
 
 import numpy as np
 
+from src import config as config_module
 from src.audio import read_audio
+from src.config import ctc_cfg
 from src.features import compute_features, normalize
-from src.inference import Recognizer, add_checkpoint_options, apply_settings, load_ngram_of, load_trained
-from src.model_utils.configuration import Parser
-from src.model_utils.runtime import UserError, atomic_write, init_device, run
+from src.inference import SETTINGS, Recognizer, load_ngram_of, load_trained
+from src.model_utils.configuration import Parser, apply_settings
+from src.model_utils.files import atomic_write
+from src.model_utils.runtime import UserError, init_device, run
+from src.model_utils.text_input import TextInput, add_input_options
 from src.network import subsampling_of
 from src.segments import draw, segments, text_grid
 
+NOUN = "path of an audio file"
 CHUNK = 32  # files that are recognised together
 
 
-def parse(argv=None):
+def parse_arguments(argv=None):
     """Read the command line."""
     parser = Parser(__doc__)
-    parser.add_argument("audio", nargs="*", metavar="AUDIO", help="audio files; without any, their paths are read")
-    add_checkpoint_options(parser)
-    parser.add_argument("--input_file", metavar="FILE", help="file with one path a line (default: standard input)")
-    parser.add_argument("--json", action="store_true", help="one JSON object a file")
+    add_input_options(parser, NOUN, "AUDIO")
+    parser.add_checkpoint_options(config_module, ctc_cfg, SETTINGS)
+    parser.add_argument("--json", action="store_true", help="one JSON object per file")
     parser.add_argument("--times", action="store_true", help="one line per label with its start and end in seconds")
     parser.add_argument("--plot", metavar="DIR", help="draw waveform, spectrogram and posteriors into DIR/*.png")
     parser.add_argument("--textgrid", metavar="DIR", help="write Praat TextGrids into DIR/*.TextGrid")
     parser.add_argument(
         "--same_speaker", action="store_true", help="normalise all files together, as the training did by speaker"
     )
-    args = parser.parse_args(argv)
-    if args.audio and args.input_file:
-        raise UserError("give either audio files or --input_file, not both")
-    return args
+    return parser.parse_args(argv)
 
 
 class Recording(NamedTuple):
@@ -69,7 +71,7 @@ class Predictor:
                     raise UserError(f"{path}: shorter than one frame; leave it out")
                 recordings.append(Recording(path, samples, rate, frames))
             except UserError as error:
-                if self.config.on_bad_file == "error":
+                if self.config.on_bad_input == "error":
                     raise
                 print(f"warning: left out {error}", file=sys.stderr)
         if not recordings:
@@ -101,18 +103,10 @@ class Predictor:
         return target
 
 
-def chunks(args, source) -> Iterator[list[str]]:
-    """Yield the paths of the command line, or those on the lines of `source`, some at a time."""
-    paths = iter(args.audio) if args.audio else (line.strip() for line in source)
-    chunk: list[str] = []
-    for path in paths:
-        if path:
-            chunk.append(path)
-        if len(chunk) == CHUNK and not args.same_speaker:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
+def path_chunks(source: TextInput, same_speaker: bool) -> Iterator[list[str]]:
+    """Yield the paths that are recognised together: all where they are normalised together, else some at a time."""
+    chunks = ([path.strip() for path in chunk if path.strip()] for chunk in source.chunks(CHUNK))
+    return iter([list(itertools.chain.from_iterable(chunks))]) if same_speaker else chunks
 
 
 def shown(answer: dict, times: bool) -> str:
@@ -125,20 +119,19 @@ def shown(answer: dict, times: bool) -> str:
 
 def main(argv=None) -> int:
     """Recognise the files that the command line names; returns their number."""
-    args = parse(argv)
-    with contextlib.ExitStack() as stack:
-        source = stack.enter_context(open(args.input_file, encoding="utf-8")) if args.input_file else sys.stdin
-        with contextlib.redirect_stdout(sys.stderr):  # standard output holds answers only
-            init_device(args.device_target, args.device_id)
-            network, config, vocabulary = load_trained(args.ckpt_path)
-            config = apply_settings(config, args)
-            recognizer = Recognizer(network, config, vocabulary, load_ngram_of(args.ckpt_path, config))
-        predictor, count = Predictor(recognizer, args), 0
-        for paths in chunks(args, source):
-            for answer in predictor(paths):
-                print(json.dumps(answer, ensure_ascii=False) if args.json else shown(answer, args.times))
-                count += 1
-            sys.stdout.flush()
+    args = parse_arguments(argv)
+    source = TextInput(args, NOUN, file_names=True)
+    with contextlib.redirect_stdout(sys.stderr):  # standard output holds answers only
+        init_device(args.device_target, args.device_id)
+        network, config, vocabulary = load_trained(args.ckpt_path)
+        config = apply_settings(config, args, config_module, SETTINGS)
+        recognizer = Recognizer(network, config, vocabulary, load_ngram_of(args.ckpt_path, config))
+    predictor, count = Predictor(recognizer, args), 0
+    for paths in path_chunks(source, args.same_speaker):
+        for answer in predictor(paths):
+            print(json.dumps(answer, ensure_ascii=False) if args.json else shown(answer, args.times))
+            count += 1
+        sys.stdout.flush()
     return count
 
 

@@ -17,7 +17,7 @@ def read_corpus(data_path, config) -> dict[str, list[Utterance]]:
     """Read train, valid and test of a folder: TIMIT in LDC's layout (TRAIN/, TEST/) or manifests (train.jsonl, ...).
 
     Where a corpus has no validation split, `validation_fraction` of its training speakers are held out. Raises
-    UserError for another layout, and for bad files under the policy `on_bad_file` error.
+    UserError for another layout, and for bad files under the policy `on_bad_input` error.
     """
     root = Path(data_path)
     if not root.is_dir():
@@ -31,7 +31,7 @@ def read_corpus(data_path, config) -> dict[str, list[Utterance]]:
         nested = [path for path in root.iterdir() if path.is_dir() and subfolder(path, "train")]
         hint = f"did you mean {nested[0]}?" if nested else "see the README's section on data"
         raise UserError(f"{root}: holds neither TRAIN/ and TEST/ of TIMIT nor train.jsonl or train.tsv; {hint}")
-    report_bad(problems, config.on_bad_file)
+    report_bad(problems, config.on_bad_input)
     if not splits.get("valid"):
         splits["train"], splits["valid"] = hold_out(splits["train"], config.validation_fraction, config.split_seed)
         if splits["valid"]:
@@ -50,7 +50,7 @@ def read_split(data_path, split: str, config) -> list[Utterance]:
     if path.exists() and not path.is_dir():
         problems: list[str] = []
         utterances = read_manifest(path, problems)
-        report_bad(problems, config.on_bad_file)
+        report_bad(problems, config.on_bad_input)
     else:
         utterances = read_corpus(path, config)[split]
     if not utterances:
@@ -65,7 +65,7 @@ def _count(utterances: list[Utterance]) -> str:
 def report_bad(problems: list[str], policy: str) -> None:
     """Raise UserError for the first of the problems, or under the policy `skip` log them."""
     if problems and policy == "error":
-        raise UserError(f"{problems[0]} (bad files: {len(problems)}; --on_bad_file skip leaves them out)")
+        raise UserError(f"{problems[0]} (bad files: {len(problems)}; --on_bad_input skip leaves them out)")
     for problem in problems[:BAD_FILES_LOGGED]:
         log(f"warning: left out {problem}")
     if len(problems) > BAD_FILES_LOGGED:

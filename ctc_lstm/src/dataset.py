@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -13,10 +11,10 @@ import numpy as np
 from src import random_streams
 from src.corpus import report_bad
 from src.features import spec_augment
-from src.model_utils.configuration import parse_json
-from src.model_utils.recurrent import dropout_keys
-from src.model_utils.runtime import UserError, atomic_write
-from src.model_utils.training import Batch
+from src.model_utils.batching import Batch, carry_over_plan, equal_buckets, longest_first
+from src.model_utils.files import read_json, write_json
+from src.model_utils.layers import dropout_keys
+from src.model_utils.runtime import UserError, log
 from src.network import output_lengths, subsampling_of
 from src.preparation import Sample
 from src.timit import fold
@@ -42,21 +40,19 @@ class TrainingInputs(NamedTuple):
     label_lengths: np.ndarray
 
 
+class Shape(NamedTuple):
+    """Frames and labels that the utterances of a batch are padded to."""
+
+    frames: int
+    labels: int
+
+
 class Bucket(NamedTuple):
-    """Indices of utterances of about equal lengths, the rows of a batch, and the frames and labels that it pads to."""
+    """Indices of utterances of about equal lengths, the rows of their batches, and their shape."""
 
     members: np.ndarray
     rows: int
-    frames: int
-    labels: int
-
-
-class PlannedStep(NamedTuple):
-    """Indices of the utterances of a training step, and the frames and labels that it pads to."""
-
-    indices: np.ndarray
-    frames: int
-    labels: int
+    shape: Shape
 
 
 def build_vocabulary(label_lists) -> list[str]:
@@ -66,28 +62,22 @@ def build_vocabulary(label_lists) -> list[str]:
 
 def save_vocabulary(path, vocabulary: list[str]) -> None:
     """Write the labels in the order of their ids as a JSON list."""
-    with atomic_write(path) as file:
-        json.dump(vocabulary, file, ensure_ascii=False, indent=0)
+    write_json(path, vocabulary)
 
 
 def load_vocabulary(path) -> list[str]:
     """Read what `save_vocabulary` wrote; UserError where it is missing or no such list."""
-    try:
-        vocabulary = parse_json(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(
-            f"{path}: no such file; it lies beside the checkpoint that train.py wrote, keep them together"
-        ) from None
-    except ValueError:
-        raise UserError(f"{path}: not valid JSON; restore it from the folder of the training") from None
+    vocabulary = read_json(path, "it lies beside the checkpoint that train.py wrote, keep them together")
     if not isinstance(vocabulary, list) or vocabulary[:1] != [BLANK] or not all(isinstance(w, str) for w in vocabulary):
         raise UserError(f"{path}: not a vocabulary, expected a list of labels that starts with {BLANK}")
     return vocabulary
 
 
-def unseen_labels(label_lists: Iterable[Iterable[str]], known: Iterable[str]) -> list[str]:
-    """Return the labels, in alphabetical order, that occur in the lists and are not known."""
-    return sorted({label for labels in label_lists for label in labels}.difference(known))
+def warn_of_unseen_labels(label_lists: Iterable[Iterable[str]], known: Iterable[str], source: str) -> None:
+    """Log the labels of a source that are not known, since the model cannot answer them."""
+    unseen = sorted({label for labels in label_lists for label in labels}.difference(known))
+    if unseen:
+        log(f"warning: {source}: {', '.join(unseen)} not seen in training, so these cannot be recognised")
 
 
 def needed_steps(labels) -> int:
@@ -99,7 +89,7 @@ def training_samples(samples: list[Sample], config) -> list[Sample]:
     """Return the samples that can be trained on, their labels folded to `phone_set`.
 
     One too short for its labels has no CTC path and an infinite loss; one without labels teaches nothing. They are
-    named, and are errors or left out as `on_bad_file` says.
+    named, and are errors or left out as `on_bad_input` says.
     """
     problems, kept = [], []
     for sample in samples:
@@ -118,7 +108,7 @@ def training_samples(samples: list[Sample], config) -> list[Sample]:
             )
         else:
             kept.append(sample)
-    report_bad(problems, config.on_bad_file)
+    report_bad(problems, config.on_bad_input)
     return kept
 
 
@@ -138,13 +128,8 @@ def pad_frames(frames: list[np.ndarray], multiple: int, length: int = 0) -> Eval
 def evaluation_batches(frames: list[np.ndarray], config) -> Iterator[tuple[np.ndarray, EvaluationInputs]]:
     """Yield (indices, inputs) of frames (T_i, D): each utterance once, the longest first, by the frame budget."""
     lengths = np.array([len(each) for each in frames])
-    order = np.argsort(-lengths, kind="stable")
-    start = 0
-    while start < len(order):
-        rows = max(1, config.eval_frames // int(lengths[order[start]]))
-        chosen = order[start : start + rows]
-        yield chosen, pad_frames([frames[i] for i in chosen], subsampling_of(config.front_end))
-        start += rows
+    for indices in longest_first(lengths, len(lengths), config.eval_frames):
+        yield indices, pad_frames([frames[i] for i in indices], subsampling_of(config.front_end))
 
 
 class TrainingBatches:
@@ -164,7 +149,7 @@ class TrainingBatches:
         self.lengths = np.array([len(frames) for frames in self.frames])
         self.config, self.rank, self.size = config, rank, size
         self.multiple = subsampling_of(config.front_end)
-        self.buckets = self._divide()
+        self.buckets = self._divide() if samples else []
         self.steps_per_epoch = len(self.plan(1))
         if not self.steps_per_epoch:
             raise UserError(
@@ -172,54 +157,34 @@ class TrainingBatches:
             )
 
     def _divide(self) -> list[Bucket]:
-        order = np.argsort(self.lengths, kind="stable")
-        frames = np.cumsum(self.lengths[order])
-        parts = np.searchsorted(frames, frames[-1] * np.arange(1, self.config.num_buckets) / self.config.num_buckets)
         buckets, most_labels = [], 0
-        for members in np.split(order, parts):
-            if len(members):
-                longest = int(self.lengths[members[-1]])
-                most_labels = max(most_labels, *(len(self.labels[i]) for i in members))  # shorter ones may move in
-                rows = min(self.config.batch_size, self.config.batch_frames // longest)
-                multiple = math.lcm(self.size, ROWS_MULTIPLE if rows >= ROWS_MULTIPLE else 1)
-                buckets.append(Bucket(members, max(multiple, rows // multiple * multiple), longest, most_labels))
+        for members in equal_buckets(self.lengths, self.config.num_buckets):
+            longest = int(self.lengths[members[-1]])
+            most_labels = max(most_labels, *(len(self.labels[i]) for i in members))  # shorter ones may move in
+            rows = min(self.config.batch_size, self.config.batch_frames // longest)
+            multiple = math.lcm(self.size, ROWS_MULTIPLE if rows >= ROWS_MULTIPLE else 1)
+            buckets.append(Bucket(members, max(multiple, rows // multiple * multiple), Shape(longest, most_labels)))
         return buckets
 
-    def plan(self, epoch: int) -> list[PlannedStep]:
-        """Return the steps of an epoch in their order."""
-        random = np.random.default_rng(random_streams.order(self.config.seed, epoch))
-        steps, rest = [], np.zeros(0, int)
-        for bucket in self.buckets:
-            members = random.permutation(np.concatenate([bucket.members, rest]))
-            full = len(members) // bucket.rows * bucket.rows
-            batches = members[:full].reshape(-1, bucket.rows)
-            steps += [PlannedStep(indices, bucket.frames, bucket.labels) for indices in batches]
-            rest = members[full:]
-        return [steps[i] for i in random.permutation(len(steps))]
-
-    def one_of_each_shape(self) -> list[Batch]:
-        """Return a batch of every bucket."""
-        batches = {}
-        for batch in self(1):
-            batches.setdefault(batch.inputs.frames.shape[:2], batch)
-        return list(batches.values())
+    def plan(self, epoch: int) -> list[tuple[np.ndarray, Shape]]:
+        """Return for each step of an epoch the indices of its utterances, and what they are padded to."""
+        return carry_over_plan(self.buckets, random_streams.order(self.config.seed, epoch))
 
     def __call__(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         plan = self.plan(epoch)
-        for number in range(first_step, len(plan)):
-            step = plan[number]
-            keys = dropout_keys(self.config.seed, (epoch - 1) * len(plan) + number, len(step.indices))
-            inputs = self._inputs(step, epoch, keys)
-            yield Batch(inputs, len(step.indices), int(self.lengths[step.indices].sum()))
+        for step in range(first_step, len(plan)):
+            indices, shape = plan[step]
+            keys = dropout_keys(self.config.seed, (epoch - 1) * len(plan) + step, len(indices))
+            mine = slice(self.rank, None, self.size)
+            inputs = self._inputs(indices[mine], keys[mine], epoch, shape if self.config.pad_to_bucket else Shape(0, 0))
+            yield Batch(inputs, len(indices), int(self.lengths[indices].sum()))
 
-    def _inputs(self, step: PlannedStep, epoch: int, keys: np.ndarray) -> TrainingInputs:
-        """Return this process's rows of a step."""
-        indices, keys = step.indices[self.rank :: self.size], keys[self.rank :: self.size]
+    def _inputs(self, indices: np.ndarray, keys: np.ndarray, epoch: int, shape: Shape) -> TrainingInputs:
+        """Return the rows of a step that this process takes, padded to `shape` or, if longer, to the longest."""
         frames = [self._augmented(self.frames[i], epoch, key) for i, key in zip(indices, keys)]
-        static = self.config.pad_to_bucket
-        padded, lengths = pad_frames(frames, self.multiple, step.frames if static else 0)
+        padded, lengths = pad_frames(frames, self.multiple, shape.frames)
         label_lengths = np.array([len(self.labels[i]) for i in indices], np.int32)
-        labels = np.zeros((len(indices), step.labels if static else label_lengths.max()), np.int32)
+        labels = np.zeros((len(indices), max(shape.labels, label_lengths.max())), np.int32)
         for row, i in enumerate(indices):
             labels[row, : len(self.labels[i])] = self.labels[i]
         return TrainingInputs(padded, lengths, keys, labels, label_lengths)

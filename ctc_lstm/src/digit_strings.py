@@ -14,7 +14,8 @@ import numpy as np
 
 from src.audio import read_audio
 from src.model_utils.configuration import Parser
-from src.model_utils.runtime import UserError, atomic_write, log, run
+from src.model_utils.files import atomic_write
+from src.model_utils.runtime import UserError, log, run
 
 RATE = 8000
 NAME = re.compile(r"(\d)_([a-z]+)_(\d+)\.wav")

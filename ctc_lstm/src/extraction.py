@@ -15,14 +15,17 @@ from pathlib import Path
 import numpy as np
 
 from src.features import FEATURE_KEYS, feature_size, features_of_file
-from src.model_utils.runtime import UserError, run
+from src.model_utils.runtime import UserError, resolve_workers, run
 
 FEW = 200  # files below which starting processes costs more than it saves
 
 
 def extract(jobs: list[tuple[str, float]], settings, workers: int) -> list[np.ndarray | str]:
-    """Return for each job (audio path, speed) its frames (T, D) before normalisation, or the message of its error."""
-    workers = min(workers, len(jobs) // FEW + 1)
+    """Return for each job (audio path, speed) its frames (T, D) before normalisation, or the message of its error.
+
+    `workers` is the number of processes; 0 takes all cores.
+    """
+    workers = min(resolve_workers(workers), len(jobs) // FEW + 1)
     if workers == 1:
         return _share(jobs, settings)
     with tempfile.TemporaryDirectory() as folder:

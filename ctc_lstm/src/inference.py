@@ -10,14 +10,15 @@ from easydict import EasyDict
 from mindspore import Tensor, nn, ops
 from tqdm import tqdm
 
+from src import config as config_module
 from src import decoding
 from src.config import ctc_cfg
 from src.dataset import evaluation_batches, load_vocabulary
 from src.features import feature_size
 from src.model_utils.checkpoint import load_checkpoint, load_into
-from src.model_utils.configuration import Parser, read_yaml, require, resolve
-from src.model_utils.recurrent import BesideTheCaller
-from src.model_utils.runtime import UserError, rank_and_size
+from src.model_utils.configuration import load_config
+from src.model_utils.layers import RunInThreadPool
+from src.model_utils.runtime import rank_and_size
 from src.network import CTCNet, dynamic_inputs, output_lengths
 from src.ngram import NGram, load_ngram
 
@@ -30,7 +31,7 @@ SETTINGS = (  # the configuration keys that may differ from the training's, as n
     "eval_frames",
     "max_seconds",
     "num_workers",
-    "on_bad_file",
+    "on_bad_input",
 )
 
 
@@ -59,11 +60,7 @@ def load_trained(ckpt_path) -> tuple[CTCNet, EasyDict, list[str]]:
     """
     parameters, _ = load_checkpoint(ckpt_path)
     folder = Path(ckpt_path).parent
-    saved = read_yaml(folder / "config.yaml")
-    absent = [key for key in ctc_cfg if key not in saved]
-    if absent:
-        raise UserError(f"{folder / 'config.yaml'}: has no '{absent[0]}'; it was written for another model or version")
-    config = EasyDict(saved)
+    config = load_config(folder, config_module, ctc_cfg)
     vocabulary = load_vocabulary(folder / "vocab.json")
     network = build_network(config, len(vocabulary))
     load_into(network.get_parameters(), parameters, ckpt_path, averaged=True)
@@ -76,44 +73,6 @@ def load_ngram_of(ckpt_path, config) -> NGram | None:
     if config.decoder != "beam" or not config.ngram_order or not config.lm_weight:
         return None
     return load_ngram(Path(ckpt_path).parent / "ngram.json")
-
-
-def add_checkpoint_options(parser: Parser) -> None:
-    """Add --ckpt_path, and an option for each of SETTINGS."""
-    from src import config as config_module
-
-    parser.add_argument("--ckpt_path", metavar="FILE", required=True, help="a checkpoint that train.py wrote")
-    parser.add_config_options(config_module, {key: ctc_cfg[key] for key in SETTINGS})
-
-
-def apply_settings(config: EasyDict, args) -> EasyDict:
-    """Return a checkpoint's configuration with the SETTINGS that the command line or --config_path changes.
-
-    Raises UserError for any other change: it would describe another model than the checkpoint's.
-    """
-    resolved = resolve(config, args)
-    changed = [key for key in config if key not in SETTINGS and resolved[key] != config[key]]
-    if changed:
-        raise UserError(
-            f"{args.config_path}: {changed[0]} is {resolved[changed[0]]}, but the checkpoint was trained with"
-            f" {config[changed[0]]}; only {', '.join(SETTINGS)} can be changed here"
-        )
-    check_settings(resolved)
-    return resolved
-
-
-def check_settings(config) -> None:
-    """Raise UserError for a value of SETTINGS that makes no sense."""
-    positive = (lambda value: value > 0, "positive")
-    zero_or_more = (lambda value: value >= 0, "0 or more")
-    require(
-        config,
-        **dict.fromkeys(("beam_width", "eval_frames", "num_workers"), positive),
-        **dict.fromkeys(("max_seconds", "lm_weight"), zero_or_more),
-        decoder=(lambda value: value in ("greedy", "beam"), "greedy or beam"),
-        beam_prune=(lambda value: 0 <= value < 1, "at least 0 and below 1"),
-        on_bad_file=(lambda value: value in ("error", "skip"), "error or skip"),
-    )
 
 
 class Recognizer:
@@ -163,8 +122,8 @@ class _LogProbs(nn.Cell):
     def __init__(self, network):
         super().__init__(auto_prefix=False)
         self.network = network
-        self.beside_the_caller = BesideTheCaller()
+        self.run_in_thread_pool = RunInThreadPool()
 
     def construct(self, frames, lengths):
         log_probs = self.network(frames, lengths, lengths, True).astype(ms.float32)  # dropout, which needs keys, is off
-        return self.beside_the_caller(log_probs, lengths)
+        return self.run_in_thread_pool(log_probs, lengths)

@@ -13,8 +13,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from src.lines import read_lines
-from src.model_utils.configuration import parse_json
+from src.model_utils.files import binary_lines, decode, parse_json
 from src.model_utils.runtime import UserError
 from src.utterance import SPLITS, Utterance
 
@@ -37,11 +36,16 @@ def find_manifests(folder: Path) -> dict[str, Path]:
 def read_manifest(path: Path, problems: list[str]) -> list[Utterance]:
     """Read a manifest; what is wrong with a line is added to `problems` as `path:line: ...`.
 
-    Raises UserError where the file is not UTF-8 or empty, and where two lines have one name.
+    Raises UserError where the file is missing or empty, and where two lines have one name.
     """
     fields_of = _json_fields if path.suffix.lower() == ".jsonl" else _tsv_fields
     utterances, names = [], {}
-    for number, line in read_lines(path):
+    for number, data in binary_lines(path):
+        try:
+            line = decode(data, path, number)
+        except UserError as error:
+            problems.append(str(error))
+            continue
         if not line.strip() or (number == 1 and _columns(line)[:2] == list(FIELDS[:2])):
             continue
         try:

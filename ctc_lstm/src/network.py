@@ -9,7 +9,8 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from src import random_streams
-from src.model_utils.recurrent import AddBias, CounterDropout, LSTMLayer, over_time, padding_mask
+from src.model_utils.layers import AddBias, KeyedDropout, repeat_over_time
+from src.model_utils.recurrent import LSTMLayer, padding_mask
 from src.random_streams import Weights
 
 FRONT_ENDS = "none, stack-2 to stack-9, or conv"
@@ -166,7 +167,7 @@ class CTCNet(nn.Cell):
         self.norms = nn.CellList(
             [MaskedBatchNorm(size=size, sum_over_processes=sum_over_processes) for _ in range(norms)]
         )
-        self.dropouts = nn.CellList([CounterDropout(dropout, size, each) for each in seeds])
+        self.dropouts = nn.CellList([KeyedDropout(dropout, size, each) for each in seeds])
         self.weight = Parameter(_uniform(random_streams.weights(seed, Weights.OUTPUT), num_labels, size), name="weight")
         self.bias = Parameter(Tensor(np.zeros(num_labels, np.float32)), name="bias")
         self.matmul_nt = ops.MatMul(transpose_b=True)
@@ -193,10 +194,10 @@ class CTCNet(nn.Cell):
                 factor = self.dropouts[k](ops.ones((x.shape[1], x.shape[2]), x.dtype), dropout_keys)  # (B, H)
                 if len(self.norms):
                     scale, shift = self.norms[k](x, count)
-                    x = x * over_time(scale.astype(x.dtype) * factor, x.shape[0])
-                    x = x + over_time(shift.astype(x.dtype) * factor, x.shape[0])
+                    x = x * repeat_over_time(scale.astype(x.dtype) * factor, x.shape[0])
+                    x = x + repeat_over_time(shift.astype(x.dtype) * factor, x.shape[0])
                 else:
-                    x = x * over_time(factor, x.shape[0])
+                    x = x * repeat_over_time(factor, x.shape[0])
             elif len(self.norms):
                 scale, shift = self.norms[k](x, count)
                 x = self._scale_and_shift(x, scale[0].astype(x.dtype), shift[0].astype(x.dtype))
@@ -211,7 +212,7 @@ class CTCNet(nn.Cell):
         return ops.log_softmax(logits.astype(ms.float32).reshape(steps, batch, -1), 2)
 
     def _scale_and_shift(self, x, scale, shift):
-        """Return x (T, B, C) * scale (C,) + shift (C,) without broadcasting, see `over_time`."""
+        """Return x (T, B, C) * scale (C,) + shift (C,) without broadcasting, see `repeat_over_time`."""
         rows = x.reshape(-1, x.shape[2])
         scales = self.add_bias(rows * 0, scale)  # (T * B, C)
         return self.add_bias(rows * scales, shift).reshape(x.shape)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter, defaultdict
-from pathlib import Path
 
-from src.model_utils.configuration import parse_json
-from src.model_utils.runtime import UserError, atomic_write
+from src.model_utils.files import read_json, write_json
+from src.model_utils.runtime import UserError
 
 START, END = "<s>", "</s>"
 
@@ -58,17 +56,14 @@ def train_ngram(sequences, order: int) -> NGram:
 def save_ngram(path, model: NGram) -> None:
     """Write the counts as JSON."""
     counts = [[" ".join(history), dict(after)] for history, after in model.counts.items()]
-    with atomic_write(path) as file:
-        json.dump({"order": model.order, "labels": model.labels, "counts": counts}, file, ensure_ascii=False)
+    write_json(path, {"order": model.order, "labels": model.labels, "counts": counts}, indent=None)
 
 
 def load_ngram(path) -> NGram:
     """Read what `save_ngram` wrote; UserError where it is missing or no such file."""
+    content = read_json(path, "it lies beside the checkpoint that train.py wrote, keep them together")
     try:
-        content = parse_json(Path(path).read_text(encoding="utf-8"))
         counts = {tuple(history.split()): Counter(after) for history, after in content["counts"]}
         return NGram(content["order"], content["labels"], counts)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; it lies beside the checkpoint that train.py wrote") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"{path}: not an n-gram model of train.py; restore it from the training's folder") from None

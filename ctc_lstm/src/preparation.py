@@ -37,11 +37,11 @@ def speeds_of(config) -> list[float]:
 def compute_samples(utterances: list[Utterance], config, speeds=(1.0,)) -> list[Sample]:
     """Compute the normalised features of utterances, once for each speed; a copy's name tells its speed.
 
-    Files that cannot be used are errors or left out, as `on_bad_file` says.
+    Files that cannot be used are errors or left out, as `on_bad_input` says.
     """
     jobs = [(u, speed) for speed in speeds for u in utterances]
     results = extract([(u.audio, speed) for u, speed in jobs], config, config.num_workers)
-    report_bad(list(dict.fromkeys(result for result in results if isinstance(result, str))), config.on_bad_file)
+    report_bad(list(dict.fromkeys(result for result in results if isinstance(result, str))), config.on_bad_input)
     samples, voices = [], []
     for (u, speed), frames in zip(jobs, results):
         if not isinstance(frames, str):
@@ -85,7 +85,7 @@ def _fingerprint(splits: dict[str, list[Utterance]], config) -> dict:
         for u in splits[split]:
             status = os.stat(u.audio)
             digest.update(f"{split} {u} {status.st_size} {status.st_mtime_ns}\n".encode())
-    options = {key: config[key] for key in (*FEATURE_KEYS, "speed_perturbation", "on_bad_file")}
+    options = {key: config[key] for key in (*FEATURE_KEYS, "speed_perturbation", "on_bad_input")}
     return {"version": VERSION, "corpus": digest.hexdigest(), **options}
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from src.model_utils.configuration import Parser
-from src.model_utils.runtime import UserError, atomic_write, log, run
+from src.model_utils.files import atomic_write
+from src.model_utils.runtime import UserError, log, run
 
 RATE = 16000
 # Two tones in hertz and the share of noise. Vowels and nasals are tones, fricatives mostly noise.

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from src.decoding import align
-from src.model_utils.runtime import atomic_write
+from src.model_utils.files import atomic_write
 
 SHOWN_LABELS = 0.05  # a label whose posterior never reaches this has no row in the picture
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from src.lines import read_lines
+from src.model_utils.files import read_lines
 from src.model_utils.runtime import UserError, log
 from src.utterance import Utterance
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import mindspore as ms
 from mindspore import nn
 
 from src.features import feature_size
 from src.loss import CTCLoss
 from src.lr_schedule import warmup_decay
 from src.model_utils.runtime import quiet
-from src.model_utils.training import TrainStep
+from src.model_utils.train_step import TrainStep, mixed_precision
 from src.network import CTCNet, dynamic_inputs
 
 
@@ -32,10 +31,7 @@ def build_step(network: CTCNet, config, rates: list[float]) -> TrainStep:
         optimizer = nn.Adam(
             network.trainable_params(), learning_rate=rates, beta2=0.98, weight_decay=config.weight_decay
         )
-    scaler = None
-    if config.amp_level != "O0":
-        ms.amp.auto_mixed_precision(network, config.amp_level)
-        scaler = ms.amp.DynamicLossScaler(2**15, 2, 1000)
+    scaler = mixed_precision(network, config.amp_level)
     step = TrainStep(loss_network, optimizer, config.gradient_clip, config.weight_average, loss_scaler=scaler)
     if not config.pad_to_bucket:
         step.set_inputs(*dynamic_inputs(feature_size(config)))

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from shared_fixtures import exit_of  # noqa: F401
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -31,20 +32,6 @@ def trained(corpus, tmp_path_factory):
     result = train.main(["--preset", "tiny", "--device_target", "CPU", *arguments])
     best = outputs / "ctc_lstm_best.ckpt"
     return SimpleNamespace(folder=folder, corpus=corpus, prepared=prepared, outputs=outputs, best=best, result=result)
-
-
-@pytest.fixture
-def exit_of(capsys):
-    """Runs an entry point as its script does; returns the exit code, standard output and standard error."""
-    from src.model_utils.runtime import run
-
-    def call(main, *arguments):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            run(lambda: main([str(argument) for argument in arguments]))
-        return (left.value.code, *capsys.readouterr())
-
-    return call
 
 
 @pytest.fixture(scope="session")

@@ -17,8 +17,9 @@ from src.dataset import (
     pad_frames,
     save_vocabulary,
     training_samples,
-    unseen_labels,
+    warn_of_unseen_labels,
 )
+from src.model_utils.batching import one_of_each_shape
 from src.model_utils.runtime import UserError
 from src.preparation import Sample
 
@@ -56,7 +57,7 @@ def test_too_short_utterances_are_named(settings, capsys):
     config = EasyDict(settings, phone_set="none", front_end="stack-3")
     with pytest.raises(UserError, match=r"u0: too short for its labels, which need 4 output steps where 9 .*give 3"):
         training_samples(samples, config)
-    kept = training_samples(samples, EasyDict(config, on_bad_file="skip"))
+    kept = training_samples(samples, EasyDict(config, on_bad_input="skip"))
     assert [sample.name for sample in kept] == ["u1"]
     assert "left out u2: has no labels" in capsys.readouterr().out
 
@@ -67,12 +68,15 @@ def test_phones_that_timit_lacks_are_named_with_their_utterance(settings, capsys
     ]
     with pytest.raises(UserError, match="^u1: 'oops' is no phone of TIMIT; --phone_set none"):
         training_samples(samples, EasyDict(settings, phone_set="39"))
-    kept = training_samples(samples, EasyDict(settings, phone_set="39", on_bad_file="skip"))
+    kept = training_samples(samples, EasyDict(settings, phone_set="39", on_bad_input="skip"))
     assert [sample.name for sample in kept] == ["u0"] and "left out u1: 'oops'" in capsys.readouterr().out
 
 
-def test_labels_unseen_in_training():
-    assert unseen_labels([("b", "zz"), ("a", "é")], ["a", "b", "e\u0301"]) == ["zz", "é"]
+def test_labels_unseen_in_training_are_named(capsys):
+    warn_of_unseen_labels([("b", "zz"), ("a", "\u00e9")], ["a", "b", "e\u0301"], "test.tsv")
+    assert capsys.readouterr().out.startswith("warning: test.tsv: zz, \u00e9 not seen in training")
+    warn_of_unseen_labels([("b",), ()], ["a", "b"], "test.tsv")
+    assert capsys.readouterr().out == ""
 
 
 def test_padding():
@@ -100,10 +104,10 @@ def test_batches_keep_to_the_budget_and_use_everything(settings):
         steps = list(batches(epoch))
         assert len(steps) == batches.steps_per_epoch
         plan = batches.plan(epoch)
-        seen = np.concatenate([chosen for chosen, _, _ in plan])
+        seen = np.concatenate([chosen for chosen, _ in plan])
         assert len(set(seen)) == len(seen) >= 203 - 16, "none twice, and few left out"
         used |= set(seen)
-        for batch, (chosen, longest, most_labels) in zip(steps, plan):
+        for batch, (chosen, (longest, most_labels)) in zip(steps, plan):
             inputs = batch.inputs
             assert inputs.frames.shape[:2] == (len(chosen), -(-longest // 3) * 3)
             assert inputs.labels.shape[1] == most_labels == 3
@@ -112,7 +116,7 @@ def test_batches_keep_to_the_budget_and_use_everything(settings):
             assert inputs.dropout_keys.shape == inputs.label_lengths.shape == (len(chosen),)
             shapes.add(inputs.frames.shape)
     assert used == set(range(203)) and len(shapes) == 4
-    assert {batch.inputs.frames.shape for batch in batches.one_of_each_shape()} == shapes
+    assert {batch.inputs.frames.shape for batch in one_of_each_shape(batches(1))} == shapes
 
 
 def test_epochs_are_pure_functions(settings):
@@ -149,3 +153,5 @@ def test_unpadded_buckets_pad_to_the_longest(settings):
 def test_too_few_utterances(settings):
     with pytest.raises(UserError, match="2 training utterances do not fill one batch"):
         batches_of(made_samples([20, 30]), settings)
+    with pytest.raises(UserError, match="0 training utterances do not fill one batch"):
+        batches_of([], settings)

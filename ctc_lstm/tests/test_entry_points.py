@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
+import subprocess
 import sys
 
 import mindspore as ms
@@ -67,6 +67,7 @@ def test_wrong_use(trained, tmp_path, exit_of):
             "beam_width",
         ),
         (predict.main, ["a.wav", "--input_file", "b", "--ckpt_path", trained.best], "either"),
+        (predict.main, ["--input_file", tmp_path / "b", "--ckpt_path", trained.best], "b: no such file"),
         (predict.main, [tmp_path / "a.wav", "--ckpt_path", trained.best], "a.wav: no such file"),
         (export.main, ["--ckpt_path", trained.best, "--formats", "AIR"], "unknown format 'AIR'"),
     ):
@@ -115,12 +116,44 @@ def test_predict_reads_paths_and_leaves_out_bad_files(trained, audio, tmp_path, 
     (tmp_path / "bad.wav").write_text("x")
     paths = f"{audio[0]}\n\n{tmp_path / 'bad.wav'}\n{audio[1]}\n"
     (tmp_path / "list.txt").write_text(paths)
-    arguments = ["--ckpt_path", trained.best, "--device_target", "CPU", "--on_bad_file", "skip"]
+    arguments = ["--ckpt_path", trained.best, "--device_target", "CPU", "--on_bad_input", "skip"]
     code, from_file, error = exit_of(predict.main, *arguments, "--input_file", tmp_path / "list.txt")
     assert code == 0 and from_file.count("\n") == 2 and f"{audio[0]}: sil " in from_file and "left out" in error
-    monkeypatch.setattr(sys, "stdin", io.StringIO(paths))
-    code, from_pipe, _ = exit_of(predict.main, *arguments, "--times", "--same_speaker")
-    assert code == 0 and re.search(r"^ +0\.000 +\d\.\d{3}  sil$", from_pipe, re.MULTILINE)
+    with open(tmp_path / "list.txt") as source:
+        monkeypatch.setattr(sys, "stdin", source)
+        code, from_stdin, _ = exit_of(predict.main, *arguments, "--times", "--same_speaker")
+    assert code == 0 and re.search(r"^ +0\.000 +\d\.\d{3}  sil$", from_stdin, re.MULTILINE)
+
+
+def test_lists_with_a_mark_carriage_returns_and_any_file_name(trained, audio, tmp_path, exit_of):
+    name = b"caf\xe9 \xe2\x80\xa8.wav"
+    with open(os.fsencode(tmp_path) + b"/" + name, "wb") as file:
+        file.write(audio[0].read_bytes())
+    lines = [os.fsencode(audio[0]), os.fsencode(tmp_path) + b"/" + name, os.fsencode(audio[1])]
+    (tmp_path / "list.txt").write_bytes(b"\xef\xbb\xbf" + b"\r\n".join(lines) + b"\r\n")
+    common = ["--ckpt_path", trained.best, "--device_target", "CPU", "--json"]
+    code, out, error = exit_of(predict.main, *common, "--input_file", tmp_path / "list.txt")
+    assert code == 0, error
+    answers = [json.loads(line) for line in out.splitlines()]
+    assert [os.fsencode(answer["audio"]) for answer in answers] == lines
+    assert answers[0]["labels"] == answers[1]["labels"]
+
+
+def test_streams_that_are_closed_or_not_utf8(trained, audio, tmp_path):
+    name = "größe.wav"
+    (tmp_path / name).write_bytes(audio[0].read_bytes())
+    program = f"{sys.executable} {predict.__file__} --ckpt_path {trained.best} --device_target CPU --json"
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
+
+    def call(words):
+        options = {"shell": True, "cwd": tmp_path, "env": environment, "capture_output": True, "timeout": 120}
+        return subprocess.run(f"{program} {words}", **options)
+
+    closed = call("<&-")
+    assert closed.returncode == 2 and closed.stderr.startswith(b"error: ") and closed.stderr.count(b"\n") == 1
+    assert call(f"{name} >&-").returncode == 0
+    done = call(name)
+    assert done.returncode == 0 and json.loads(done.stdout.decode("utf-8"))["audio"] == name
 
 
 def test_two_files_of_one_name_do_not_overwrite_each_other(trained, audio, tmp_path, exit_of):
@@ -198,7 +231,7 @@ def test_cut_and_missing_files_are_refused_or_left_out(trained, audio, tmp_path,
     arguments = [tmp_path / "cut.WAV", tmp_path / "none.wav", audio[1], "--ckpt_path", trained.best]
     code, out, error = exit_of(predict.main, *arguments)
     assert (code, out) == (2, "") and "cut.WAV: cut short, the header says" in error and "6153 are there" in error
-    code, out, error = exit_of(predict.main, *arguments, "--on_bad_file", "skip")
+    code, out, error = exit_of(predict.main, *arguments, "--on_bad_input", "skip")
     assert code == 0 and out.startswith(f"{audio[1]}: sil ") and out.count("\n") == 1
     assert "left out" in error and f"{tmp_path / 'none.wav'}: no such file" in error
 

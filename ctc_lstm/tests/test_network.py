@@ -11,9 +11,9 @@ from src.dataset import pad_frames
 from src.decoding import greedy
 from src.loss import CTCLoss, ctc_loss
 from src.model_utils.checkpoint import load_checkpoint, load_into, save_checkpoint
-from src.model_utils.recurrent import dropout_keys
+from src.model_utils.layers import dropout_keys
 from src.model_utils.runtime import init_device
-from src.model_utils.training import TrainStep
+from src.model_utils.train_step import TrainStep
 from src.network import CTCNet, MaskedBatchNorm, dynamic_inputs, output_lengths, subsampling_of
 
 SIZE, LABELS = 6, 5

@@ -6,23 +6,14 @@ import subprocess
 import sys
 
 import numpy as np
-import pytest
 import soundfile
-
-pytest.register_assert_rewrite("scripts")
-from script_contract import *  # noqa: E402, F403  the tests that all models share
-from script_contract import Caller, check_options, run  # noqa: E402
+from script_contract import ScriptContract, run
 
 
-@pytest.fixture
-def caller(tmp_path):
-    """A caller with a corpus and features."""
-    return Caller(tmp_path, {"data_path": "TIMIT"}, "prepared/fingerprint.json")
-
-
-@pytest.mark.parametrize(
-    ("script", "arguments", "device", "inputs"),
-    [
+class TestScripts(ScriptContract):
+    inputs = {"data_path": "TIMIT"}
+    files = ("prepared/fingerprint.json",)
+    options = [
         ("run_train_gpu.sh", "3 TIMIT", "GPU", "device_id data_path"),
         ("run_train_ascend.sh", "3 TIMIT", "Ascend", "device_id data_path"),
         ("run_train_cpu.sh", "TIMIT", "CPU", "data_path"),
@@ -31,10 +22,7 @@ def caller(tmp_path):
         ("run_eval_cpu.sh", "prepared best.ckpt", "CPU", "preprocess_path ckpt_path"),
         ("run_eval_gpu.sh", "3 TIMIT best.ckpt", "GPU", "device_id data_path ckpt_path"),
         ("run_eval_ascend.sh", "3 prepared best.ckpt", "Ascend", "device_id preprocess_path ckpt_path"),
-    ],
-)
-def test_arguments_become_options(caller, script, arguments, device, inputs):
-    check_options(caller, script, arguments, device, inputs)
+    ]
 
 
 def test_from_a_corpus_to_a_score(corpus, tmp_path):

@@ -77,6 +77,17 @@ def test_performance_and_pre_trained(trained, tmp_path, exit_of):
     assert code == 2 and "not the labels of" in error
 
 
+def test_nothing_is_deleted_before_the_data_are_checked(trained, tmp_path, exit_of):
+    folder = shutil.copytree(trained.outputs, tmp_path / "outputs")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    arguments = options(trained, folder, preprocess_path=tmp_path / "preprocess")
+    code, _, error = exit_of(train.main, *arguments, "--overwrite", "--data_path", tmp_path / "mistyped")
+    assert code == 2 and "mistyped: no such folder" in error
+    code, _, error = exit_of(train.main, *options(trained, folder), "--overwrite", "--pre_trained", tmp_path / "a.ckpt")
+    assert code == 2 and "a.ckpt: no such checkpoint file" in error
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
 def test_bad_data_ends_with_one_line(trained, tmp_path, exit_of):
     code, _, error = exit_of(
         train.main, "--data_path", tmp_path / "none", "--device_target", "CPU", "--ckpt_path", tmp_path
