@@ -13,11 +13,12 @@ from easydict import EasyDict
 from mindspore import Tensor
 from mindspore_training import MindSporeSide, load_weights
 
-from src.arguments import configure, parse
-from src.dataset import TrainingBatches, build_vocabulary, check_prepared, load_samples, prepare, training_samples
+from src.arguments import parse_arguments, resolve_configuration
+from src.dataset import TrainingBatches, TrainingInputs, build_vocabulary, training_samples
 from src.inference import Recognizer, build_network
 from src.model_utils.runtime import init_device
 from src.network import output_lengths
+from src.preparation import check_prepared, load_samples, prepare
 from src.sample_data import write_sample_corpus
 from src.train_step import build_step, learning_rates
 
@@ -31,13 +32,14 @@ def prepare_measurement(preset: str, changes: list[str], preprocess_path: str | 
     target = init_device("CPU")
     with tempfile.TemporaryDirectory() as folder:
         path = preprocess_path or f"{folder}/preprocess"
-        config = configure(parse(["--preset", preset, "--data_path", folder, *changes], ""), target)
+        args = parse_arguments(["--preset", preset, "--data_path", folder, *changes], "")
+        config = resolve_configuration(args, target)
         if not preprocess_path:
             write_sample_corpus(f"{folder}/TIMIT", sentences=10)
             prepare(f"{folder}/TIMIT", path, config)
         check_prepared(path, config)
         samples = training_samples(load_samples(path, "train"), config)
-    vocabulary = build_vocabulary(samples.labels)
+    vocabulary = build_vocabulary(sample.labels for sample in samples)
     batches = TrainingBatches(samples, vocabulary, config)
     network = build_network(config, len(vocabulary))
     rates = np.resize(learning_rates(config, batches.steps_per_epoch), 2 * steps)
@@ -53,16 +55,15 @@ def prepare_measurement(preset: str, changes: list[str], preprocess_path: str | 
     }
 
 
-def log_probs(network, inputs: tuple, config) -> np.ndarray:
+def log_probs(network, inputs: TrainingInputs, config) -> np.ndarray:
     """Return the log-probabilities of the real output steps of a batch, (steps of all utterances, V), by time."""
-    frames, lengths = inputs[:2]
-    found = network(Tensor(frames), Tensor(lengths)).asnumpy()  # (T', B, V)
-    return found[np.arange(len(found))[:, None] < output_lengths(lengths, config.front_end)]
+    answers = network(Tensor(inputs.frames), Tensor(inputs.lengths)).asnumpy()  # (T', B, V)
+    return answers[np.arange(len(answers))[:, None] < output_lengths(inputs.lengths, config.front_end)]
 
 
-def rows(name: str, inputs: tuple, weights: dict[str, np.ndarray]) -> int:
+def rows(name: str, inputs: TrainingInputs, weights: dict[str, np.ndarray]) -> int:
     """Return how many vectors a weight is multiplied with in the forward pass: the frames that the network sees."""
-    batch, steps, size = inputs[0].shape
+    batch, steps, size = inputs.frames.shape
     if "front_end.weight_1" in weights:  # which sees three stacked frames at once
         stacked = weights["front_end.weight_1"].shape[1] // (3 * size)
     else:
@@ -82,7 +83,11 @@ class Side(MindSporeSide):
         self.step = build_step(network, self.config, rates)
         self.network = Recognizer(network, self.config, vocabulary).network
 
-    def logits(self, batch: tuple) -> np.ndarray:
+    def collate(self, inputs: tuple) -> TrainingInputs:
+        """Return the arrays of a batch under their names; not timed."""
+        return TrainingInputs(*inputs)
+
+    def logits(self, batch: TrainingInputs) -> np.ndarray:
         """Return the log-probabilities of the real output steps without dropout."""
         self.network.set_train(False)
         return log_probs(self.network, batch, self.config)
