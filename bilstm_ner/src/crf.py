@@ -1,7 +1,7 @@
 """A linear-chain conditional random field (Lafferty et al. 2001) whose gradient is its marginals.
 
-The gradient of the log partition function is the expected count of each tag and of each pair of tags, so one pass of
-the forward-backward algorithm gives the loss and all its gradients, and nothing is differentiated through the loop.
+The gradient of the log partition function is the expected count of each tag and of each pair of tags. One pass of the
+forward-backward algorithm therefore gives the loss and all its gradients; nothing is differentiated through the loop.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
-_TINY = 1e-30  # added to what may be 0, so that nothing is divided by 0
-UNROLLED = 256  # steps that are written out; longer sentences go through a loop in turns
-TURN = 64  # steps of a turn
+_TINY = 1e-30  # keeps denominators above 0
+UNROLLED = 256  # most steps that are unrolled; longer sentences go through a loop
+TURN = 64  # steps of one pass of that loop
 
 
 class ForwardBackward(nn.Cell):
@@ -24,7 +24,7 @@ class ForwardBackward(nn.Cell):
     def __init__(self):
         super().__init__()
         self.matmul = ops.MatMul()
-        self.product = ops.MatMul(transpose_a=True)
+        self.matmul_tn = ops.MatMul(transpose_a=True)
         self.reverse = ops.ReverseSequence(0, 1)
 
     def construct(self, emissions, transitions, lengths):
@@ -49,7 +49,7 @@ class ForwardBackward(nn.Cell):
         joint = arriving * beta  # (T, B, K)
         weights = (real / (joint.sum(2) + _TINY)).expand_dims(2)  # (T, B, 1)
         expected = (beta * weights).reshape(-1, tags)[batch:]  # of steps 1 ...
-        pairs = potentials * self.product(alpha.reshape(-1, tags)[:-batch], expected)  # (K, K)
+        pairs = potentials * self.matmul_tn(alpha.reshape(-1, tags)[:-batch], expected)  # (K, K)
         return log_partition, joint * weights, pairs
 
     def _recursions(self, psi, potentials):
@@ -79,7 +79,7 @@ class ForwardBackward(nn.Cell):
         return arrivals.reshape(-1, batch, size)[:steps], messages.reshape(-1, batch, size)[:steps]
 
     def _turn(self, psi, arriving, transfer, adding):
-        """Do the steps of psi (S, B, 2K) from the products of the step before; returns those for the next one too."""
+        """Run the steps of psi (S, B, 2K) from the products of the step before; returns those for the next step too."""
         arrivals, messages = (), ()
         for factor in ops.unstack(psi):
             message = arriving * factor
@@ -93,8 +93,8 @@ class ForwardBackward(nn.Cell):
 class CRFLoss(nn.Cell):
     """Negative log likelihood of tag sequences, summed over a batch.
 
-    Its gradient is the expected minus the gold counts, both constants of the pass before, so the loss is written as
-    their product with the potentials, shifted to the right value.
+    Its gradient is the expected minus the gold counts. Both are computed without a gradient of their own, and the loss
+    is their product with the potentials, shifted to the right value.
     """
 
     def __init__(self):
@@ -104,8 +104,8 @@ class CRFLoss(nn.Cell):
     def construct(self, emissions, transitions, start, end, tags, lengths):
         """Map emissions (T, B, K), transitions (K, K), start (K,), end (K,), tags (T, B), lengths (B,) to a scalar."""
         potentials = ops.cat((emissions.reshape(-1), transitions.reshape(-1), start, end))
-        found = self.value_and_gradient(emissions, transitions, start, end, tags, lengths)
-        value, gradient = ops.split(ops.stop_gradient(found), [1, potentials.shape[0]])
+        value_and_gradient = self.value_and_gradient(emissions, transitions, start, end, tags, lengths)
+        value, gradient = ops.split(ops.stop_gradient(value_and_gradient), [1, potentials.shape[0]])
         product = (gradient * potentials).sum()
         return product + ops.stop_gradient(value.reshape(()) - product)
 
@@ -116,7 +116,7 @@ class _ValueAndGradient(nn.Cell):
     def __init__(self):
         super().__init__(auto_prefix=False)
         self.forward_backward = ForwardBackward()
-        self.product = ops.MatMul(transpose_a=True)
+        self.matmul_tn = ops.MatMul(transpose_a=True)
         self.zeros_like = ops.ZerosLike()
 
     def construct(self, emissions, transitions, start, end, tags, lengths):
@@ -129,13 +129,13 @@ class _ValueAndGradient(nn.Cell):
         log_partition, marginals, pairs = self.forward_backward(emissions, transitions, lengths)
         gold = (tags.expand_dims(2) == ops.arange(size)).astype(ms.float32) * real  # (T, B, K)
         flat = gold.reshape(-1, size)
-        gold_pairs = self.product(flat[:-batch], flat[batch:])  # (K, K)
+        gold_pairs = self.matmul_tn(flat[:-batch], flat[batch:])  # (K, K)
         value = log_partition.sum() - (gold * emissions).sum() - (gold_pairs * transitions).sum()
         change = marginals - gold  # (T, B, K)
         parts = (value, change, pairs - gold_pairs, change[0].sum(0), (change * last).sum((0, 1)))
         return ops.cat([part.reshape(-1) for part in parts])
 
     def bprop(self, emissions, transitions, start, end, tags, lengths, out, dout):
-        """Say that the result is constant; else every step of the recursions would be prepared to be differentiated."""
+        """Declare the result constant; otherwise every step of the recursions would be prepared for a gradient."""
         inputs = (emissions, transitions, start, end, tags, lengths)
-        return tuple([self.zeros_like(each) for each in inputs])
+        return tuple([self.zeros_like(x) for x in inputs])

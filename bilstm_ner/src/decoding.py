@@ -11,8 +11,8 @@ import numpy as np
 def viterbi(emissions, lengths, transitions, start, end) -> tuple[list[np.ndarray], np.ndarray]:
     """Return the best path of each sentence, (length,) int64, and their scores (B,) float64.
 
-    Of emissions (T, B, K), lengths (B,) of at least 1, transitions (K, K) from row to column, start (K,), end (K,).
-    The way there keeps maxima only; which tag gave a maximum is found on the way back, for one tag instead of K.
+    Takes emissions (T, B, K), lengths (B,) of at least 1, transitions (K, K) from row to column, start (K,), end (K,).
+    The forward pass keeps maxima only; which tag gave a maximum is found on the way back, for one tag instead of K.
     """
     order = np.argsort(-lengths, kind="stable")  # the longest first, so that those still running are the first ones
     lengths_sorted = lengths[order]
@@ -32,8 +32,8 @@ def viterbi(emissions, lengths, transitions, start, end) -> tuple[list[np.ndarra
     paths: list = [None] * len(lengths)
     for column, row in enumerate(order):
         paths[row] = tags[: lengths[row], column]
-    found = [path_score(emissions[:, b], path, transitions, start, end) for b, path in enumerate(paths)]
-    return paths, np.array(found)
+    path_scores = [path_score(emissions[:, b], path, transitions, start, end) for b, path in enumerate(paths)]
+    return paths, np.array(path_scores)
 
 
 def path_score(emissions, path, transitions, start, end) -> float:
@@ -44,8 +44,7 @@ def path_score(emissions, path, transitions, start, end) -> float:
 
 
 def best_paths(emissions, transitions, start, end, count: int) -> list[tuple[np.ndarray, float]]:
-    """Return the `count` best different paths of one sentence with their scores, the best first (fewer if there are
-    fewer).
+    """Return the `count` best different paths of one sentence with their scores, the best first, or all if fewer exist.
 
     emissions (n, K). List Viterbi: every tag of a step keeps its `count` best histories (Seshadri & Sundberg 1994).
     """
@@ -58,7 +57,7 @@ def best_paths(emissions, transitions, start, end, count: int) -> list[tuple[np.
         pointers.append(kept)
         scores = np.take_along_axis(through, kept, 0) + emissions[t]
     finals = (scores + end).reshape(-1)
-    found = []
+    best = []
     for final in np.argsort(-finals, kind="stable")[:count]:
         path, place = [], int(final)
         for t in range(steps - 1, -1, -1):
@@ -66,5 +65,5 @@ def best_paths(emissions, transitions, start, end, count: int) -> list[tuple[np.
             path.append(tag)
             place = int(pointers[t - 1][history, tag]) if t else 0
         path = np.array(path[::-1])
-        found.append((path, path_score(emissions, path, transitions, start, end)))
-    return found
+        best.append((path, path_score(emissions, path, transitions, start, end)))
+    return best
