@@ -14,12 +14,12 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
 
-from src.dataset import Samples, encode, encode_corpus, pad, save_vocabulary
+from src.dataset import Sample, Vocabulary, collate, encode, lengths_of, save_vocabulary
 from src.decoding import viterbi
 from src.inference import Decoder, add_checkpoint_options, load_trained, path_scores
 from src.model_utils.configuration import Parser, write_yaml
 from src.model_utils.runtime import UserError, init_device, log, run
-from src.resume_ner import find_file, read_corpus
+from src.resume_ner import Sentence, find_file, read_corpus
 
 FILES = {"MINDIR": "bilstm_ner.mindir", "ONNX": "bilstm_ner.onnx"}
 TOLERANCE = 1e-5  # largest difference of an emission, relative to the largest emission if that is above 1
@@ -61,11 +61,11 @@ def write_onnx(network: ExportedNet, path: Path):
 
     path.write_bytes(build_onnx(network.network).SerializeToString())
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    names = {one.name for one in session.get_inputs()}
+    names = {argument.name for argument in session.get_inputs()}
 
     def emissions(*arrays):
-        given = zip(("characters", "bigrams", "lengths"), arrays)
-        return session.run(None, {name: array for name, array in given if name in names})[0]
+        inputs = zip(("characters", "bigrams", "lengths"), arrays)
+        return session.run(None, {name: array for name, array in inputs if name in names})[0]
 
     return emissions
 
@@ -93,28 +93,24 @@ def parse(argv=None):
     return args
 
 
-def samples_to_compare(args, vocabulary) -> Samples:
+def samples_to_compare(args, vocabulary: Vocabulary) -> list[Sample]:
     """Return sentences of many lengths, of one and of 500 characters among them, and test sentences."""
-    samples = encode([list(text) for text in (TEXT[0], TEXT, TEXT * 20)], vocabulary)
+    sentences = [Sentence(list(text), [], []) for text in (TEXT[0], TEXT, TEXT * 20)]
     if args.data_path:
         corpus = read_corpus(find_file(args.data_path, "test"), scheme=vocabulary.scheme)
-        chosen = encode_corpus(corpus, vocabulary)
-        every = -(-len(chosen) // COMPARED)
-        parts = ((getattr(samples, key) + getattr(chosen, key)[::every]) for key in ("characters", "bigrams", "tags"))
-        samples = Samples(*parts)
-    return samples
+        sentences += corpus.sentences[:: -(-len(corpus) // COMPARED)]
+    return encode(sentences, vocabulary)
 
 
-def largest_difference(exported, samples: Samples, expected: list[np.ndarray], scores) -> float:
+def largest_difference(exported, samples: list[Sample], expected: list[np.ndarray], scores) -> float:
     """Compare `exported` with the emissions (n, K) of each sample, alone and in one batch; inf where paths differ."""
     every, difference = range(len(samples)), 0.0
     for chosen in [*([i] for i in every), list(every)]:
-        lengths = samples.lengths[chosen]
-        characters = np.ascontiguousarray(pad([samples.characters[i] for i in chosen], lengths.max()).T)
-        bigrams = np.ascontiguousarray(pad([samples.bigrams[i] for i in chosen], lengths.max() + 1).T)
-        found = exported(characters, bigrams, lengths)
+        batch = collate([samples[i] for i in chosen], int(lengths_of([samples[i] for i in chosen]).max()))
+        lengths = batch.lengths
+        rows = exported(np.ascontiguousarray(batch.characters.T), np.ascontiguousarray(batch.bigrams.T), lengths)
         for row, i in enumerate(chosen):
-            emissions = found[row, : lengths[row]]
+            emissions = rows[row, : lengths[row]]
             if emissions.shape != expected[i].shape or not np.isfinite(emissions).all():
                 return float("inf")
             size = max(1.0, float(np.abs(expected[i]).max()))
@@ -135,6 +131,7 @@ def main(argv=None) -> dict[str, float]:
     for indices, emissions, lengths in Decoder(network, vocabulary, config).emissions(samples):
         for column, i in enumerate(indices):
             expected[i] = emissions[: lengths[column], column]
+    lengths = lengths_of(samples)
     exported, scores = ExportedNet(network), path_scores(network, vocabulary)
     exported.set_train(False)
     output = Path(args.output_dir)
@@ -158,8 +155,8 @@ def main(argv=None) -> dict[str, float]:
             os.replace(unfinished / FILES[name], output / FILES[name])
             log(
                 f"{output / FILES[name]}: ok, emissions differ by {differences[name]:.1e} at most from the checkpoint's"
-                f" on {len(samples)} sentences of {samples.lengths.min()} to {samples.lengths.max()} characters, the"
-                " best paths are the same"
+                f" on {len(samples)} sentences of {lengths.min()} to {lengths.max()} {config.units}, the best"
+                " paths are the same"
             )
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

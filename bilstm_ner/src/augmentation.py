@@ -3,51 +3,53 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 
 import numpy as np
 
-from src.resume_ner import Corpus
+from src.resume_ner import Corpus, Sentence
 from src.tagging import entities
 
 
 class MentionReplacement:
     """Replaces a random share of the entities by training entities of the same type, each drawn as often as it occurs.
 
-    Dai & Adel 2020, "mention replacement". It keeps the network from learning names by heart.
+    Dai & Adel 2020, "mention replacement". It keeps the network from memorising names.
     """
 
     def __init__(self, corpus: Corpus, share: float):
         self.share = share
-        self.pieces = [_pieces(sentence, corpus.scheme) for sentence in corpus.sentences]
+        self.pieces = [list(_pieces(sentence, corpus.scheme)) for sentence in corpus.sentences]
         self.mentions = defaultdict(list)
         for pieces in self.pieces:
-            for kind, characters, tags in pieces:
+            for kind, piece in pieces:
                 if kind:
-                    self.mentions[kind].append((characters, tags))
+                    self.mentions[kind].append(piece)
 
-    def __call__(self, random: np.random.Generator) -> tuple[list[list[str]], list[list[str]]]:
-        """Return the characters and the tags of all sentences, in their order."""
-        texts, all_tags = [], []
-        for pieces in self.pieces:
-            text, row = [], []
-            for kind, characters, tags in pieces:
-                if kind and random.random() < self.share:
-                    others = self.mentions[kind]
-                    characters, tags = others[random.integers(len(others))]
-                text += characters
-                row += tags
-            texts.append(text)
-            all_tags.append(row)
-        return texts, all_tags
+    def __call__(self, random: np.random.Generator) -> list[Sentence]:
+        """Return all sentences in their order."""
+        return [self._replaced(pieces, random) for pieces in self.pieces]
+
+    def _replaced(self, pieces: list[tuple[str, Sentence]], random: np.random.Generator) -> Sentence:
+        sentence = Sentence([], [], [])
+        for kind, piece in pieces:
+            if kind and random.random() < self.share:
+                others = self.mentions[kind]
+                piece = others[random.integers(len(others))]
+            sentence.characters.extend(piece.characters)
+            sentence.tags.extend(piece.tags)
+        return sentence
 
 
-def _pieces(sentence, scheme: str) -> list[tuple[str, list[str], list[str]]]:
-    """Cut a sentence into entities and what is between them: (type or "", characters, tags)."""
-    pieces, position = [], 0
+def _pieces(sentence: Sentence, scheme: str) -> Iterator[tuple[str, Sentence]]:
+    """Yield the entities of a sentence and what is between them, with the type of the entity or ""."""
+
+    def piece(start: int, end: int | None) -> Sentence:
+        return Sentence(sentence.characters[start:end], sentence.tags[start:end], [])
+
+    position = 0
     for entity in entities(sentence.tags, scheme):
-        between, inside = slice(position, entity.start), slice(entity.start, entity.end)
-        pieces.append(("", sentence.characters[between], sentence.tags[between]))
-        pieces.append((entity.type, sentence.characters[inside], sentence.tags[inside]))
+        yield "", piece(position, entity.start)
+        yield entity.type, piece(entity.start, entity.end)
         position = entity.end
-    pieces.append(("", sentence.characters[position:], sentence.tags[position:]))
-    return pieces
+    yield "", piece(position, None)

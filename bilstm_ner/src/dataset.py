@@ -1,21 +1,26 @@
-"""Sentences to batches: characters and bigrams as ids, vocabulary, length buckets, unknown-replacement dropout."""
+"""From sentences to batches: vocabulary, characters and bigrams as ids, length buckets, dropout to unknown."""
 
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
+import mindspore as ms
 import numpy as np
+from mindspore import Tensor
 
+from src import random_streams
 from src.augmentation import MentionReplacement
 from src.model_utils.configuration import parse_json
 from src.model_utils.recurrent import dropout_keys
 from src.model_utils.runtime import UserError, atomic_write
 from src.model_utils.training import Batch
-from src.resume_ner import Corpus
+from src.resume_ner import Corpus, Sentence
 
 PADDING_ID, UNKNOWN_ID = 0, 1
 SPECIAL = ("<pad>", "<unk>")
@@ -39,7 +44,15 @@ class Vocabulary:
 
     def __post_init__(self):
         for name in ("character", "bigram", "tag"):
-            setattr(self, f"{name}_ids", {text: number for number, text in enumerate(getattr(self, f"{name}s"))})
+            setattr(self, f"{name}_ids", _numbered(getattr(self, f"{name}s")))
+
+
+def _numbered(texts: list[str]) -> dict[str, int]:
+    """Return the ids of texts, also under their composed Unicode form, under which `encode` looks for other forms."""
+    ids: dict[str, int] = {}
+    for number, text in enumerate(texts):
+        ids.setdefault(unicodedata.normalize("NFC", text), number)
+    return {**ids, **{text: number for number, text in enumerate(texts)}}
 
 
 def bigrams_of(characters: list[str]) -> list[str]:
@@ -86,42 +99,60 @@ def load_vocabulary(path) -> Vocabulary:
     return vocabulary
 
 
-@dataclass
-class Samples:
-    """Sentences as the network needs them: ids of characters (n,), bigrams (n + 1,) and tags (n,), all int32.
+class Sample(NamedTuple):
+    """A sentence as the network needs it, all int32. A tag that the vocabulary lacks is -1."""
 
-    A tag that the vocabulary lacks is -1.
-    """
-
-    characters: list[np.ndarray]
-    bigrams: list[np.ndarray]
-    tags: list[np.ndarray]
-
-    def __len__(self) -> int:
-        return len(self.characters)
-
-    @property
-    def lengths(self) -> np.ndarray:
-        return np.array([len(ids) for ids in self.characters], np.int32)
+    characters: np.ndarray  # (n,)
+    bigrams: np.ndarray  # (n + 1,)
+    tags: np.ndarray  # (n,), or (0,) for a text without tags
 
 
-def encode(texts: list[list[str]], vocabulary: Vocabulary, tags: list[list[str]] | None = None) -> Samples:
-    """Encode sentences, each a list of at least one character; without `tags` every tag is -1."""
+class Inputs(NamedTuple):
+    """A batch as the network reads it, all int32, padded at the end of each sentence."""
 
-    def ids(keys, table, default) -> np.ndarray:
-        return np.array([table.get(key, default) for key in keys], np.int32)
+    characters: np.ndarray  # (T, B)
+    bigrams: np.ndarray  # (T + 1, B)
+    lengths: np.ndarray  # (B,)
+    dropout_keys: np.ndarray  # (B,), ignored outside training
 
-    return Samples(
-        [ids(text, vocabulary.character_ids, UNKNOWN_ID) for text in texts],
-        [ids(bigrams_of(text), vocabulary.bigram_ids, UNKNOWN_ID) for text in texts],
-        [ids(row, vocabulary.tag_ids, -1) for row in tags] if tags else [np.full(len(text), -1) for text in texts],
-    )
+    @classmethod
+    def dynamic(cls) -> Inputs:
+        """Return placeholders for batches of any size and length."""
+        shapes = ([None, None], [None, None], [None], [None])
+        return cls(*[Tensor(shape=shape, dtype=ms.int32) for shape in shapes])
 
 
-def encode_corpus(corpus: Corpus, vocabulary: Vocabulary) -> Samples:
-    """Encode tagged sentences."""
-    texts, tags = zip(*[(sentence.characters, sentence.tags) for sentence in corpus.sentences])
-    return encode(texts, vocabulary, tags)
+class TrainingInputs(NamedTuple):
+    """A batch as the training step reads it: Inputs with what is to be predicted."""
+
+    characters: np.ndarray  # (T, B)
+    bigrams: np.ndarray  # (T + 1, B)
+    lengths: np.ndarray  # (B,)
+    dropout_keys: np.ndarray  # (B,)
+    tags: np.ndarray  # (T, B)
+    targets: np.ndarray  # (T, B), the characters before any became unknown
+
+
+def encode(sentences: list[Sentence], vocabulary: Vocabulary) -> list[Sample]:
+    """Encode sentences of at least one character, with or without tags."""
+
+    def ids(texts: list[str], table: dict[str, int], default: int) -> np.ndarray:
+        numbers = [table[t] if t in table else table.get(unicodedata.normalize("NFC", t), default) for t in texts]
+        return np.array(numbers, np.int32)
+
+    return [
+        Sample(
+            ids(sentence.characters, vocabulary.character_ids, UNKNOWN_ID),
+            ids(bigrams_of(sentence.characters), vocabulary.bigram_ids, UNKNOWN_ID),
+            ids(sentence.tags, vocabulary.tag_ids, -1),
+        )
+        for sentence in sentences
+    ]
+
+
+def lengths_of(samples: list[Sample]) -> np.ndarray:
+    """Return the lengths of sentences (N,), int32."""
+    return np.array([len(sample.characters) for sample in samples], np.int32)
 
 
 def bucket_length(length: int) -> int:
@@ -131,29 +162,32 @@ def bucket_length(length: int) -> int:
 
 def pad(sequences: list[np.ndarray], length: int) -> np.ndarray:
     """Stack sequences as columns (length, B), padding at the end."""
-    rows = np.full((length, len(sequences)), PADDING_ID, np.int32)
+    columns = np.full((length, len(sequences)), PADDING_ID, np.int32)
     for column, sequence in enumerate(sequences):
-        rows[: len(sequence), column] = sequence
-    return rows
+        columns[: len(sequence), column] = sequence
+    return columns
 
 
-def collate(samples: Samples, indices, steps: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return characters (T, B), bigrams (T + 1, B) and lengths (B,); T is `steps`, if 0 that of a bucket."""
-    lengths = np.array([len(samples.characters[i]) for i in indices], np.int32)
+def collate(samples: list[Sample], steps: int = 0) -> Inputs:
+    """Return a batch of samples; T is `steps`, if 0 that of a bucket."""
+    lengths = lengths_of(samples)
     steps = steps or bucket_length(int(lengths.max()))
-    characters = pad([samples.characters[i] for i in indices], steps)
-    return characters, pad([samples.bigrams[i] for i in indices], steps + 1), lengths
+    characters = pad([sample.characters for sample in samples], steps)
+    bigrams = pad([sample.bigrams for sample in samples], steps + 1)
+    return Inputs(characters, bigrams, lengths, np.zeros(len(samples), np.int32))
 
 
-def evaluation_batches(samples: Samples, batch_size: int, most_characters: int = 2**15) -> Iterator[tuple]:
-    """Yield (indices, network inputs) of all samples, the longest first; of long ones fewer at once."""
-    order = np.argsort(-samples.lengths, kind="stable")
+def evaluation_batches(
+    samples: list[Sample], batch_size: int, most_characters: int = 2**15
+) -> Iterator[tuple[np.ndarray, Inputs]]:
+    """Yield (indices, batch) of all samples, the longest first; of long ones fewer at once."""
+    order = np.argsort(-lengths_of(samples), kind="stable")
     start = 0
     while start < len(order):
-        fitting = max(1, most_characters // len(samples.characters[order[start]]))
+        fitting = max(1, most_characters // len(samples[order[start]].characters))
         chosen = order[start : start + min(batch_size, fitting)]
         start += len(chosen)
-        yield chosen, (*collate(samples, chosen), np.zeros(len(chosen), np.int32))
+        yield chosen, collate([samples[i] for i in chosen])
 
 
 def length_bounds(lengths: np.ndarray, count: int) -> list[int]:
@@ -204,7 +238,7 @@ class TrainingBatches:
     vector.
     """
 
-    def __init__(self, corpus: Corpus, vocabulary: Vocabulary, config, rank: int = 0, size: int = 1):
+    def __init__(self, corpus: Corpus, vocabulary: Vocabulary, config, *, rank: int = 0, size: int = 1):
         if config.batch_size % size:
             raise UserError(f"batch_size {config.batch_size} does not divide among {size} processes; set --batch_size")
         if len(corpus) < config.batch_size:
@@ -218,24 +252,27 @@ class TrainingBatches:
         self.bounds = length_bounds(np.array([len(s.tags) for s in corpus.sentences]), count)
 
     def __call__(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
-        texts, tag_rows = self.replacement(np.random.default_rng([self.seed, epoch, 2]))
-        samples = encode(texts, self.vocabulary, tag_rows)
-        plan = bucketed_plan(samples.lengths, self.bounds, self.batch_size, [self.seed, epoch])
+        sentences = self.replacement(np.random.default_rng([self.seed, epoch, random_streams.REPLACED_MENTIONS]))
+        samples = encode(sentences, self.vocabulary)
+        plan = bucketed_plan(lengths_of(samples), self.bounds, self.batch_size, [self.seed, epoch])
         for step in range(first_step, len(plan)):
             chosen, longest = plan[step]
-            characters, bigrams, lengths = collate(samples, chosen, longest)
-            random, targets = np.random.default_rng([self.seed, epoch, step, 3]), characters
-            characters = _drop(characters, self.character_dropout, random)
-            bigrams = _drop(bigrams, self.bigram_dropout, random)
-            keys = dropout_keys(self.seed, (epoch - 1) * len(plan) + step, self.batch_size)
-            tags = pad([samples.tags[i] for i in chosen], longest)
-            mine = slice(self.rank, None, self.size)
-            rows = [np.ascontiguousarray(array[:, mine]) for array in (characters, bigrams, tags, targets)]
-            inputs = *rows[:2], lengths[mine], keys[mine], *rows[2:]
-            yield Batch(inputs, len(lengths), int(lengths.sum()))
+            batch = [samples[i] for i in chosen]
+            whole = collate(batch, longest)
+            random = np.random.default_rng([self.seed, epoch, step, random_streams.UNKNOWN_REPLACEMENT])
+            inputs = TrainingInputs(
+                characters=_make_unknown(whole.characters, self.character_dropout, random),
+                bigrams=_make_unknown(whole.bigrams, self.bigram_dropout, random),
+                lengths=whole.lengths,
+                dropout_keys=dropout_keys(self.seed, (epoch - 1) * len(plan) + step, self.batch_size),
+                tags=pad([sample.tags for sample in batch], longest),
+                targets=whole.characters,
+            )
+            own = [np.ascontiguousarray(array[..., self.rank :: self.size]) for array in inputs]
+            yield Batch(TrainingInputs(*own), len(whole.lengths), int(whole.lengths.sum()))
 
 
-def _drop(ids: np.ndarray, share: float, random) -> np.ndarray:
+def _make_unknown(ids: np.ndarray, share: float, random: np.random.Generator) -> np.ndarray:
     """Make a random share of the ids unknown, padding aside."""
-    dropped = (random.random(ids.shape, np.float32) < share) & (ids != PADDING_ID)
-    return np.where(dropped, UNKNOWN_ID, ids).astype(np.int32)
+    chosen = (random.random(ids.shape, np.float32) < share) & (ids != PADDING_ID)
+    return np.where(chosen, UNKNOWN_ID, ids).astype(np.int32)

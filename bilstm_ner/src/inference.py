@@ -1,4 +1,4 @@
-"""A trained model from its checkpoint: the network, its configuration and vocabulary, and tags of any sentences."""
+"""A trained model from its checkpoint: network, configuration and vocabulary, and the tags of any sentences."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from easydict import EasyDict
 from mindspore import Tensor, nn
 from tqdm import tqdm
 
-from src.config import bilstm_ner_cfg
-from src.dataset import Samples, Vocabulary, evaluation_batches, load_vocabulary
+from src.config import added_later, bilstm_ner_cfg
+from src.dataset import Inputs, Sample, Vocabulary, evaluation_batches, load_vocabulary
 from src.decoding import best_paths, viterbi
 from src.model_utils.checkpoint import load_checkpoint, load_into
 from src.model_utils.configuration import Parser, read_yaml, require, resolve
@@ -20,23 +20,26 @@ from src.model_utils.runtime import UserError
 from src.network import Tagger
 from src.tagging import constraints
 
-SETTINGS = {"eval_batch_size": "sentences a step"}  # keys that may differ from the training's
+SETTINGS = {  # keys that may differ from those of the training
+    "eval_batch_size": "sentences per step",
+    "on_bad_input": "sentences with unreadable lines or illegal tags: error or skip",
+}
 
 
 def build_network(config, vocabulary: Vocabulary) -> Tagger:
     """Build the network of a configuration."""
     return Tagger(
-        len(vocabulary.characters),
-        len(vocabulary.bigrams),
-        len(vocabulary.tags),
-        config.character_size,
-        config.bigram_size,
-        config.num_hiddens,
-        config.num_layers,
-        config.embedding_dropout,
-        config.dropout,
-        config.crf,
-        config.seed,
+        characters=len(vocabulary.characters),
+        bigrams=len(vocabulary.bigrams),
+        tags=len(vocabulary.tags),
+        character_size=config.character_size,
+        bigram_size=config.bigram_size,
+        num_hiddens=config.num_hiddens,
+        num_layers=config.num_layers,
+        embedding_dropout=config.embedding_dropout,
+        dropout=config.dropout,
+        crf=config.crf,
+        seed=config.seed,
     )
 
 
@@ -48,7 +51,7 @@ def load_trained(ckpt_path) -> tuple[Tagger, EasyDict, Vocabulary]:
     """
     parameters, _ = load_checkpoint(ckpt_path)
     folder = Path(ckpt_path).parent
-    saved = read_yaml(folder / "config.yaml")
+    saved = {**added_later, **read_yaml(folder / "config.yaml")}
     absent = [key for key in bilstm_ner_cfg if key not in saved]
     if absent:
         raise UserError(f"{folder / 'config.yaml'}: has no '{absent[0]}'; it was written for another model or version")
@@ -80,12 +83,16 @@ def apply_settings(config: EasyDict, args) -> EasyDict:
             f"{args.config_path}: {changed[0]} is {resolved[changed[0]]}, but the checkpoint was trained with"
             f" {config[changed[0]]}; only {', '.join(SETTINGS)} can be changed here"
         )
-    require(resolved, eval_batch_size=(lambda value: value > 0, "positive"))
+    require(
+        resolved,
+        eval_batch_size=(lambda value: value > 0, "positive"),
+        on_bad_input=(lambda value: value in ("error", "skip"), "error or skip"),
+    )
     return resolved
 
 
 def path_scores(network: Tagger, vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return transitions (K, K), start (K,) and end (K,) for decoding: what the scheme does not allow is forbidden."""
+    """Return transitions (K, K), start (K,) and end (K,) for decoding, without what the scheme does not allow."""
     scores = constraints(vocabulary.tags, vocabulary.scheme)
     if not network.crf:
         return scores
@@ -99,34 +106,34 @@ class Decoder:
     def __init__(self, network: Tagger, vocabulary: Vocabulary, config):
         self.network = _Emissions(network)
         self.network.set_train(False)
-        self.network.set_inputs(*dynamic_inputs()[:4])
+        self.network.set_inputs(*Inputs.dynamic())
         self.tagger, self.vocabulary, self.config = network, vocabulary, config
 
-    def emissions(self, samples: Samples, progress: str = ""):
+    def emissions(self, samples: list[Sample], progress: str = ""):
         """Yield (indices, emissions (T, B, K), lengths (B,)); `progress` names a bar on a terminal."""
         with tqdm(total=len(samples), desc=progress, disable=None if progress else True, leave=False) as bar:
             for indices, inputs in evaluation_batches(samples, self.config.eval_batch_size):
-                yield indices, self.network(*[Tensor(array) for array in inputs]).asnumpy(), inputs[2]
+                yield indices, self.network(*[Tensor(array) for array in inputs]).asnumpy(), inputs.lengths
                 bar.update(len(indices))
 
-    def __call__(self, samples: Samples, progress: str = "") -> list[list[str]]:
+    def __call__(self, samples: list[Sample], progress: str = "") -> list[list[str]]:
         """Return the best tags of every sample, in their order."""
-        found: list[list[str]] = [[] for _ in range(len(samples))]
+        answers: list[list[str]] = [[] for _ in samples]
         scores = path_scores(self.tagger, self.vocabulary)
         for indices, emissions, lengths in self.emissions(samples, progress):
             for i, path in zip(indices, viterbi(emissions, lengths, *scores)[0]):
-                found[i] = [self.vocabulary.tags[tag] for tag in path]
-        return found
+                answers[i] = [self.vocabulary.tags[tag] for tag in path]
+        return answers
 
-    def best(self, samples: Samples, count: int) -> list[list[tuple[list[str], float]]]:
+    def best(self, samples: list[Sample], count: int) -> list[list[tuple[list[str], float]]]:
         """Return the `count` best tag sequences of every sample with their scores, the best first."""
-        found: list[list] = [[] for _ in range(len(samples))]
+        answers: list[list] = [[] for _ in samples]
         scores = path_scores(self.tagger, self.vocabulary)
         for indices, emissions, lengths in self.emissions(samples):
             for column, i in enumerate(indices):
                 paths = best_paths(emissions[: lengths[column], column], *scores, count)
-                found[i] = [([self.vocabulary.tags[tag] for tag in path], score) for path, score in paths]
-        return found
+                answers[i] = [([self.vocabulary.tags[tag] for tag in path], score) for path, score in paths]
+        return answers
 
 
 class _Emissions(nn.Cell):
@@ -140,8 +147,3 @@ class _Emissions(nn.Cell):
     def construct(self, characters, bigrams, lengths, dropout_keys):
         emissions = self.network(characters, bigrams, lengths, dropout_keys, True).astype(ms.float32)
         return self.beside_the_caller(emissions, lengths)
-
-
-def dynamic_inputs() -> list[Tensor]:
-    """The dynamic shapes of characters (T, B), bigrams (T + 1, B), lengths (B,), dropout_keys (B,)."""
-    return [Tensor(shape=shape, dtype=ms.int32) for shape in ([None, None], [None, None], [None], [None])]

@@ -1,4 +1,4 @@
-"""Training losses of the tagger: a CRF or a softmax at every character, a language model, adversarial moves."""
+"""Training losses of the tagger: CRF or softmax, a language model, adversarial perturbation."""
 
 from __future__ import annotations
 
@@ -6,27 +6,28 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
+from src import random_streams
 from src.crf import CRFLoss
 from src.network import Tagger
 
 
 class TaggingLoss(nn.Cell):
-    """Negative log likelihood of the gold tags, a sentence's summed over its characters, averaged over sentences.
+    """Negative log likelihood of the gold tags, summed over the characters of a sentence, averaged over sentences.
 
     With `language_model`, the weight of a LanguageModelLoss, that loss is added.
     """
 
-    def __init__(self, network: Tagger, constraints, language_model: float = 0.0, most_characters: int = 0):
+    def __init__(self, network: Tagger, *, constraints, language_model: float = 0.0, most_characters: int = 0):
         super().__init__(auto_prefix=False)  # the names of the parameters stay the network's own
         self.network = network
         self.forbidden, self.forbidden_start, self.forbidden_end = (Tensor(array) for array in constraints)
         self.crf_loss = CRFLoss()
         self.weight = language_model
         if language_model:
-            self.language_model = LanguageModelLoss(network, most_characters)
+            self.language_model = LanguageModelLoss(network, most_characters=most_characters)
 
     def construct(self, characters, bigrams, lengths, dropout_keys, tags, targets):
-        """Return the scalar loss; `targets` (T, B) are the characters of which none was made unknown."""
+        """Map the arrays of a TrainingInputs to the scalar loss."""
         return self.of_vectors(self.network.embedding(characters, bigrams), lengths, dropout_keys, tags, targets)
 
     def of_vectors(self, x, lengths, dropout_keys, tags, targets):
@@ -57,17 +58,17 @@ class LanguageModelLoss(nn.Cell):
 
     Rei 2017, a secondary objective on the tagger's own training text. As a character's bigrams show its neighbours, it
     is the one after the next. Only the `most_characters` most frequent characters (ids count by falling frequency) are
-    predicted, which saves most of the cost; the others are passed over. Negative log likelihood, summed over characters
-    and both directions, averaged over sentences.
+    predicted, which saves most of the cost; the others are skipped. Negative log likelihood, summed over characters and
+    both directions, averaged over sentences.
     """
 
-    def __init__(self, network: Tagger, most_characters: int):
+    def __init__(self, network: Tagger, *, most_characters: int):
         super().__init__(auto_prefix=False)
         self.distance = 2 if network.embedding.with_bigrams else 1
         self.size = min(most_characters, network.embedding.character_table.shape[0])
         self.hidden_size = network.lstm.layers[0].hidden_size
         bound = self.hidden_size**-0.5
-        random = np.random.default_rng([network.seed, 305])
+        random = np.random.default_rng([network.seed, random_streams.LANGUAGE_MODEL])
 
         def weight(name, *shape):
             return Parameter(Tensor(random.uniform(-bound, bound, shape).astype(np.float32)), name=name)
@@ -100,41 +101,41 @@ def _shifted(x, k: int):
 
 
 class CrossEntropy(nn.Cell):
-    """Cross entropy of a linear layer with many classes, summed over those rows that are wanted.
+    """Cross entropy of a linear layer with many classes, summed over the rows that are wanted.
 
-    Its gradient is written out: the general one makes several passes more over the (N, M) logits.
+    It has its own gradient: the general one makes several more passes over the (N, M) logits.
     """
 
     def __init__(self):
         super().__init__(auto_prefix=False)
-        self.project = ops.MatMul(transpose_b=True)
+        self.matmul_nt = ops.MatMul(transpose_b=True)
         self.add_bias = ops.BiasAdd()
         self.log_softmax = ops.LogSoftmax()
-        self.attach = _CrossEntropyGradient()
+        self.with_gradient = _CrossEntropyGradient()
 
     def construct(self, states, weight, bias, targets, wanted):
         """Map states (T, B, H), weight (M, H), bias (M,), targets (T, B) and wanted (T, B), 1 or 0, to a scalar."""
         states, targets, wanted = states.reshape(-1, states.shape[2]), targets.reshape(-1, 1), wanted.reshape(-1, 1)
         fixed, fixed_weight, fixed_bias = (ops.stop_gradient(x) for x in (states, weight, bias))
-        logits = self.add_bias(self.project(fixed, fixed_weight.astype(fixed.dtype)).astype(ms.float32), fixed_bias)
-        log_shares = self.log_softmax(logits)  # (N, M)
-        value = -(ops.gather_elements(log_shares, 1, targets) * wanted).sum()
-        change = ops.tensor_scatter_elements(ops.exp(log_shares), targets, wanted * 0 - 1, 1, "add")  # (N, M)
+        logits = self.add_bias(self.matmul_nt(fixed, fixed_weight.astype(fixed.dtype)).astype(ms.float32), fixed_bias)
+        log_probs = self.log_softmax(logits)  # (N, M)
+        value = -(ops.gather_elements(log_probs, 1, targets) * wanted).sum()
+        change = ops.tensor_scatter_elements(ops.exp(log_probs), targets, wanted * 0 - 1, 1, "add")  # (N, M)
         value, change = ops.stop_gradient(value), ops.stop_gradient(change)
-        return self.attach(states, weight, bias, value, change, wanted)
+        return self.with_gradient(states, weight, bias, value, change, wanted)
 
 
 class _CrossEntropyGradient(nn.Cell):
     """Gives `value` the gradient of CrossEntropy with respect to states (N, H), weight (M, H) and bias (M,).
 
-    `change` (N, M) is that with respect to the logits, before rows are left out.
+    `change` (N, M) is the gradient with respect to the logits, before unwanted rows are left out.
     """
 
     def __init__(self):
         super().__init__(auto_prefix=False)
-        self.back = ops.MatMul()
+        self.matmul = ops.MatMul()
         self.zeros_like = ops.ZerosLike()
-        self.outer = ops.MatMul(transpose_a=True)
+        self.matmul_tn = ops.MatMul(transpose_a=True)
 
     def construct(self, states, weight, bias, value, change, wanted):
         return value + 0.0
@@ -142,23 +143,23 @@ class _CrossEntropyGradient(nn.Cell):
     def bprop(self, states, weight, bias, value, change, wanted, out, dout):
         rows = wanted * dout  # (N, 1)
         change = change.astype(states.dtype)
-        states_gradient = self.back(change, weight.astype(states.dtype)) * rows.astype(states.dtype)
+        states_gradient = self.matmul(change, weight.astype(states.dtype)) * rows.astype(states.dtype)
         scaled = states * rows.astype(states.dtype)
-        weight_gradient = self.outer(change, scaled).astype(weight.dtype)
-        bias_gradient = self.outer(change.astype(ms.float32), rows).reshape(-1)
+        weight_gradient = self.matmul_tn(change, scaled).astype(weight.dtype)
+        bias_gradient = self.matmul_tn(change.astype(ms.float32), rows).reshape(-1)
         zeros = self.zeros_like(value), self.zeros_like(change), self.zeros_like(wanted)
         return states_gradient, weight_gradient, bias_gradient, *zeros
 
 
 class AdversarialGradient(nn.Cell):
-    """Gradients of the loss plus that of the vectors moved by `epsilon` in the worst direction.
+    """Gradients of the loss plus the loss of vectors moved by `epsilon` in the worst direction.
 
     Miyato et al. 2017, eqs. 2, 5 and 6, with the L2 norm taken over each sentence; `epsilon` is relative to the norm of
-    the sentence's vectors. The first backward pass gives the direction and the plain gradient together. Returns (plain
+    the sentence's vectors. The first backward pass gives both the direction and the plain gradient. Returns (plain
     loss, gradients of `weights`).
     """
 
-    def __init__(self, loss_network: TaggingLoss, weights, epsilon: float):
+    def __init__(self, loss_network: TaggingLoss, *, weights, epsilon: float):
         super().__init__(auto_prefix=False)
         self.loss_network = loss_network
         self.network = loss_network.network

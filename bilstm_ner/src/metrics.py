@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from src.tagging import entities
+from src.tagging import Entity, entities
 
 
 def tag_report(gold: list[list[str]], predicted: list[list[str]]) -> dict:
@@ -29,16 +29,16 @@ def entity_report(gold: list[list[str]], predicted: list[list[str]], scheme: str
 
     `types` holds the same for each type, with the counts; `errors` counts what went wrong: `type` (right place, wrong
     type), `boundary` (overlaps a gold entity of that type), `both` (overlaps one of another type only), `spurious`
-    (predicted where there is none), `missed` (gold entities that nothing predicted overlaps).
+    (overlaps no gold entity), `missed` (gold entities that no predicted one overlaps).
     """
     right, predicted_counts, gold_counts, errors = Counter(), Counter(), Counter(), Counter()
     for gold_tags, predicted_tags in zip(gold, predicted):
-        wanted, found = entities(gold_tags, scheme), entities(predicted_tags, scheme)
-        gold_counts.update(entity.type for entity in wanted)
-        predicted_counts.update(entity.type for entity in found)
-        right.update(entity.type for entity in set(wanted) & set(found))
-        errors.update(_error(entity, wanted) for entity in found if entity not in wanted)
-        errors["missed"] += sum(not _overlapping(entity, found) for entity in wanted)
+        gold_entities, answer = entities(gold_tags, scheme), entities(predicted_tags, scheme)
+        gold_counts.update(entity.type for entity in gold_entities)
+        predicted_counts.update(entity.type for entity in answer)
+        right.update(entity.type for entity in set(gold_entities) & set(answer))
+        errors.update(_error(entity, gold_entities) for entity in answer if entity not in gold_entities)
+        errors["missed"] += sum(not _overlapping(entity, answer) for entity in gold_entities)
     micro = _scores(*(sum(counts.values()) for counts in (right, predicted_counts, gold_counts)))
     types = {
         kind: {
@@ -58,13 +58,13 @@ def _scores(right: int, predicted: int, gold: int) -> dict:
     return {"precision": precision, "recall": recall, "f1": f1}
 
 
-def _overlapping(entity, others) -> list:
+def _overlapping(entity: Entity, others: list[Entity]) -> list[Entity]:
     return [other for other in others if other.start < entity.end and entity.start < other.end]
 
 
-def _error(entity, wanted) -> str:
-    """Say what is wrong with a predicted entity that is not among the gold ones."""
-    near = _overlapping(entity, wanted)
+def _error(entity: Entity, gold: list[Entity]) -> str:
+    """Return what is wrong with a predicted entity that is not among the gold ones."""
+    near = _overlapping(entity, gold)
     if not near:
         return "spurious"
     if any((other.start, other.end) == (entity.start, entity.end) for other in near):

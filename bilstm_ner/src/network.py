@@ -1,31 +1,34 @@
-"""The tagging network: character and bigram vectors, BiLSTM, a score for each tag at each character."""
+"""The tagging network: character and bigram vectors, a BiLSTM, a score of each tag at each character."""
 
 from __future__ import annotations
 
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
+from src import random_streams
 from src.model_utils.recurrent import LSTM, CounterDropout, padding_mask
 
 
 class Embedding(nn.Cell):
     """A character's vector beside those of the bigrams that it ends and begins (one table for both)."""
 
-    def __init__(self, characters: int, bigrams: int, character_size: int, bigram_size: int, seed: int):
+    def __init__(self, *, characters: int, bigrams: int, character_size: int, bigram_size: int, seed: int):
         super().__init__()
-        self.character_table = _table(characters, character_size, [seed, 300], "character_table")
+        stream = [seed, random_streams.CHARACTER_TABLE]
+        self.character_table = _table(characters, character_size, stream, "character_table")
         self.with_bigrams = bigram_size > 0
         if self.with_bigrams:
-            self.bigram_table = _table(bigrams, bigram_size, [seed, 301], "bigram_table")
+            stream = [seed, random_streams.BIGRAM_TABLE]
+            self.bigram_table = _table(bigrams, bigram_size, stream, "bigram_table")
         self.size = character_size + 2 * bigram_size
 
     def construct(self, characters, bigrams):
         """Map characters (T, B) and bigrams (T + 1, B), both int32, to vectors (T, B, E)."""
         x = ops.gather(self.character_table, characters, 0)  # (T, B, C)
         if self.with_bigrams:
-            pairs = ops.stack((bigrams[:-1], bigrams[1:]), 2)  # (T, B, 2), the one that it ends and that it begins
+            pairs = ops.stack((bigrams[:-1], bigrams[1:]), 2)  # (T, B, 2), the bigrams that it ends and begins
             pairs = ops.gather(self.bigram_table, pairs, 0)  # (T, B, 2, P)
-            x = ops.cat((x, pairs.reshape(*characters.shape, -1)), 2)
+            x = ops.cat((x, pairs.reshape(*characters.shape, -1)), 2)  # (T, B, E)
         return x
 
 
@@ -38,12 +41,13 @@ def _table(rows: int, size: int, seed, name: str) -> Parameter:
 class Tagger(nn.Cell):
     """Emissions of a BiLSTM, exact for sentences of any lengths in one padded batch, and a CRF's transitions.
 
-    Huang et al. 2015. `crf` False leaves the transitions out. Dropout masks are the same at every step of a sentence
-    (Gal & Ghahramani 2016).
+    Huang et al. 2015. `characters`, `bigrams` and `tags` are the sizes of the vocabularies, `crf` False leaves the
+    transitions out. Dropout masks are the same at every step of a sentence (Gal & Ghahramani 2016).
     """
 
     def __init__(
         self,
+        *,
         characters: int,
         bigrams: int,
         tags: int,
@@ -58,12 +62,16 @@ class Tagger(nn.Cell):
     ):
         super().__init__()
         self.seed = seed
-        self.embedding = Embedding(characters, bigrams, character_size, bigram_size, seed)
-        self.embedding_dropout = CounterDropout(embedding_dropout, self.embedding.size, [seed, 302])
+        self.embedding = Embedding(
+            characters=characters, bigrams=bigrams, character_size=character_size, bigram_size=bigram_size, seed=seed
+        )
+        stream = [seed, random_streams.EMBEDDING_DROPOUT]
+        self.embedding_dropout = CounterDropout(embedding_dropout, self.embedding.size, stream)
         self.lstm = LSTM(self.embedding.size, num_hiddens, num_layers, True, dropout, seed=seed)
-        self.dropout = CounterDropout(dropout, 2 * num_hiddens, [seed, 303])
+        self.dropout = CounterDropout(dropout, 2 * num_hiddens, [seed, random_streams.OUTPUT_DROPOUT])
         bound = (2 * num_hiddens) ** -0.5
-        weight = np.random.default_rng([seed, 304]).uniform(-bound, bound, (tags, 2 * num_hiddens))
+        random = np.random.default_rng([seed, random_streams.TAG_SCORES])
+        weight = random.uniform(-bound, bound, (tags, 2 * num_hiddens))
         self.weight = Parameter(Tensor(weight.astype(np.float32)), name="weight")
         self.bias = Parameter(Tensor(np.zeros(tags, np.float32)), name="bias")
         self.crf = crf
@@ -71,7 +79,7 @@ class Tagger(nn.Cell):
             self.transitions = Parameter(Tensor(np.zeros((tags, tags), np.float32)), name="transitions")
             self.start = Parameter(Tensor(np.zeros(tags, np.float32)), name="start")
             self.end = Parameter(Tensor(np.zeros(tags, np.float32)), name="end")
-        self.project = ops.MatMul(transpose_b=True)
+        self.matmul_nt = ops.MatMul(transpose_b=True)
 
     def construct(self, characters, bigrams, lengths, dropout_keys, forward_only=False):
         """Map characters (T, B), bigrams (T + 1, B), lengths (B,) and dropout_keys (B,), int32, to scores (T, B, K).
@@ -87,11 +95,11 @@ class Tagger(nn.Cell):
     def states(self, x, lengths, dropout_keys, forward_only=False):
         """Map vectors x (T, B, E) to the LSTM's outputs (T, B, 2H), after dropout: forward, then backward direction."""
         padding = padding_mask(lengths, x.shape[0]).astype(x.dtype)  # (T, B, 1)
-        x = self.embedding_dropout(x, dropout_keys)
+        x = self.embedding_dropout(x, dropout_keys)  # (T, B, E)
         return self.dropout(self.lstm(x, padding, dropout_keys, forward_only), dropout_keys)
 
     def scores(self, states):
         """Map outputs of the LSTM (T, B, 2H) to scores (T, B, K)."""
         steps, batch, size = states.shape
-        scores = self.project(states.reshape(-1, size), self.weight.astype(states.dtype)) + self.bias
+        scores = self.matmul_nt(states.reshape(-1, size), self.weight.astype(states.dtype)) + self.bias  # (T * B, K)
         return scores.reshape(steps, batch, -1)

@@ -22,7 +22,12 @@ def learning_rates(config, steps_per_epoch: int) -> list[float]:
 def build_step(network, vocabulary: Vocabulary, config, rates) -> TrainStep:
     """Put loss, gradients and optimizer of a configuration around the network."""
     fixed = constraints(vocabulary.tags, vocabulary.scheme)
-    loss_network = TaggingLoss(network, fixed, config.language_model, config.language_model_characters)
+    loss_network = TaggingLoss(
+        network,
+        constraints=fixed,
+        language_model=config.language_model,
+        most_characters=config.language_model_characters,
+    )
     with quiet():  # of a deprecated operator inside it
         optimizer = nn.Adam(
             loss_network.trainable_params(), learning_rate=rates, beta2=0.98, weight_decay=config.weight_decay
@@ -35,6 +40,6 @@ def build_step(network, vocabulary: Vocabulary, config, rates) -> TrainStep:
     if config.adversarial_epsilon > 0:
         if scaler:
             raise UserError("adversarial_epsilon needs float32; set --amp_opt_level O0 or --adversarial_epsilon 0")
-        gradient = AdversarialGradient(loss_network, optimizer.parameters, config.adversarial_epsilon)
+        gradient = AdversarialGradient(loss_network, weights=optimizer.parameters, epsilon=config.adversarial_epsilon)
     average = config.weight_average
     return TrainStep(loss_network, optimizer, config.gradient_clip, average, gradient, scaler, config.average_every)

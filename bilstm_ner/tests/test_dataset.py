@@ -6,9 +6,11 @@ import itertools
 
 import numpy as np
 import pytest
+from mindspore import Parameter, Tensor
 
+from src import random_streams
 from src.augmentation import MentionReplacement
-from src.char_vectors import fill_table, read_vectors
+from src.char_vectors import set_vectors
 from src.config import bilstm_ner_cfg, presets
 from src.dataset import (
     BUCKETS,
@@ -22,12 +24,14 @@ from src.dataset import (
     encode,
     evaluation_batches,
     length_bounds,
+    lengths_of,
     load_vocabulary,
     save_vocabulary,
 )
 from src.model_utils.configuration import EasyDict
 from src.model_utils.runtime import UserError
-from src.resume_ner import find_file, read_corpus
+from src.model_utils.vectors import read_vectors
+from src.resume_ner import Corpus, Sentence, find_file, read_corpus
 from src.tagging import entities, illegal_step
 
 
@@ -45,6 +49,10 @@ def configured(**changes):
     return EasyDict({**bilstm_ner_cfg, **presets["tiny"], **changes})
 
 
+def sentence(characters, tags=()):
+    return Sentence(list(characters), list(tags), [])
+
+
 def test_vocabulary_survives_saving(vocabulary, tmp_path):
     save_vocabulary(tmp_path / "vocab.json", vocabulary)
     assert load_vocabulary(tmp_path / "vocab.json") == vocabulary
@@ -55,11 +63,31 @@ def test_vocabulary_survives_saving(vocabulary, tmp_path):
 
 
 def test_unknown_and_padding_differ(vocabulary):
-    samples = encode([["王", "\u9f98"]], vocabulary)
-    assert samples.characters[0][1] == UNKNOWN_ID and samples.characters[0][0] > UNKNOWN_ID
-    assert len(samples.bigrams[0]) == 3 and (samples.tags[0] == -1).all()
-    (_, (characters, _, lengths, _)) = next(evaluation_batches(samples, 4))
-    assert (characters[2:] == PADDING_ID).all() and lengths.tolist() == [2]
+    (sample,) = encode([sentence("王\u9f98", ["O", "S-NEW"])], vocabulary)
+    assert sample.characters[1] == UNKNOWN_ID and sample.characters[0] > UNKNOWN_ID
+    assert len(sample.bigrams) == 3 and sample.tags.tolist() == [vocabulary.tag_ids["O"], -1]
+    (_, batch) = next(evaluation_batches([sample], 4))
+    assert (batch.characters[2:] == PADDING_ID).all() and batch.lengths.tolist() == [2]
+
+
+@pytest.mark.parametrize(("trained", "text"), [("e\u0301", "\u00e9"), ("\u00e9", "e\u0301")])
+def test_both_forms_of_an_accent_have_one_id(trained, text):
+    vocabulary = build_vocabulary(Corpus([sentence([trained, "a"], "OO")], "BIO"), 1, 1)
+    known, same = encode([sentence([trained, "a"]), sentence([text, "a"])], vocabulary)
+    assert known.characters.tolist() == same.characters.tolist() and UNKNOWN_ID not in known.characters
+    assert known.bigrams.tolist() == same.bigrams.tolist() and UNKNOWN_ID not in known.bigrams
+
+
+def test_each_form_of_an_accent_that_training_saw_has_its_own_id():
+    vocabulary = build_vocabulary(Corpus([sentence(["e\u0301", "\u00e9"], "OO")], "BIO"), 1, 1)
+    (sample,) = encode([sentence(["e\u0301", "\u00e9"])], vocabulary)
+    assert sample.characters.tolist() == [2, 3]
+
+
+def test_samples_keep_their_order_in_evaluation(vocabulary):
+    samples = encode([sentence("王" * length) for length in (1, 40, 3)], vocabulary)
+    indices = [i for chosen, _ in evaluation_batches(samples, 2) for i in chosen]
+    assert indices == [1, 2, 0] and lengths_of(samples).tolist() == [1, 40, 3]
 
 
 def test_bigrams_have_edges():
@@ -67,12 +95,12 @@ def test_bigrams_have_edges():
 
 
 @pytest.mark.parametrize(("length", "expected"), [(1, 8), (16, 16), (17, 24), (256, 256), (257, 384), (5000, 5120)])
-def test_buckets(length, expected):
+def test_padded_length_of_a_batch(length, expected):
     assert bucket_length(length) == expected and expected % 8 == 0 and BUCKETS[-1] == 256
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 9])
-def test_bounds_pad_least(count):
+def test_length_bounds_pad_as_little_as_any_others(count):
     lengths = np.random.default_rng(count).choice([2, 3, 5, 8, 16], 40)
     values = np.unique(lengths)
 
@@ -85,7 +113,7 @@ def test_bounds_pad_least(count):
     assert padded(bounds) == min(padded(choice) for choice in others if choice[-1] == 16)
 
 
-def test_a_plan_holds_every_sentence_once_in_a_bucket_that_fits():
+def test_a_plan_holds_every_sentence_at_most_once_in_a_bucket_that_fits():
     lengths = np.random.default_rng(0).integers(1, 40, 203)  # some longer than the bounds
     plan = bucketed_plan(lengths, [10, 20, 32], 8, 1)
     members = np.concatenate([chosen for chosen, _ in plan])
@@ -100,49 +128,63 @@ def test_an_epoch_is_a_function_of_seed_and_epoch(train, vocabulary):
     first, again, other = (list(batches(epoch)) for epoch in (1, 1, 2))
     assert len(first) == batches.steps_per_epoch
     assert all(np.array_equal(a, b) for x, y in zip(first, again) for a, b in zip(x.inputs, y.inputs))
-    assert any(not np.array_equal(x.inputs[0], y.inputs[0]) for x, y in zip(first, other))
+    assert any(not np.array_equal(x.inputs.characters, y.inputs.characters) for x, y in zip(first, other))
     skipped = list(batches(1, 3))
     assert all(np.array_equal(a, b) for x, y in zip(first[3:], skipped) for a, b in zip(x.inputs, y.inputs))
 
 
 def test_two_processes_share_a_batch(train, vocabulary):
     whole = next(TrainingBatches(train, vocabulary, configured())(1)).inputs
-    parts = [next(TrainingBatches(train, vocabulary, configured(), rank, 2)(1)).inputs for rank in (0, 1)]
-    for number, axis in enumerate((1, 1, 0, 0, 1, 1)):
-        for rank in (0, 1):
-            wanted = np.take(whole[number], range(rank, whole[2].size, 2), axis)
-            np.testing.assert_array_equal(parts[rank][number], wanted)
+    for rank in (0, 1):
+        part = next(TrainingBatches(train, vocabulary, configured(), rank=rank, size=2)(1)).inputs
+        for array, own in zip(whole, part):
+            np.testing.assert_array_equal(own, array[..., rank::2])
     with pytest.raises(UserError, match="does not divide"):
-        TrainingBatches(train, vocabulary, configured(batch_size=15), 0, 2)
+        TrainingBatches(train, vocabulary, configured(batch_size=15), rank=0, size=2)
 
 
-def test_replacement_keeps_types_and_legality(train):
-    texts, tags = MentionReplacement(train, 0.7)(np.random.default_rng(0))
+def test_targets_are_the_characters_before_any_became_unknown(train, vocabulary):
+    inputs = next(TrainingBatches(train, vocabulary, configured(character_dropout=0.5))(1)).inputs
+    unknown = inputs.characters != inputs.targets
+    assert 0.3 < unknown.sum() / (inputs.targets != PADDING_ID).sum() < 0.7
+    assert (inputs.characters[unknown] == UNKNOWN_ID).all() and (inputs.targets[unknown] != PADDING_ID).all()
+
+
+def test_random_streams_keep_their_numbers():
+    numbers = {name: value for name, value in vars(random_streams).items() if name.isupper()}
+    assert numbers == {
+        "REPLACED_MENTIONS": 2,
+        "UNKNOWN_REPLACEMENT": 3,
+        "CHARACTER_TABLE": 300,
+        "BIGRAM_TABLE": 301,
+        "EMBEDDING_DROPOUT": 302,
+        "OUTPUT_DROPOUT": 303,
+        "TAG_SCORES": 304,
+        "LANGUAGE_MODEL": 305,
+    }
+
+
+def test_mention_replacement_keeps_types_and_legality(train):
     changed = 0
-    for text, row, sentence in zip(texts, tags, train.sentences):
-        assert len(text) == len(row) and illegal_step(row, train.scheme) is None
-        kinds = [[entity.type for entity in entities(t, train.scheme)] for t in (row, sentence.tags)]
-        assert kinds[0] == kinds[1]
-        changed += text != sentence.characters
+    for new, old in zip(MentionReplacement(train, 0.7)(np.random.default_rng(0)), train.sentences):
+        assert len(new.characters) == len(new.tags) and illegal_step(new.tags, train.scheme) is None
+        types = [[entity.type for entity in entities(s.tags, train.scheme)] for s in (new, old)]
+        assert types[0] == types[1]
+        changed += new.characters != old.characters
     assert changed > len(train) / 4
-    assert MentionReplacement(train, 0.0)(np.random.default_rng(0))[0] == [s.characters for s in train.sentences]
+    same = MentionReplacement(train, 0.0)(np.random.default_rng(0))
+    assert [(s.characters, s.tags) for s in same] == [(s.characters, s.tags) for s in train.sentences]
 
 
 @pytest.mark.parametrize("head", ["", "2 3\n"])
-def test_vectors_with_and_without_a_first_line(tmp_path, head):
+def test_vectors_with_and_without_a_first_line_fill_the_table(tmp_path, head):
     path = tmp_path / "vectors.txt"
     path.write_text(head + "王 1 2 3\n李 4 5 6\n", encoding="utf-8")
     vectors, size = read_vectors(path)
     assert size == 3 and vectors["李"].tolist() == [4, 5, 6]
-    table = np.full((3, 3), 0.5, np.float32)
-    assert fill_table(table, ["<pad>", "<unk>", "李"], vectors) == 1
-    np.testing.assert_allclose(table[2] / np.linalg.norm(table[2]), np.array([4, 5, 6]) / 77**0.5, rtol=1e-5)
-
-
-@pytest.mark.parametrize(("content", "line"), [("王 1 2\n李 4\n", 2), ("王 1 x\n", 1), ("", 1), ("王 1 nan\n", 1)])
-def test_bad_vectors_name_the_line(tmp_path, content, line):
-    path = tmp_path / "vectors.txt"
-    path.write_text(content, encoding="utf-8")
-    with pytest.raises(UserError) as error:
-        read_vectors(path)
-    assert str(error.value).startswith(f"{path}:{line}: ")
+    table = Parameter(Tensor(np.full((3, 3), 0.5, np.float32)))
+    assert set_vectors(table, ["<pad>", "<unk>", "李"], vectors) == 1
+    values = table.asnumpy()
+    np.testing.assert_allclose(values[2] / np.linalg.norm(values[2]), np.array([4, 5, 6]) / 77**0.5, rtol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(values[2]), 0.75**0.5, rtol=1e-5)
+    assert (values[:2] == 0.5).all()

@@ -8,7 +8,7 @@ import pytest
 from mindspore import Tensor
 
 from src.config import bilstm_ner_cfg, presets
-from src.dataset import TrainingBatches, build_vocabulary, collate, encode_corpus
+from src.dataset import TrainingBatches, build_vocabulary, collate, encode
 from src.inference import Decoder, build_network
 from src.loss import CrossEntropy
 from src.metrics import entity_report
@@ -31,8 +31,8 @@ def train(corpus):
 
 
 @pytest.mark.parametrize("crf", [True, False])
-def test_every_parameter_moves_and_eight_sentences_can_be_learnt(train, crf):
-    few = Corpus([s for s in train.sentences if 16 < len(s.tags) <= 32][:8], train.scheme, 0)
+def test_every_parameter_moves_and_training_overfits_eight_sentences(train, crf):
+    few = Corpus([s for s in train.sentences if 16 < len(s.tags) <= 32][:8], train.scheme)
     vocabulary = build_vocabulary(few, 1, 1)
     config = configured(crf=crf, batch_size=8, weight_average=0.0, character_dropout=0.0, bigram_dropout=0.0)
     network = build_network(config, vocabulary)
@@ -46,31 +46,32 @@ def test_every_parameter_moves_and_eight_sentences_can_be_learnt(train, crf):
     for _ in range(60):
         loss = float(step(*inputs)[0].asnumpy())
     assert loss < first / 5
-    found = Decoder(network, vocabulary, config)(encode_corpus(few, vocabulary))
-    assert entity_report([s.tags for s in few.sentences], found, few.scheme)["f1"] > 0.9
+    answers = Decoder(network, vocabulary, config)(encode(few.sentences, vocabulary))
+    assert entity_report([s.tags for s in few.sentences], answers, few.scheme)["f1"] > 0.9
 
 
 def test_no_part_of_the_loss_depends_on_padding(train):
     vocabulary, config = build_vocabulary(train, 1, 2), configured(language_model=0.5)
     step = build_step(build_network(config, vocabulary), vocabulary, config, 0.02)
     loss = step.loss_network.set_train(False)
-    characters, bigrams, lengths, keys, tags, targets = next(TrainingBatches(train, vocabulary, config)(1)).inputs
-    size = lengths[0]
+    batch = next(TrainingBatches(train, vocabulary, config)(1)).inputs
+    size = batch.lengths[0]
 
     def padded(array, steps):
-        return Tensor(np.pad(array[:, :1], ((0, steps), (0, 0))))
+        return np.pad(array[:, :1], ((0, steps), (0, 0)))
 
-    found = [
-        loss(
-            padded(characters[:size], steps),
-            padded(bigrams[: size + 1], steps),
-            *(Tensor(array[:1]) for array in (lengths, keys)),
-            padded(tags[:size], steps),
-            padded(targets[:size], steps),
+    losses = []
+    for steps in (0, 1, 7):
+        longer = batch._replace(
+            characters=padded(batch.characters[:size], steps),
+            bigrams=padded(batch.bigrams[: size + 1], steps),
+            lengths=batch.lengths[:1],
+            dropout_keys=batch.dropout_keys[:1],
+            tags=padded(batch.tags[:size], steps),
+            targets=padded(batch.targets[:size], steps),
         )
-        for steps in (0, 1, 7)
-    ]
-    np.testing.assert_allclose([float(each.asnumpy()) for each in found[1:]], float(found[0].asnumpy()), rtol=1e-5)
+        losses.append(float(loss(*map(Tensor, longer)).asnumpy()))
+    np.testing.assert_allclose(losses[1:], losses[0], rtol=1e-5)
 
 
 def test_the_average_of_the_weights_is_that_of_every_few_steps(train):
@@ -88,19 +89,19 @@ def test_the_average_of_the_weights_is_that_of_every_few_steps(train):
     assert float(step.updates.asnumpy()) == number
 
 
-def test_cross_entropy_and_its_gradients():
+def test_cross_entropy_and_its_gradients_equal_those_in_float64():
     init_device("CPU")
     random = np.random.default_rng(0)
     states, weight, bias = (random.normal(0, 1, size).astype(np.float32) for size in ((3, 2, 4), (5, 4), 5))
     targets, wanted = random.integers(0, 5, (3, 2)).astype(np.int32), np.float32([[1, 0], [1, 1], [0, 1]])
-    found, gradients = ms.value_and_grad(CrossEntropy(), (0, 1, 2))(
+    value, gradients = ms.value_and_grad(CrossEntropy(), (0, 1, 2))(
         *map(Tensor, (states, weight, bias, targets, wanted))
     )
     logits = (states @ weight.T + bias).astype(np.float64)
     shares = np.exp(logits) / np.exp(logits).sum(2, keepdims=True)
     loss = -(np.log(np.take_along_axis(shares, targets[:, :, None], 2))[:, :, 0] * wanted).sum()
     change = (shares - np.eye(5)[targets]) * wanted[:, :, None]
-    assert abs(float(found.asnumpy()) - loss) < 1e-5
+    assert abs(float(value.asnumpy()) - loss) < 1e-5
     expected = (change @ weight, np.einsum("tbm,tbh->mh", change, states), change.sum((0, 1)))
     for gradient, wanted_gradient in zip(gradients, expected):
         np.testing.assert_allclose(gradient.asnumpy(), wanted_gradient, atol=1e-5)
@@ -108,29 +109,26 @@ def test_cross_entropy_and_its_gradients():
 
 def test_no_result_depends_on_padding_or_on_the_batch(train):
     vocabulary, config = build_vocabulary(train, 1, 2), configured()
-    samples = encode_corpus(train, vocabulary)
+    samples = encode(train.sentences[:6], vocabulary)
     network = Decoder(build_network(config, vocabulary), vocabulary, config).network
-    characters, bigrams, lengths = collate(samples, range(6))
-    keys = np.zeros(6, np.int32)
-    together = network(*map(Tensor, (characters, bigrams, lengths, keys))).asnumpy()
-    spoilt, spoilt_pairs = characters.copy(), bigrams.copy()
-    for row, length in enumerate(lengths):
-        spoilt[length:, row], spoilt_pairs[length + 1 :, row] = 5, 7
-    other = network(*map(Tensor, (spoilt, spoilt_pairs, lengths, keys))).asnumpy()
-    for row, length in enumerate(lengths):
-        alone = [characters[:length, [row]], bigrams[: length + 1, [row]], lengths[[row]], keys[:1]]
-        single = network(*[Tensor(np.ascontiguousarray(array)) for array in alone]).asnumpy()
-        np.testing.assert_allclose(together[:length, row], single[:, 0], atol=1e-6)
-        np.testing.assert_allclose(together[:length, row], other[:length, row], atol=1e-6)
+    batch = collate(samples)
+    together = network(*map(Tensor, batch)).asnumpy()
+    spoilt = batch._replace(characters=batch.characters.copy(), bigrams=batch.bigrams.copy())
+    for column, length in enumerate(batch.lengths):
+        spoilt.characters[length:, column], spoilt.bigrams[length + 1 :, column] = 5, 7
+    other = network(*map(Tensor, spoilt)).asnumpy()
+    for column, length in enumerate(batch.lengths):
+        alone = network(*map(Tensor, collate([samples[column]], int(length)))).asnumpy()
+        np.testing.assert_allclose(together[:length, column], alone[:, 0], atol=1e-6)
+        np.testing.assert_allclose(together[:length, column], other[:length, column], atol=1e-6)
 
 
 @pytest.mark.parametrize("crf", [True, False])
 def test_an_untrained_network_answers_legally_and_best_begins_with_the_best(train, crf):
     vocabulary, config = build_vocabulary(train, 1, 2), configured(crf=crf)
-    samples = encode_corpus(Corpus(train.sentences[:10], train.scheme, 0), vocabulary)
+    samples = encode(train.sentences[:10], vocabulary)
     decoder = Decoder(build_network(config, vocabulary), vocabulary, config)
-    found, best = decoder(samples), decoder.best(samples, 3)
-    for tags, paths in zip(found, best):
+    for tags, paths in zip(decoder(samples), decoder.best(samples, 3)):
         assert illegal_step(tags, vocabulary.scheme) is None
         assert paths[0][0] == tags and [s for _, s in paths] == sorted((s for _, s in paths), reverse=True)
         assert len({tuple(path) for path, _ in paths}) == len(paths) == 3
