@@ -8,19 +8,19 @@ import sys
 import time
 from itertools import zip_longest
 
-from src.dataset import encode_corpus
+from src.dataset import encode
 from src.inference import Decoder, add_checkpoint_options, apply_settings, load_trained
 from src.metrics import entity_report, tag_report
 from src.model_utils.configuration import Parser
 from src.model_utils.runtime import UserError, atomic_write, init_device, log, run
-from src.resume_ner import SPLITS, find_file, read_corpus
+from src.resume_ner import SPLITS, find_file, read_corpus, unseen_tags
 from src.tagging import entities
 
 
 def parse(argv=None):
     """Read the command line."""
     parser = Parser(__doc__)
-    add_checkpoint_options(parser, "eval_batch_size")
+    add_checkpoint_options(parser, "eval_batch_size", "on_bad_input")
     parser.add_argument("--data_path", metavar="DIR", help="folder of test.char.bmes, or a tagged file")
     parser.add_argument("--split", choices=list(SPLITS), default="test", help="file of the folder (default: test)")
     parser.add_argument("--lenient", action="store_true", help="leave bad sentences out and count them")
@@ -45,7 +45,7 @@ def show(result: dict) -> None:
     }
     for key, name in names.items():
         print(f"{name:36}" + "".join(f"{result[key][score]:10.4f}" for score in ("precision", "recall", "f1")))
-    print(f"\n{'entities of type':36}{head}{'gold':>7}{'found':>7}")
+    print(f"\n{'entities of type':36}{head}{'gold':>7}{'answer':>7}")
     for kind, row in result["entity"]["types"].items():
         scores = "".join(f"{row[score]:10.4f}" for score in ("precision", "recall", "f1"))
         print(f"{kind:36}{scores}{row['gold']:7}{row['predicted']:7}")
@@ -57,12 +57,12 @@ def write_errors(path, corpus, answers) -> int:
     wrong = 0
     with atomic_write(path) as file:
         for sentence, answer in zip(corpus.sentences, answers):
-            gold, found = (set(entities(tags, corpus.scheme)) for tags in (sentence.tags, answer))
-            if gold == found:
+            gold, predicted = (set(entities(tags, corpus.scheme)) for tags in (sentence.tags, answer))
+            if gold == predicted:
                 continue
             wrong += 1
             text = sentence.characters
-            pairs = zip_longest(*(sorted(s, key=lambda e: e.start) for s in (gold - found, found - gold)))
+            pairs = zip_longest(*(sorted(s, key=lambda e: e.start) for s in (gold - predicted, predicted - gold)))
             file.write(f"# line {sentence.lines[0]}\n")
             for missed, spurious in pairs:
                 for name, entity in (("gold", missed), ("answer", spurious)):
@@ -81,11 +81,13 @@ def main(argv=None) -> dict:
         network, config, vocabulary = load_trained(args.ckpt_path)
         config = apply_settings(config, args)
         path = find_file(args.data_path, args.split)
-        corpus = read_corpus(path, args.lenient, vocabulary.scheme)
-        unknown = sorted({tag for s in corpus.sentences for tag in s.tags} - set(vocabulary.tags))
-        if unknown:
-            log(f"warning: {path}: {', '.join(unknown)} not seen in training, so these cannot be found")
-        samples = encode_corpus(corpus, vocabulary)
+        corpus = read_corpus(path, "skip" if args.lenient else config.on_bad_input, vocabulary.scheme)
+        unseen = unseen_tags(corpus, vocabulary.tags)
+        if unseen:
+            log(f"warning: {path}: {', '.join(unseen)} not seen in training, so these cannot be predicted")
+        if not corpus.has_entities:
+            log(f"warning: {path}: holds no entity, so the scores of entities are 0")
+        samples = encode(corpus.sentences, vocabulary)
         decoder = Decoder(network, vocabulary, config)
         decoder(samples)  # compiles, and makes the kernels of every shape, which is not part of the speed
         start = time.perf_counter()

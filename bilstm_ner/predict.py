@@ -6,21 +6,23 @@ import contextlib
 import json
 import sys
 
-from src.dataset import encode
+from src.dataset import Vocabulary, encode
 from src.highlight import page
 from src.inference import Decoder, add_checkpoint_options, apply_settings, load_trained
 from src.model_utils.configuration import Parser
 from src.model_utils.runtime import UserError, atomic_write, init_device, log, run
 from src.model_utils.text_input import text_chunks
+from src.resume_ner import Sentence
 from src.tagging import entities, split_tag
+from src.text_units import WORDS, split_text
 
 
 class Predictor:
-    """Answers texts with a trained network."""
+    """Finds the entities of raw texts with a trained network."""
 
-    def __init__(self, network, vocabulary, config, best: int = 1, words: bool = False):
+    def __init__(self, network, vocabulary: Vocabulary, config, *, best: int = 1):
         self.decoder = Decoder(network, vocabulary, config)
-        self.vocabulary, self.count, self.words = vocabulary, best, words
+        self.vocabulary, self.units, self.count = vocabulary, config.units, best
 
     def __call__(self, texts: list[str]) -> list[dict]:
         """Return text and entities of each text, and with several `best` answers all of them with their scores.
@@ -28,41 +30,29 @@ class Predictor:
         An entity is a dict of text, type, start and end, which count characters of the text from 0, the end excluded.
         White space is not read: the corpus has none.
         """
-        pieces = [split(text, self.words) for text in texts]
-        asked = [i for i, found in enumerate(pieces) if found]
-        samples = encode([[unit for unit, _ in pieces[i]] for i in asked], self.vocabulary)
+        units = [split_text(text, self.units, self.vocabulary.character_ids) for text in texts]
+        asked = [i for i, units_of_text in enumerate(units) if units_of_text]
+        samples = encode([Sentence([unit for unit, _ in units[i]], [], []) for i in asked], self.vocabulary)
         answers = [{"text": text, "entities": []} for text in texts]
         if self.count == 1:
             for i, tags in zip(asked, self.decoder(samples) if asked else ()):
-                answers[i]["entities"] = self._entities(texts[i], pieces[i], tags)
+                answers[i]["entities"] = self._entities(texts[i], units[i], tags)
             return answers
         for i, paths in zip(asked, self.decoder.best(samples, self.count) if asked else ()):
             answers[i]["best"] = [
-                {"score": round(score, 4), "entities": self._entities(texts[i], pieces[i], tags)}
+                {"score": round(score, 4), "entities": self._entities(texts[i], units[i], tags)}
                 for tags, score in paths
             ]
             answers[i]["entities"] = answers[i]["best"][0]["entities"]
         return answers
 
-    def _entities(self, text: str, pieces, tags: list[str]) -> list[dict]:
-        found = []
+    def _entities(self, text: str, units: list[tuple[str, int]], tags: list[str]) -> list[dict]:
+        answer = []
         for entity in entities(tags, self.vocabulary.scheme):
-            last, offset = pieces[entity.end - 1]
-            start, end = pieces[entity.start][1], offset + len(last)
-            found.append({"text": text[start:end], "type": entity.type, "start": start, "end": end})
-        return found
-
-
-def split(text: str, words: bool) -> list[tuple[str, int]]:
-    """Return the units of a text and where they start: its characters, or with `words` what blanks separate."""
-    if not words:
-        return [(character, i) for i, character in enumerate(text) if not character.isspace()]
-    found, start = [], 0
-    for word in text.split():
-        start = text.index(word, start)
-        found.append((word, start))
-        start += len(word)
-    return found
+            last, offset = units[entity.end - 1]
+            start, end = units[entity.start][1], offset + len(last)
+            answer.append({"text": text[start:end], "type": entity.type, "start": start, "end": end})
+        return answer
 
 
 def parse(argv=None):
@@ -74,7 +64,7 @@ def parse(argv=None):
     parser.add_argument("--json", action="store_true", help="one JSON object a sentence")
     parser.add_argument("--html", metavar="FILE", help="write a page with the entities marked")
     parser.add_argument("--best", type=int, default=1, metavar="N", help="the N best answers of each sentence")
-    parser.add_argument("--words", action="store_true", help="tag what blanks separate, as in an English corpus")
+    parser.add_argument("--words", action="store_true", help="tag words (default: what the model was trained on)")
     args = parser.parse_args(argv)
     if args.texts and args.input_file:
         raise UserError("give either texts or --input_file, not both")
@@ -109,7 +99,9 @@ def main(argv=None) -> int:
         with contextlib.redirect_stdout(sys.stderr):  # standard output holds answers only
             init_device(args.device_target, args.device_id)
             network, config, vocabulary = load_trained(args.ckpt_path)
-            predictor = Predictor(network, vocabulary, apply_settings(config, args), args.best, args.words)
+            config = apply_settings(config, args)
+            config.units = WORDS if args.words else config.units
+            predictor = Predictor(network, vocabulary, config, best=args.best)
         if not args.texts and source.isatty():
             print("type one sentence a line; Ctrl-D ends", file=sys.stderr)
         if hasattr(sys.stdout, "reconfigure"):

@@ -5,18 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import mindspore as ms
-from mindspore import Tensor
 
 from src.arguments import configure, parse
-from src.char_vectors import fill_table, read_vectors
-from src.dataset import TrainingBatches, build_vocabulary, encode_corpus, load_vocabulary, save_vocabulary
+from src.char_vectors import set_vectors
+from src.dataset import TrainingBatches, build_vocabulary, encode, load_vocabulary, save_vocabulary
 from src.inference import Decoder, build_network
 from src.metrics import entity_report, tag_report
 from src.model_utils.checkpoint import load_checkpoint, load_into
 from src.model_utils.configuration import write_yaml
 from src.model_utils.runtime import UserError, init_device, log, rank_and_size, run
 from src.model_utils.training import Trainer, claim_folder, measure_throughput
-from src.resume_ner import find_file, read_corpus
+from src.model_utils.vectors import read_vectors
+from src.resume_ner import read_training_corpora, unseen_tags
+from src.text_units import detect_units
 from src.train_step import build_step, learning_rates
 
 NAME = "bilstm_ner"
@@ -32,8 +33,9 @@ def main(argv=None) -> dict:
     ms.set_seed(config.seed)
     lock = claim_folder(folder, NAME, args.resume, args.overwrite) if not args.performance_steps else None
 
-    train = read_corpus(find_file(args.data_path, "train"), args.lenient)
-    valid = read_corpus(find_file(args.data_path, "dev"), args.lenient, train.scheme)
+    train, valid = read_training_corpora(args.data_path, "skip" if args.lenient else config.on_bad_input)
+    if config.units == "auto":
+        config.units = detect_units(train.sentences)
     vectors, vector_size = read_vectors(args.char_vectors) if args.char_vectors else ({}, config.character_size)
     config.character_size = vector_size
     log("configuration: " + ", ".join(f"{key} {value}" for key, value in config.items()))
@@ -43,24 +45,25 @@ def main(argv=None) -> dict:
     if earlier and load_vocabulary(earlier / "vocab.json") != vocabulary:
         raise UserError(f"{earlier / 'vocab.json'}: not the vocabulary of {args.data_path}; give the same data")
     for name, corpus in (("train", train), ("dev", valid)):
-        log(f"{name}: {len(corpus)} sentences, {corpus.characters} characters, scheme {corpus.scheme}")
+        log(f"{name}: {len(corpus)} sentences, {corpus.num_characters} {config.units}, scheme {corpus.scheme}")
+    unseen = unseen_tags(valid, vocabulary.tags)
+    if unseen:
+        log(f"warning: dev: {', '.join(unseen)} not seen in training, so these cannot be predicted")
     log(
-        f"vocabulary: {len(vocabulary.characters)} characters, {len(vocabulary.bigrams)} bigrams,"
+        f"vocabulary: {len(vocabulary.characters)} {config.units}, {len(vocabulary.bigrams)} bigrams,"
         f" {len(vocabulary.tags)} tags"
     )
 
     network = build_network(config, vocabulary)
     if vectors:
-        table = network.embedding.character_table.asnumpy().copy()
-        known = fill_table(table, vocabulary.characters, vectors)
-        network.embedding.character_table.set_data(Tensor(table))
-        log(f"character vectors: {known} of {len(vocabulary.characters)} characters found in {args.char_vectors}")
+        known = set_vectors(network.embedding.character_table, vocabulary.characters, vectors)
+        log(f"vectors: {known} of {len(vocabulary.characters)} {config.units} are in {args.char_vectors}")
     if rank == 0 and not args.performance_steps:
         write_yaml(folder / "config.yaml", config)
         save_vocabulary(folder / "vocab.json", vocabulary)
     if pre_trained:
         load_into(network.get_parameters(), pre_trained, args.pre_trained, averaged=True)
-    batches = TrainingBatches(train, vocabulary, config, rank, size)
+    batches = TrainingBatches(train, vocabulary, config, rank=rank, size=size)
     rates = learning_rates(config, batches.steps_per_epoch)
     step = build_step(network, vocabulary, config, rates)
     log(f"parameters: {sum(parameter.size for parameter in network.trainable_params())} trained")
@@ -72,7 +75,7 @@ def main(argv=None) -> dict:
         log(", ".join(f"{key} {value}" for key, value in result.items()))
         return result
 
-    decoder, samples = Decoder(network, vocabulary, config), encode_corpus(valid, vocabulary)
+    decoder, samples = Decoder(network, vocabulary, config), encode(valid.sentences, vocabulary)
     gold = [sentence.tags for sentence in valid.sentences]
 
     def validate() -> dict:

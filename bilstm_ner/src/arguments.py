@@ -76,5 +76,7 @@ def _check_values(config) -> None:
         **dict.fromkeys(positive, (lambda value: value > 0, "positive")),
         **dict.fromkeys(zero_or_more, (lambda value: value >= 0, "0 or more")),
         **dict.fromkeys(shares, (lambda value: 0 <= value < 1, "at least 0 and below 1")),
+        on_bad_input=(lambda value: value in ("error", "skip"), "error or skip"),
+        units=(lambda value: value in ("auto", "characters", "words"), "auto, characters or words"),
         amp_opt_level=(lambda value: value in ("O0", "O1", "O2", "O3"), "O0, O1, O2 or O3"),
     )

@@ -1,23 +1,30 @@
-"""Tagged corpora as ResumeNER is distributed (Zhang & Yang 2018): `character TAG` a line, blanks between sentences.
+"""Tagged corpora as ResumeNER is distributed (Zhang & Yang 2018): `character TAG` lines, a blank line after a sentence.
 
-Any two-column CoNLL file in UTF-8 will do, of any language: what stands in the first column is one unit of the text.
+Any two-column CoNLL file in UTF-8 will do, in any language: the first column is a character, or a word in a corpus of
+words.
 """
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from src.model_utils.runtime import UserError, log
-from src.tagging import detect_scheme, illegal_step, split_tag
+from src.tagging import OUTSIDE, illegal_step, iob1_to_bio, is_iob1, resolve_scheme, split_tag
 
 SPLITS = {"train": ("train",), "dev": ("dev", "valid", "val"), "test": ("test",)}  # split -> names of its file
 ERRORS_LOGGED = 5
+LONG_SENTENCE = 1000  # characters; a longer one is worth a warning
+DOCUMENT_START = "-DOCSTART-"
+# What is no part of a column at its ends: white space, the zero-width space and the byte order mark.
+BLANKS = "".join(chr(code) for code in range(0x3001) if chr(code).isspace()) + "\u200b\ufeff"
 
 
 @dataclass(frozen=True)
 class Sentence:
-    """One sentence: its characters, and of each its tag and its line in the file."""
+    """One sentence: its characters (or words), the tag of each, and its line in the file; a raw text has no tags."""
 
     characters: list[str]
     tags: list[str]
@@ -26,93 +33,139 @@ class Sentence:
 
 @dataclass(frozen=True)
 class Corpus:
-    """The sentences of a file, the scheme of their tags, and how many sentences `lenient` left out."""
+    """The sentences of a file, the scheme of their tags, and how many bad sentences were left out."""
 
     sentences: list[Sentence]
     scheme: str
-    skipped: int
+    skipped: int = 0
 
     def __len__(self) -> int:
         return len(self.sentences)
 
     @property
-    def characters(self) -> int:
-        return sum(len(sentence.tags) for sentence in self.sentences)
+    def num_characters(self) -> int:
+        """Characters (or words) of all sentences."""
+        return sum(len(sentence.characters) for sentence in self.sentences)
+
+    @property
+    def has_entities(self) -> bool:
+        """Whether any tag is not O."""
+        return any(tag != OUTSIDE for sentence in self.sentences for tag in sentence.tags)
 
 
 def find_file(data_path, split: str) -> Path:
     """Return the file of a split: `data_path` itself, or `<split>.char.bmes` or the only `<split>.*` in that folder."""
     path = Path(data_path)
-    if path.is_file():
+    if path.exists() and not path.is_dir():  # a file, or a pipe
         return path
     if not path.is_dir():
         raise UserError(f"{path}: no such file or folder; check --data_path or run script/download_dataset.sh")
     for name in SPLITS[split]:
         if (path / f"{name}.char.bmes").is_file():
             return path / f"{name}.char.bmes"
-        found = sorted(file for file in path.glob(f"{name}.*") if file.is_file())
-        if len(found) > 1:
-            names = ", ".join(file.name for file in found)
+        candidates = sorted(file for file in path.glob(f"{name}.*") if file.is_file())
+        if len(candidates) > 1:
+            names = ", ".join(file.name for file in candidates)
             raise UserError(f"{path}: which one is the {split} file: {names}? Leave one, or name it {name}.char.bmes")
-        if found:
-            return found[0]
+        if candidates:
+            return candidates[0]
     nested = [inner for inner in path.iterdir() if (inner / "train.char.bmes").is_file()]
     hint = f"; did you mean {nested[0]}?" if nested else ""
     raise UserError(f"{path}: holds no {split}.char.bmes, nor another {split}.* file{hint}")
 
 
-def read_corpus(path, lenient: bool = False, scheme: str | None = None) -> Corpus:
-    """Read a tagged file; lines may end in CRLF, columns stand apart by blanks or tabs, `-DOCSTART-` lines are skipped.
+def read_training_corpora(data_path, on_bad_input: str = "error") -> tuple[Corpus, Corpus]:
+    """Return the training and the development sentences of a folder; UserError where either holds no entity."""
+    if not Path(data_path).is_dir() and Path(data_path).exists():
+        raise UserError(f"{data_path}: not a folder; training needs one with train.char.bmes and dev.char.bmes")
+    corpora, scheme = [], None
+    for path in [find_file(data_path, split) for split in ("train", "dev")]:
+        corpora.append(read_corpus(path, on_bad_input, scheme))
+        if not corpora[-1].has_entities:
+            raise UserError(f"{path}: holds no entity, every tag is {OUTSIDE}; is the second column that of the tags?")
+        scheme = corpora[0].scheme
+    return corpora[0], corpora[1]
 
-    `scheme` is what the tags must be of; by default it is found from them. Raises UserError with file and line for a
-    line without a tag, an unknown tag, a tag that its predecessor does not allow, bytes that are not UTF-8 and an empty
-    file; with `lenient` such sentences are left out and counted.
+
+def unseen_tags(corpus: Corpus, tags: list[str]) -> list[str]:
+    """Return the tags of a corpus that are not among those of the training file."""
+    return sorted({tag for sentence in corpus.sentences for tag in sentence.tags} - set(tags))
+
+
+def read_corpus(path, on_bad_input: str = "error", scheme: str | None = None) -> Corpus:
+    """Read a tagged file; blanks or tabs separate its columns, blank lines its sentences, `-DOCSTART-` its documents.
+
+    `scheme` is the one that the tags must be of; by default it is detected. IOB1 is converted to BIO. Raises UserError
+    with file and line for a line without a tag, an unknown tag, a tag that its predecessor does not allow, bytes that
+    are not UTF-8 and an empty file; with `on_bad_input` "skip" such sentences are left out and counted.
     """
-    path = Path(path)
-    problems: list[str] = []
-    sentences = list(_sentences(path, problems, lenient))
+    path, problems = Path(path), []
+    sentences = _well_formed(path, problems, on_bad_input)
     if not sentences and not problems:
         raise UserError(f"{path}:1: the file is empty; expected a character and its tag on each line")
-    if sentences:
-        tags = {tag for sentence in sentences for tag in sentence.tags}
-        try:
-            found = detect_scheme(tags)
-        except UserError as error:
-            raise UserError(f"{path}: {error}") from None
-        scheme = found if scheme is None or found == "BIOES" and scheme == "BMES" else scheme
+    if is_iob1([sentence.tags for sentence in sentences]):
+        log(f"{path}: the tags are IOB1; converted to BIO")
+        sentences = [replace(sentence, tags=iob1_to_bio(sentence.tags)) for sentence in sentences]
+    try:
+        scheme = resolve_scheme({tag for sentence in sentences for tag in sentence.tags}, scheme)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
     legal = []
-    for sentence in _join_cut(path, sentences):
+    for sentence in sentences:
         problem = _illegal(path, sentence, scheme)
-        if problem and not lenient:
-            raise UserError(f"{problem}; correct the tags, or leave such sentences out with --lenient")
         if problem:
-            problems.append(problem)
+            _note(problem, "correct the tags", problems, on_bad_input)
         else:
             legal.append(sentence)
-    for problem in problems[:ERRORS_LOGGED]:
-        log(f"warning: left out a sentence: {problem}")
-    if problems:
-        log(f"warning: {path}: left out {len(problems)} bad sentences, kept {len(legal)}")
-    if not legal:
-        raise UserError(f"{path}: no good sentence is left, first problem: {problems[0]}")
+    _report(path, problems, legal)
     return Corpus(legal, scheme, len(problems))
 
 
-def _join_cut(path: Path, sentences: list[Sentence]) -> list[Sentence]:
-    """Join what a blank line cuts in the middle of an entity, as ResumeNER's training file does twice."""
-    joined: list[Sentence] = []
-    for sentence in sentences:
-        before = joined[-1].tags[-1] if joined else "O"
-        if before[0] in "BM" and sentence.tags[0][0] in "ME" and before[1:] == sentence.tags[0][1:]:
-            log(f"{path}:{sentence.lines[0]}: joined to the sentence before, which ends within an entity")
-            last = joined.pop()
-            sentence = Sentence(*(a + b for a, b in zip(astuple(last), astuple(sentence))))
-        joined.append(sentence)
-    return joined
+def _note(problem: str, remedy: str, problems: list[str], on_bad_input: str) -> None:
+    """Raise a problem of a sentence, or collect it where bad sentences are left out."""
+    if on_bad_input == "error":
+        raise UserError(f"{problem}; {remedy}, or leave such sentences out with --on_bad_input skip")
+    problems.append(problem)
+
+
+def _report(path: Path, problems: list[str], kept: list[Sentence]) -> None:
+    """Log which sentences were left out, and a sentence that looks like many."""
+    for problem in problems[:ERRORS_LOGGED]:
+        log(f"warning: left out a sentence: {problem}")
+    if problems:
+        log(f"warning: {path}: left out {len(problems)} bad sentences, kept {len(kept)}")
+    if not kept:
+        raise UserError(f"{path}: no good sentence is left, first problem: {problems[0]}")
+    longest = max(kept, key=lambda sentence: len(sentence.tags))
+    if len(longest.tags) > LONG_SENTENCE:
+        words = f"{len(longest.tags)} lines are one sentence; is the blank line between sentences missing?"
+        log(f"warning: {path}:{longest.lines[0]}: {words}")
+
+
+def _well_formed(path: Path, problems: list[str], on_bad_input: str) -> list[Sentence]:
+    """Return the sentences whose lines can be read; the problems of the others are raised or collected.
+
+    What a blank line cuts in the middle of an entity is joined, as ResumeNER's training file needs it twice.
+    """
+    sentences: list[Sentence] = []
+    for begins_document, block in _blocks(path):
+        try:
+            rows = [(*_columns(path, number, text), number) for number, text in block]
+        except UserError as problem:
+            _note(str(problem), "mend it", problems, on_bad_input)
+            continue
+        characters, tags, lines = map(list, zip(*rows))
+        before = sentences[-1].tags[-1] if sentences and not begins_document else OUTSIDE
+        if before[0] in "BM" and tags[0][0] in "ME" and before[1:] == tags[0][1:]:
+            log(f"{path}:{lines[0]}: joined to the sentence before, which ends within an entity")
+            cut = sentences.pop()
+            characters, tags, lines = cut.characters + characters, cut.tags + tags, cut.lines + lines
+        sentences.append(Sentence(characters, tags, lines))
+    return sentences
 
 
 def _illegal(path: Path, sentence: Sentence, scheme: str) -> str | None:
-    """Say where the tags of a sentence break the scheme."""
+    """Return where the tags of a sentence break the scheme, None where they do not."""
     step = illegal_step(sentence.tags, scheme)
     if step is None:
         return None
@@ -123,48 +176,46 @@ def _illegal(path: Path, sentence: Sentence, scheme: str) -> str | None:
     return f"{path}:{line}: '{sentence.tags[step]}' cannot {before} in {scheme}"
 
 
-def _sentences(path: Path, problems: list[str], lenient: bool):
-    """Yield the sentences whose lines are well formed; what is wrong with the others is raised or collected."""
-    characters, tags, lines, bad = [], [], [], None
+def _blocks(path: Path) -> Iterator[tuple[bool, list[tuple[int, str]]]]:
+    """Yield the numbered lines of each sentence, and whether it is the first one of a document."""
+    begins_document, block = True, []
+    for number, text in _lines(path):
+        is_boundary = text.startswith(DOCUMENT_START)
+        if text.strip(BLANKS) and not is_boundary:
+            block.append((number, text))
+            continue
+        if block:
+            yield begins_document, block
+            begins_document, block = False, []
+        begins_document = begins_document or is_boundary
+    if block:
+        yield begins_document, block
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the numbered lines of a file without their ends; bytes that are not UTF-8 become surrogates."""
     with open(path, "rb") as file:
-        for number, line in enumerate([*file, b"\n"], 1):
-            text, problem = _decode(line, number, path)
-            if not text.strip() and not problem:
-                if bad:
-                    problems.append(bad)
-                elif tags:
-                    yield Sentence(characters, tags, lines)
-                characters, tags, lines, bad = [], [], [], None
-                continue
-            if text.startswith("-DOCSTART-"):
-                continue
-            character, tag, problem = (None, None, problem) if problem else _columns(text, number, path)
-            if problem and not lenient:
-                raise UserError(f"{problem}; mend it, or leave such sentences out with --lenient")
-            bad = bad or problem
-            characters.append(character)
-            tags.append(tag)
-            lines.append(number)
+        for number, line in enumerate(file, 1):
+            yield number, line.rstrip(b"\r\n").decode("utf-8", "surrogateescape").removeprefix("\ufeff")
 
 
-def _decode(line: bytes, number: int, path: Path) -> tuple[str, str | None]:
+def _columns(path: Path, number: int, text: str) -> tuple[str, str]:
+    """Split a line into character and tag, blanks around them left out; UserError for any other line."""
     try:
-        return line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n"), None
+        text.encode("utf-8", "surrogateescape").decode("utf-8")
     except UnicodeDecodeError as error:
-        mend = f"convert the file, such as by iconv -f GB18030 -t UTF-8 {path.name}"
-        return "", f"{path}:{number}: byte {error.start + 1} of the line is not UTF-8; {mend}"
-
-
-def _columns(text: str, number: int, path: Path) -> tuple[str, str, str | None]:
-    """Split a line into character and tag."""
+        remedy = f"convert the file, such as by iconv -f GB18030 -t UTF-8 {path.name}"
+        raise UserError(f"{path}:{number}: byte {error.start + 1} of the line is not UTF-8; {remedy}") from None
+    text = text.rstrip(BLANKS)
     columns = text.split("\t") if "\t" in text else text.split(" ")
-    columns = [column for column in columns if column]
+    columns = [column.strip(BLANKS) or column for column in columns if column]  # a blank may be the character itself
     if len(columns) != 2:
         wanted = "a character and its tag, separated by one blank or tab"
-        return "", "", f"{path}:{number}: expected {wanted}, found '{text[:40]}'"
+        hint = "; the lines end in CR alone, convert them by tr '\\r' '\\n'" if "\r" in text else ""
+        raise UserError(f"{path}:{number}: expected {wanted}, not '{text[:40]}'{hint}")
     try:
         split_tag(columns[1])
     except ValueError:
         known = "O, or B-, M-, I-, E- or S- with a type, such as B-NAME"
-        return "", "", f"{path}:{number}: unknown tag '{columns[1][:40]}', expected {known}"
-    return columns[0], columns[1], None
+        raise UserError(f"{path}:{number}: unknown tag '{columns[1][:40]}', expected {known}") from None
+    return columns[0], unicodedata.normalize("NFC", columns[1])  # one type however its accents are written

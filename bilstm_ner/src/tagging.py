@@ -1,6 +1,7 @@
-"""Tagging schemes: which tags may follow each other, and tag sequences to entities. Pure functions on strings.
+"""Tagging schemes: which tags may follow each other, and the entities of a tag sequence. Pure functions on strings.
 
-BMES (begin, middle, end, single), BIOES (the same with I for the middle) and BIO; a tag is `O` or `PREFIX-TYPE`.
+BMES (begin, middle, end, single), BIOES (the same with I for the middle) and BIO; a tag is `O` or `PREFIX-TYPE`. IOB1
+is recognised and converted to BIO.
 """
 
 from __future__ import annotations
@@ -31,19 +32,48 @@ def split_tag(tag: str) -> tuple[str, str]:
     if tag == OUTSIDE:
         return OUTSIDE, ""
     if not dash or not kind or prefix not in tuple("BMIES"):
-        raise ValueError(f"'{tag}' is no tag")
+        raise ValueError(f"'{tag}' is not a tag")
     return prefix, kind
 
 
-def detect_scheme(tags) -> str:
-    """Return the scheme of a collection of valid tags; UserError for prefixes that do not go together."""
+def resolve_scheme(tags, wanted: str | None = None) -> str:
+    """Return the scheme of a collection of valid tags: `wanted`, that of the training file, where it fits.
+
+    Raises UserError for prefixes that do not go together and for tags of another scheme than `wanted`.
+    """
     prefixes = {split_tag(tag)[0] for tag in tags} - {OUTSIDE}
     fitting = [name for name, known in SCHEMES.items() if prefixes <= set(known)]
     if not fitting:
         raise UserError(
-            f"tags with the prefixes {', '.join(sorted(prefixes))} are of no scheme: use BMES, BIOES or BIO"
+            f"tags with the prefixes {', '.join(sorted(prefixes))} are of no scheme: use BMES, BIOES, BIO or IOB1"
         )
-    return "BIO" if "BIO" in fitting else fitting[0]
+    if wanted in fitting:
+        return wanted
+    scheme = "BIO" if "BIO" in fitting else fitting[0]
+    if wanted is None or (wanted, scheme) == ("BMES", "BIOES"):  # training tags without M and I look like BMES
+        return scheme
+    raise UserError(f"the tags are of scheme {scheme}, those of the training file of {wanted}; convert the file")
+
+
+def is_iob1(rows: list[list[str]]) -> bool:
+    """Whether the tags of these sentences are IOB1 (Ramshaw & Marcus 1995) and not BIO.
+
+    In IOB1 an entity begins with I, and with B only where it follows one of its type without a gap.
+    """
+    begins_with_i = False
+    for tags in rows:
+        for before, tag in zip([None, *tags], tags):
+            prefix, kind = split_tag(tag)
+            if prefix not in "BIO" or (prefix == "B" and not may_follow(before, f"I-{kind}", "BIO")):
+                return False
+            begins_with_i = begins_with_i or not may_follow(before, tag, "BIO")
+    return begins_with_i
+
+
+def iob1_to_bio(tags: list[str]) -> list[str]:
+    """Return tags with a B at the beginning of every entity."""
+    legal = [may_follow(before, tag, "BIO") for before, tag in zip([None, *tags], tags)]
+    return [tag if fits else f"B-{split_tag(tag)[1]}" for tag, fits in zip(tags, legal)]
 
 
 def may_follow(before: str | None, after: str | None, scheme: str) -> bool:
@@ -84,18 +114,18 @@ def entities(tags: list[str], scheme: str) -> list[Entity]:
     BMES: B M* E and S, BIOES: B I* E and S, BIO: B I*; all of one type. This is seqeval's strict mode.
     """
     has_end = scheme != "BIO"
-    found, start, kind = [], None, ""
+    complete, start, kind = [], None, ""
     for position, tag in enumerate([*tags, OUTSIDE]):
         prefix, new_kind = split_tag(tag)
         goes_on = prefix in "MIE" and start is not None and new_kind == kind
         if start is not None and not goes_on and not has_end:
-            found.append(Entity(start, position, kind))
+            complete.append(Entity(start, position, kind))
         if goes_on:
             if prefix == "E":
-                found.append(Entity(start, position + 1, kind))
+                complete.append(Entity(start, position + 1, kind))
                 start = None
             continue
         start, kind = (position, new_kind) if prefix == "B" else (None, "")
         if prefix == "S":
-            found.append(Entity(position, position + 1, new_kind))
-    return found
+            complete.append(Entity(position, position + 1, new_kind))
+    return complete

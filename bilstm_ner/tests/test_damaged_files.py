@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from damaged_files import read_damaged
 
-from src.char_vectors import read_vectors
-from src.dataset import build_vocabulary, encode_corpus, load_vocabulary, save_vocabulary
+from src.dataset import build_vocabulary, encode, load_vocabulary, save_vocabulary
+from src.model_utils.vectors import read_vectors
 from src.resume_ner import read_corpus
 from src.sample_data import write_sample_corpus
 
@@ -19,13 +19,13 @@ def corpus(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("lenient", [False, True])
-def test_corpus(corpus, lenient):
+@pytest.mark.parametrize(("on_bad_input", "refused"), [("error", 15), ("skip", 5)])
+def test_corpus(corpus, on_bad_input, refused):
     def read():
-        found = read_corpus(corpus, lenient)
-        encode_corpus(found, build_vocabulary(found, 1, 1))
+        damaged = read_corpus(corpus, on_bad_input)
+        encode(damaged.sentences, build_vocabulary(damaged, 1, 1))
 
-    assert read_damaged(corpus, read) > (5 if lenient else 15)
+    assert read_damaged(corpus, read) > refused
 
 
 def test_vectors(tmp_path):

@@ -43,7 +43,7 @@ def test_a_resumed_training_equals_the_uninterrupted_one(corpus, tmp_path):
     assert all(np.array_equal(whole[name].asnumpy(), resumed[name].asnumpy()) for name in whole)
 
 
-def test_evaluation(trained, tmp_path, capsys):
+def test_evaluation_of_a_checkpoint(trained, tmp_path, capsys):
     options = ["--ckpt_path", str(trained.best), "--data_path", str(trained.corpus), "--device_target", "CPU"]
     capsys.readouterr()
     evaluation.main([*options, "--split", "dev", "--json", "--errors", str(tmp_path / "wrong.txt")])
@@ -80,12 +80,32 @@ def test_prediction_of_texts_lines_and_pages(trained, tmp_path, capsys, monkeypa
     assert "standard input:2: not UTF-8" in capsys.readouterr().err
 
 
-def test_words_are_tagged_where_blanks_separate_them():
-    assert predict.split("EU  rejects EU", words=True) == [("EU", 0), ("rejects", 4), ("EU", 12)]
-    assert predict.split("中 国", words=False) == [("中", 0), ("国", 2)]
+PEOPLE = ("John", "Peter", "Mary", "Tom", "Susan", "Anna")
+PLACES = ("Rome", "Paris", "Oslo", "Madrid", "Berlin", "London")
 
 
-def test_export(trained, tmp_path):
+@pytest.fixture(scope="module")
+def words(tmp_path_factory):
+    """Checkpoint of a tagger of words, trained on sentences such as `Mary Smith lives in Paris .`."""
+    folder = tmp_path_factory.mktemp("words")
+    for split in ("train", "dev"):
+        sentences = [
+            f"{person} B-PER\nSmith I-PER\nlives O\nin O\n{place} B-LOC\n. O\n" for person in PEOPLE for place in PLACES
+        ]
+        (folder / f"{split}.txt").write_text("\n".join(sentences), encoding="utf-8")
+    train.main([*SHORT, str(folder), "--ckpt_path", str(folder / "outputs"), "--train_epochs", "8"])
+    return folder / "outputs" / "bilstm_ner_best.ckpt"
+
+
+@pytest.mark.parametrize("text", ["Mary Smith lives in Paris .", "Mary Smith lives in Paris."])
+def test_a_model_trained_on_words_tags_words(words, capsys, text):
+    capsys.readouterr()
+    predict.main([text, "--ckpt_path", str(words), "--device_target", "CPU"])
+    assert capsys.readouterr().out.splitlines() == [text, "    0-10 PER Mary Smith", "    20-25 LOC Paris"]
+    assert "units: words" in (words.parent / "config.yaml").read_text(encoding="utf-8")
+
+
+def test_export_of_a_checkpoint(trained, tmp_path):
     options = ["--ckpt_path", str(trained.best), "--device_target", "CPU", "--data_path", str(trained.corpus)]
     differences = export.main([*options, "--output_dir", str(tmp_path)])
     assert set(differences) == {"MINDIR", "ONNX"} and max(differences.values()) <= export.TOLERANCE
@@ -122,7 +142,7 @@ def test_a_wrong_option_of_the_sample_gets_one_line(exit_of):
     assert code == 2 and "did you mean '--sentences'?" in error and error.count("\n") == 1
 
 
-def test_two_processes_follow_one(corpus, tmp_path):
+def test_two_processes_train_as_one_does(corpus, tmp_path):
     with socket.socket() as free:
         free.bind(("", 0))
         port = free.getsockname()[1]

@@ -2,32 +2,88 @@
 
 from __future__ import annotations
 
+import os
+import threading
+
 import pytest
 
 from src.model_utils.runtime import UserError
-from src.resume_ner import find_file, read_corpus
+from src.resume_ner import find_file, read_corpus, read_training_corpora, unseen_tags
 
 GOOD = "高 B-N\n勇 E-N\n： O\n\n男 O\n"
 
 
-def write(tmp_path, content, name="train.char.bmes"):
-    path = tmp_path / name
+def write(folder, content, name="train.char.bmes"):
+    path = folder / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return path
 
 
+def units(corpus):
+    return [sentence.characters for sentence in corpus.sentences]
+
+
 @pytest.mark.parametrize(
-    "content", [GOOD, GOOD.replace("\n", "\r\n"), GOOD.replace(" ", "\t"), "\ufeff" + GOOD + "\n\n"]
+    "content",
+    [
+        GOOD,
+        GOOD.replace("\n", "\r\n"),
+        GOOD.replace(" ", "\t"),
+        GOOD.replace(" ", " \t"),
+        GOOD.replace(" ", "\t "),
+        GOOD.replace(" ", " \t "),
+        GOOD.replace(" ", "\u00a0\t\u3000"),
+        GOOD.replace(" ", "\u200b \u200b"),
+        GOOD.replace("\n", " \n"),
+        GOOD.replace("\n", "\t\n"),
+        "\ufeff" + GOOD + "\n\n",
+        GOOD.replace("\n\n", "\n\ufeff\n\ufeff"),  # files with a mark each, one behind the other
+        GOOD.replace("\n\n", "\n \u3000\n"),
+    ],
 )
-def test_line_ends_blanks_and_byte_order_marks_do_not_matter(tmp_path, content):
+def test_line_ends_blanks_and_byte_order_marks_are_no_part_of_a_column(tmp_path, content):
     corpus = read_corpus(write(tmp_path, content))
-    assert [sentence.characters for sentence in corpus.sentences] == [["高", "勇", "："], ["男"]]
-    assert (corpus.scheme, corpus.characters, corpus.skipped) == ("BMES", 4, 0)
+    assert units(corpus) == [["高", "勇", "："], ["男"]]
+    assert [sentence.tags for sentence in corpus.sentences] == [["B-N", "E-N", "O"], ["O"]]
+    assert (corpus.scheme, corpus.num_characters, corpus.skipped) == ("BMES", 4, 0)
 
 
-def test_other_conll_files(tmp_path):
-    corpus = read_corpus(write(tmp_path, "-DOCSTART- O\n\nEU B-ORG\nrejects O\nGerman B-MISC\ncall I-MISC\n"))
-    assert corpus.scheme == "BIO" and corpus.sentences[0].characters == ["EU", "rejects", "German", "call"]
+@pytest.mark.parametrize("character", ["\u3000", "\u2028", "\u0085", "\u000b", "e\u0301", "\u200d"])
+def test_a_line_ends_at_a_line_feed_only_and_a_column_stays_as_it_is(tmp_path, character):
+    assert units(read_corpus(write(tmp_path, f"高 O\n{character} O\n男 O\n"))) == [["高", character, "男"]]
+
+
+def test_a_blank_may_be_a_character_between_tabs(tmp_path):
+    assert units(read_corpus(write(tmp_path, "高\tO\n \tO\n男\tO\n"))) == [["高", " ", "男"]]
+
+
+def test_types_that_differ_in_the_form_of_their_accents_are_one(tmp_path):
+    corpus = read_corpus(write(tmp_path, "高 B-Soci\u00e9t\u00e9\n勇 E-Socie\u0301te\u0301\n"))
+    assert set(corpus.sentences[0].tags) == {"B-Soci\u00e9t\u00e9", "E-Soci\u00e9t\u00e9"}
+
+
+@pytest.mark.parametrize("boundary", ["-DOCSTART- O\n", "-DOCSTART- -X- O O\n\n", "\n-DOCSTART-\tO\n"])
+def test_a_document_line_ends_a_sentence(tmp_path, boundary):
+    corpus = read_corpus(write(tmp_path, f"{boundary}EU B-ORG\nrejects O\n{boundary}German B-MISC\ncall I-MISC\n"))
+    assert corpus.scheme == "BIO" and units(corpus) == [["EU", "rejects"], ["German", "call"]]
+
+
+def test_a_document_line_is_no_cut_within_an_entity(tmp_path):
+    path = write(tmp_path, "圣 B-ORG\n-DOCSTART- O\n得 E-ORG\n")
+    with pytest.raises(UserError, match="cannot end with 'B-ORG'"):
+        read_corpus(path)
+
+
+def test_iob1_becomes_bio(tmp_path, capsys):
+    path = write(tmp_path, "a I-X\nb I-X\nc B-X\nd I-Y\ne O\n\nf I-Y\n")
+    corpus = read_corpus(path)
+    assert [sentence.tags for sentence in corpus.sentences] == [["B-X", "I-X", "B-X", "B-Y", "O"], ["B-Y"]]
+    assert corpus.scheme == "BIO" and f"{path}: the tags are IOB1; converted to BIO" in capsys.readouterr().out
+
+
+def test_an_illegal_tag_among_bio_tags_is_not_iob1(tmp_path):
+    with pytest.raises(UserError, match=":4: 'I-X' cannot follow 'O' in BIO"):
+        read_corpus(write(tmp_path, "a O\nb B-X\nc O\nd I-X\n"))
 
 
 @pytest.mark.parametrize(
@@ -41,8 +97,12 @@ def test_other_conll_files(tmp_path):
         ("高 S-N\n\n勇 E-N\n", 3, "'E-N' cannot start a sentence"),
         ("王 S-N\n高 B-N\n", 2, "a sentence cannot end with 'B-N'"),
         ("高 O\n".encode("gb18030"), 1, "is not UTF-8"),
+        ("高 O\n".encode("utf-16"), 1, "is not UTF-8"),
+        ("高 O\r勇 O\r", 1, "end in CR alone"),
+        ("\tO\n", 1, "expected a character and its tag"),
         ("", 1, "the file is empty"),
         ("\n\n", 1, "the file is empty"),
+        ("-DOCSTART- O\n\n", 1, "the file is empty"),
     ],
 )
 def test_bad_input_names_file_and_line(tmp_path, content, line, words):
@@ -52,23 +112,40 @@ def test_bad_input_names_file_and_line(tmp_path, content, line, words):
     assert str(error.value).startswith(f"{path}:{line}: ") and words in str(error.value)
 
 
-@pytest.mark.parametrize("bad", ["高\n", "高 Q-N\n", "高 B-N\n勇 O\n", b"\xff\xfe O\n"])
-def test_lenient_leaves_bad_sentences_out_and_counts_them(tmp_path, bad, capsys):
+@pytest.mark.parametrize("bad", ["高\n", "高 Q-N\n", "高 B-N\n勇 O\n", b"\xff\xfe O\n", "高 Q-N\n勇\n"])
+def test_bad_sentences_are_left_out_and_counted_on_request(tmp_path, bad, capsys):
     bad = bad if isinstance(bad, bytes) else bad.encode()
-    corpus = read_corpus(write(tmp_path, bad + b"\n" + GOOD.encode()), lenient=True)
+    corpus = read_corpus(write(tmp_path, bad + b"\n" + GOOD.encode()), "skip")
     assert len(corpus) == 2 and corpus.skipped == 1
     assert "left out 1 bad sentences, kept 2" in capsys.readouterr().out
 
 
 def test_nothing_but_bad_sentences_is_an_error(tmp_path):
     with pytest.raises(UserError, match="no good sentence is left"):
-        read_corpus(write(tmp_path, "高\n"), lenient=True)
+        read_corpus(write(tmp_path, "高\n"), "skip")
 
 
 def test_a_blank_line_within_an_entity_is_joined(tmp_path, capsys):
     corpus = read_corpus(write(tmp_path, "圣 B-ORG\n。 M-ORG\n\n彼 M-ORG\n得 E-ORG\n， O\n"))
     assert [len(sentence.tags) for sentence in corpus.sentences] == [5]
     assert corpus.sentences[0].lines == [1, 2, 4, 5, 6] and ":4: joined" in capsys.readouterr().out
+
+
+def test_a_file_without_blank_lines_gets_a_warning(tmp_path, capsys):
+    path = write(tmp_path, "高 O\n" * 1001)
+    read_corpus(path)
+    assert f"{path}:1: 1001 lines are one sentence; is the blank line" in capsys.readouterr().out
+
+
+def test_a_test_file_of_another_scheme_is_refused(tmp_path):
+    path = write(tmp_path, "EU B-ORG\nCommission I-ORG\n")
+    with pytest.raises(UserError, match="tags are of scheme BIO, those of the training file of BMES"):
+        read_corpus(path, scheme="BMES")
+    assert read_corpus(write(tmp_path, "EU B-ORG\nhouse E-ORG\n"), scheme="BIOES").scheme == "BIOES"
+
+
+def test_unseen_tags_are_named(tmp_path):
+    assert unseen_tags(read_corpus(write(tmp_path, GOOD)), ["O", "B-N"]) == ["E-N"]
 
 
 def test_files_are_found(tmp_path):
@@ -85,3 +162,39 @@ def test_files_are_found(tmp_path):
         find_file(tmp_path, "dev")
     with pytest.raises(UserError, match="no such file or folder"):
         find_file(tmp_path / "lost", "train")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(UserError, match="no such file or folder"):
+        find_file(tmp_path / "loop", "train")
+
+
+def test_a_linked_folder_is_read(tmp_path):
+    (tmp_path / "corpus").mkdir()
+    write(tmp_path / "corpus", GOOD)
+    (tmp_path / "link").symlink_to(tmp_path / "corpus")
+    assert len(read_corpus(find_file(tmp_path / "link", "train"))) == 2
+
+
+def test_a_pipe_is_read(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(GOOD.encode(),))
+    writer.start()
+    assert len(read_corpus(find_file(pipe, "test"))) == 2
+    writer.join()
+
+
+@pytest.mark.parametrize("name", ["train.char.bmes", "dev.char.bmes"])
+def test_training_needs_entities_to_learn_and_to_choose_by(tmp_path, name):
+    for split in ("train", "dev"):
+        write(tmp_path, GOOD, f"{split}.char.bmes")
+    train, valid = read_training_corpora(tmp_path)
+    assert len(train) == len(valid) == 2
+    path = write(tmp_path, "高 O\n", name)
+    with pytest.raises(UserError, match=f"{path}: holds no entity"):
+        read_training_corpora(tmp_path)
+
+
+def test_training_does_not_validate_on_its_own_file(tmp_path):
+    path = write(tmp_path, GOOD)
+    with pytest.raises(UserError, match="not a folder; training needs one with train.char.bmes and dev.char.bmes"):
+        read_training_corpora(path)
