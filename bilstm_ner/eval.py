@@ -1,34 +1,39 @@
-"""Score a checkpoint on a tagged file: of tags and of entities, which published numbers mix; and what went wrong."""
+"""Score a checkpoint on a tagged file: tags and entities, which published numbers mix, and what went wrong."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import sys
 import time
+from argparse import Namespace
+from collections.abc import Sequence
 from itertools import zip_longest
+from pathlib import Path
 
+from src import config as config_module
+from src.config import bilstm_ner_cfg
 from src.dataset import encode
-from src.inference import Decoder, add_checkpoint_options, apply_settings, load_trained
+from src.inference import SETTINGS, Decoder, load_trained
 from src.metrics import entity_report, tag_report
-from src.model_utils.configuration import Parser
-from src.model_utils.runtime import UserError, atomic_write, init_device, log, run
-from src.resume_ner import SPLITS, find_file, read_corpus, unseen_tags
+from src.model_utils.configuration import Parser, apply_settings
+from src.model_utils.files import atomic_write
+from src.model_utils.reporting import messages_to_stderr, print_result
+from src.model_utils.runtime import UserError, init_device, log, run
+from src.resume_ner import SPLITS, Corpus, find_file, read_corpus, warn_of_unseen_tags
 from src.tagging import entities
 
 
-def parse(argv=None):
+def parse_arguments(argv: Sequence[str] | None = None) -> Namespace:
     """Read the command line."""
     parser = Parser(__doc__)
-    add_checkpoint_options(parser, "eval_batch_size", "on_bad_input")
     parser.add_argument("--data_path", metavar="DIR", help="folder of test.char.bmes, or a tagged file")
     parser.add_argument("--split", choices=list(SPLITS), default="test", help="file of the folder (default: test)")
-    parser.add_argument("--lenient", action="store_true", help="leave bad sentences out and count them")
-    parser.add_argument(
-        "--errors", metavar="FILE", help="write the sentences with errors, gold and answer side by side"
-    )
+    parser.add_argument("--lenient", action="store_true", help="the same as --on_bad_input skip")
+    text = "write the sentences with errors, gold and predicted tags side by side"
+    parser.add_argument("--errors", metavar="FILE", help=text)
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output, messages elsewhere")
+    parser.add_checkpoint_options(config_module, bilstm_ner_cfg, SETTINGS)
     args = parser.parse_args(argv)
+    if args.lenient:
+        args.on_bad_input = "skip"
     if not args.data_path:
         raise UserError("--data_path is missing: the folder that holds test.char.bmes, or a tagged file")
     return args
@@ -45,15 +50,15 @@ def show(result: dict) -> None:
     }
     for key, name in names.items():
         print(f"{name:36}" + "".join(f"{result[key][score]:10.4f}" for score in ("precision", "recall", "f1")))
-    print(f"\n{'entities of type':36}{head}{'gold':>7}{'answer':>7}")
+    print(f"\n{'entities of type':36}{head}{'gold':>7}{'predicted':>10}")
     for kind, row in result["entity"]["types"].items():
         scores = "".join(f"{row[score]:10.4f}" for score in ("precision", "recall", "f1"))
-        print(f"{kind:36}{scores}{row['gold']:7}{row['predicted']:7}")
+        print(f"{kind:36}{scores}{row['gold']:7}{row['predicted']:10}")
     print("\nwrong: " + ", ".join(f"{kind} {count}" for kind, count in result["entity"]["errors"].items()))
 
 
-def write_errors(path, corpus, answers) -> int:
-    """Write the sentences whose entities are not all right: `character gold answer` a line; returns their number."""
+def write_errors(path, corpus: Corpus, answers: list[list[str]]) -> int:
+    """Write the sentences whose entities are not all right, `character gold predicted` a line; returns their number."""
     wrong = 0
     with atomic_write(path) as file:
         for sentence, answer in zip(corpus.sentences, answers):
@@ -65,7 +70,7 @@ def write_errors(path, corpus, answers) -> int:
             pairs = zip_longest(*(sorted(s, key=lambda e: e.start) for s in (gold - predicted, predicted - gold)))
             file.write(f"# line {sentence.lines[0]}\n")
             for missed, spurious in pairs:
-                for name, entity in (("gold", missed), ("answer", spurious)):
+                for name, entity in (("gold", missed), ("predicted", spurious)):
                     if entity:
                         file.write(f"# {name}: {entity.type} {''.join(text[entity.start : entity.end])}\n")
             file.writelines(f"{c} {g} {a}\n" for c, g, a in zip(text, sentence.tags, answer))
@@ -75,16 +80,16 @@ def write_errors(path, corpus, answers) -> int:
 
 def main(argv=None) -> dict:
     """Evaluate as the command line says; returns the metrics."""
-    args = parse(argv)
-    with contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext():
+    args = parse_arguments(argv)
+    with messages_to_stderr(args.json):
         init_device(args.device_target, args.device_id)
         network, config, vocabulary = load_trained(args.ckpt_path)
-        config = apply_settings(config, args)
+        config = apply_settings(config, args, config_module, SETTINGS)
         path = find_file(args.data_path, args.split)
-        corpus = read_corpus(path, "skip" if args.lenient else config.on_bad_input, vocabulary.scheme)
-        unseen = unseen_tags(corpus, vocabulary.tags)
-        if unseen:
-            log(f"warning: {path}: {', '.join(unseen)} not seen in training, so these cannot be predicted")
+        if args.errors and Path(args.errors).exists() and path.samefile(args.errors):
+            raise UserError(f"--errors {args.errors}: is the file that is scored; choose another")
+        corpus = read_corpus(path, config.on_bad_input, vocabulary.scheme)
+        warn_of_unseen_tags(path, corpus, vocabulary.tags)
         if not corpus.has_entities:
             log(f"warning: {path}: holds no entity, so the scores of entities are 0")
         samples = encode(corpus.sentences, vocabulary)
@@ -106,10 +111,7 @@ def main(argv=None) -> dict:
         if args.errors:
             result["sentences_with_errors"] = write_errors(args.errors, corpus, answers)
             log(f"{args.errors}: {result['sentences_with_errors']} sentences with errors")
-    if args.json:
-        print(json.dumps(result, ensure_ascii=False), flush=True)
-    else:
-        show(result)
+    print_result(result, args.json, show)
     return result
 
 

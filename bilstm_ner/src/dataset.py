@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple
 
 import mindspore as ms
@@ -16,10 +14,10 @@ from mindspore import Tensor
 
 from src import random_streams
 from src.augmentation import MentionReplacement
-from src.model_utils.configuration import parse_json
-from src.model_utils.recurrent import dropout_keys
-from src.model_utils.runtime import UserError, atomic_write
-from src.model_utils.training import Batch
+from src.model_utils.batching import Batch, carry_over_plan, cheapest_buckets, longest_first, rows_of_process
+from src.model_utils.files import read_json, write_json
+from src.model_utils.layers import dropout_keys
+from src.model_utils.runtime import UserError
 from src.resume_ner import Corpus, Sentence
 
 PADDING_ID, UNKNOWN_ID = 0, 1
@@ -27,6 +25,7 @@ SPECIAL = ("<pad>", "<unk>")
 EDGE = "\n"  # what stands before the first and behind the last character of a sentence, in bigrams
 TRAINING_BUCKETS = 10  # padded lengths of training at most, as a graph is compiled for each
 STEPS_PER_BUCKET = 20  # steps of an epoch that are worth a compilation
+EVALUATION_CHARACTERS = 2**15  # most characters of a batch of evaluation, padding included
 BUCKETS = (*range(8, 129, 8), 160, 192, 224, 256)  # padded lengths of evaluation; then multiples of 128
 
 
@@ -80,23 +79,22 @@ def build_vocabulary(corpus: Corpus, character_min_count: int, bigram_min_count:
 
 def save_vocabulary(path, vocabulary: Vocabulary) -> None:
     """Write the vocabulary as JSON."""
-    content = {key: getattr(vocabulary, key) for key in ("scheme", "tags", "characters", "bigrams")}
-    with atomic_write(path) as file:
-        json.dump(content, file, ensure_ascii=False, indent=0)
+    write_json(path, {key: getattr(vocabulary, key) for key in ("scheme", "tags", "characters", "bigrams")})
 
 
 def load_vocabulary(path) -> Vocabulary:
     """Read what `save_vocabulary` wrote; UserError where it is missing or something else."""
+    content = read_json(path, "it lies beside the checkpoint that train.py wrote, keep them together")
     try:
-        content = parse_json(Path(path).read_text(encoding="utf-8"))
-        vocabulary = Vocabulary(content["characters"], content["bigrams"], content["tags"], content["scheme"])
-    except FileNotFoundError:
-        raise UserError(
-            f"{path}: no such file; it lies beside the checkpoint that train.py wrote, keep them together"
-        ) from None
-    except (ValueError, KeyError, TypeError):
+        return Vocabulary(content["characters"], content["bigrams"], content["tags"], content["scheme"])
+    except (KeyError, TypeError):
         raise UserError(f"{path}: not a vocabulary; restore it from the folder of the training") from None
-    return vocabulary
+
+
+def check_vocabulary(path, vocabulary: Vocabulary, data_path) -> None:
+    """Raise UserError unless the vocabulary that a training saved is this one, which `data_path` gives."""
+    if load_vocabulary(path) != vocabulary:
+        raise UserError(f"{path}: not the vocabulary of {data_path}; give the data of that training")
 
 
 class Sample(NamedTuple):
@@ -177,56 +175,26 @@ def collate(samples: list[Sample], steps: int = 0) -> Inputs:
     return Inputs(characters, bigrams, lengths, np.zeros(len(samples), np.int32))
 
 
-def evaluation_batches(
-    samples: list[Sample], batch_size: int, most_characters: int = 2**15
-) -> Iterator[tuple[np.ndarray, Inputs]]:
+def evaluation_batches(samples: list[Sample], batch_size: int) -> Iterator[tuple[np.ndarray, Inputs]]:
     """Yield (indices, batch) of all samples, the longest first; of long ones fewer at once."""
-    order = np.argsort(-lengths_of(samples), kind="stable")
-    start = 0
-    while start < len(order):
-        fitting = max(1, most_characters // len(samples[order[start]].characters))
-        chosen = order[start : start + min(batch_size, fitting)]
-        start += len(chosen)
+    for chosen in longest_first(lengths_of(samples), batch_size, EVALUATION_CHARACTERS):
         yield chosen, collate([samples[i] for i in chosen])
 
 
 def length_bounds(lengths: np.ndarray, count: int) -> list[int]:
-    """Return the largest lengths of at most `count` buckets that pad these sentences least, by a dynamic programme.
+    """Return the largest lengths of at most `count` buckets that pad these sentences least.
 
     The last one is rounded up by `bucket_length`, for sentences that augmentation makes longer.
     """
     values, numbers = np.unique(lengths, return_counts=True)
-    before = np.concatenate([[0], np.cumsum(numbers)])  # before[i] sentences are shorter than values[i]
-    padded = values * (before[None, 1:] - before[:-1, None]).astype(float)  # [a, e]: a bucket of values a to e
-    padded[np.tril_indices(len(values), -1)] = np.inf
-    best, choices = padded[0], []
-    for _ in range(min(count, len(values)) - 1):
-        through = np.concatenate([[np.inf], best[:-1]])[:, None] + padded  # [first, last] value of one bucket more
-        choices.append(through.argmin(0))
-        best = through.min(0)
-    bounds, end = [bucket_length(int(values[-1]))], len(values) - 1
-    for choice in reversed(choices):
-        end = choice[end] - 1
-        bounds.append(int(values[end]))
-    return bounds[::-1]
+    bounds = values[cheapest_buckets(values, numbers, count)[1]].tolist()
+    return [*bounds[:-1], bucket_length(bounds[-1])]
 
 
-def bucketed_plan(lengths: np.ndarray, bounds: list[int], batch_size: int, seed) -> list[tuple[np.ndarray, int]]:
-    """Return for each step the indices of its sentences and the length to pad to, in a shuffled order.
-
-    The sentences of a batch are of one bucket. What does not fill a batch moves on to the bucket of the next longer
-    ones; of the last one the rest is left out, another one for another seed.
-    """
-    random = np.random.default_rng(seed)
-    buckets = np.searchsorted(bounds, lengths)
-    steps, rest = [], np.zeros(0, int)
-    for bucket in range(len(bounds) + 1):
-        members = random.permutation(np.concatenate([np.flatnonzero(buckets == bucket), rest]))
-        full = len(members) // batch_size * batch_size
-        longest = bounds[bucket] if bucket < len(bounds) else bucket_length(int(lengths.max()))
-        steps += [(chosen, longest) for chosen in members[:full].reshape(-1, batch_size)]
-        rest = members[full:]
-    return [steps[i] for i in random.permutation(len(steps))]
+def epoch_plan(lengths: np.ndarray, bounds: list[int], batch_size: int, seed) -> list[tuple[np.ndarray, int]]:
+    """Return for each step the indices of its sentences and the length to pad to, in a shuffled order."""
+    places, padded = np.searchsorted(bounds, lengths), [*bounds, bucket_length(int(lengths.max()))]
+    return carry_over_plan([(np.flatnonzero(places == n), batch_size, size) for n, size in enumerate(padded)], seed)
 
 
 class TrainingBatches:
@@ -239,14 +207,12 @@ class TrainingBatches:
     """
 
     def __init__(self, corpus: Corpus, vocabulary: Vocabulary, config, *, rank: int = 0, size: int = 1):
-        if config.batch_size % size:
-            raise UserError(f"batch_size {config.batch_size} does not divide among {size} processes; set --batch_size")
+        self.own_rows = rows_of_process(config.batch_size, rank, size)
         if len(corpus) < config.batch_size:
             raise UserError(f"{len(corpus)} training sentences do not fill one batch of {config.batch_size}")
         self.vocabulary, self.batch_size, self.seed = vocabulary, config.batch_size, config.seed
         self.replacement = MentionReplacement(corpus, config.mention_replacement)
         self.character_dropout, self.bigram_dropout = config.character_dropout, config.bigram_dropout
-        self.rank, self.size = rank, size
         self.steps_per_epoch = len(corpus) // config.batch_size
         count = min(TRAINING_BUCKETS, 1 + self.steps_per_epoch // STEPS_PER_BUCKET)
         self.bounds = length_bounds(np.array([len(s.tags) for s in corpus.sentences]), count)
@@ -254,7 +220,7 @@ class TrainingBatches:
     def __call__(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         sentences = self.replacement(np.random.default_rng([self.seed, epoch, random_streams.REPLACED_MENTIONS]))
         samples = encode(sentences, self.vocabulary)
-        plan = bucketed_plan(lengths_of(samples), self.bounds, self.batch_size, [self.seed, epoch])
+        plan = epoch_plan(lengths_of(samples), self.bounds, self.batch_size, [self.seed, epoch])
         for step in range(first_step, len(plan)):
             chosen, longest = plan[step]
             batch = [samples[i] for i in chosen]
@@ -268,7 +234,7 @@ class TrainingBatches:
                 tags=pad([sample.tags for sample in batch], longest),
                 targets=whole.characters,
             )
-            own = [np.ascontiguousarray(array[..., self.rank :: self.size]) for array in inputs]
+            own = [np.ascontiguousarray(array[..., self.own_rows]) for array in inputs]
             yield Batch(TrainingInputs(*own), len(whole.lengths), int(whole.lengths.sum()))
 
 

@@ -10,20 +10,16 @@ from easydict import EasyDict
 from mindspore import Tensor, nn
 from tqdm import tqdm
 
-from src.config import added_later, bilstm_ner_cfg
+from src import config as config_module
 from src.dataset import Inputs, Sample, Vocabulary, evaluation_batches, load_vocabulary
 from src.decoding import best_paths, viterbi
 from src.model_utils.checkpoint import load_checkpoint, load_into
-from src.model_utils.configuration import Parser, read_yaml, require, resolve
-from src.model_utils.recurrent import BesideTheCaller
-from src.model_utils.runtime import UserError
+from src.model_utils.configuration import load_config
+from src.model_utils.layers import RunInThreadPool
 from src.network import Tagger
 from src.tagging import constraints
 
-SETTINGS = {  # keys that may differ from those of the training
-    "eval_batch_size": "sentences per step",
-    "on_bad_input": "sentences with unreadable lines or illegal tags: error or skip",
-}
+SETTINGS = ("eval_batch_size", "on_bad_input")  # keys that may differ from those of the training
 
 
 def build_network(config, vocabulary: Vocabulary) -> Tagger:
@@ -51,44 +47,12 @@ def load_trained(ckpt_path) -> tuple[Tagger, EasyDict, Vocabulary]:
     """
     parameters, _ = load_checkpoint(ckpt_path)
     folder = Path(ckpt_path).parent
-    saved = {**added_later, **read_yaml(folder / "config.yaml")}
-    absent = [key for key in bilstm_ner_cfg if key not in saved]
-    if absent:
-        raise UserError(f"{folder / 'config.yaml'}: has no '{absent[0]}'; it was written for another model or version")
-    config = EasyDict(saved)
+    config = load_config(folder, config_module, config_module.bilstm_ner_cfg)
     vocabulary = load_vocabulary(folder / "vocab.json")
     network = build_network(config, vocabulary)
     load_into(network.get_parameters(), parameters, ckpt_path, averaged=True)
     network.set_train(False)
     return network, config, vocabulary
-
-
-def add_checkpoint_options(parser: Parser, *settings: str) -> None:
-    """Add --ckpt_path, and options for those of SETTINGS that the program uses."""
-    parser.add_argument("--ckpt_path", metavar="FILE", required=True, help="a checkpoint that train.py wrote")
-    for key in settings:
-        metavar = type(bilstm_ner_cfg[key]).__name__.upper()
-        parser.add_argument(f"--{key}", metavar=metavar, help=f"{SETTINGS[key]} (default: as in training)")
-
-
-def apply_settings(config: EasyDict, args) -> EasyDict:
-    """Return a checkpoint's configuration with the SETTINGS that the command line or --config_path changes.
-
-    Raises UserError for any other change: it would describe another model than the checkpoint's.
-    """
-    resolved = resolve(config, args)
-    changed = [key for key in config if key not in SETTINGS and resolved[key] != config[key]]
-    if changed:
-        raise UserError(
-            f"{args.config_path}: {changed[0]} is {resolved[changed[0]]}, but the checkpoint was trained with"
-            f" {config[changed[0]]}; only {', '.join(SETTINGS)} can be changed here"
-        )
-    require(
-        resolved,
-        eval_batch_size=(lambda value: value > 0, "positive"),
-        on_bad_input=(lambda value: value in ("error", "skip"), "error or skip"),
-    )
-    return resolved
 
 
 def path_scores(network: Tagger, vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -142,8 +106,8 @@ class _Emissions(nn.Cell):
     def __init__(self, network):
         super().__init__(auto_prefix=False)
         self.network = network
-        self.beside_the_caller = BesideTheCaller()
+        self.run_in_thread_pool = RunInThreadPool()
 
     def construct(self, characters, bigrams, lengths, dropout_keys):
         emissions = self.network(characters, bigrams, lengths, dropout_keys, True).astype(ms.float32)
-        return self.beside_the_caller(emissions, lengths)
+        return self.run_in_thread_pool(emissions, lengths)

@@ -6,7 +6,8 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from src import random_streams
-from src.model_utils.recurrent import LSTM, CounterDropout, padding_mask
+from src.model_utils.layers import KeyedDropout
+from src.model_utils.recurrent import LSTM, padding_mask
 
 
 class Embedding(nn.Cell):
@@ -66,9 +67,9 @@ class Tagger(nn.Cell):
             characters=characters, bigrams=bigrams, character_size=character_size, bigram_size=bigram_size, seed=seed
         )
         stream = [seed, random_streams.EMBEDDING_DROPOUT]
-        self.embedding_dropout = CounterDropout(embedding_dropout, self.embedding.size, stream)
+        self.embedding_dropout = KeyedDropout(embedding_dropout, self.embedding.size, stream)
         self.lstm = LSTM(self.embedding.size, num_hiddens, num_layers, True, dropout, seed=seed)
-        self.dropout = CounterDropout(dropout, 2 * num_hiddens, [seed, random_streams.OUTPUT_DROPOUT])
+        self.dropout = KeyedDropout(dropout, 2 * num_hiddens, [seed, random_streams.OUTPUT_DROPOUT])
         bound = (2 * num_hiddens) ** -0.5
         random = np.random.default_rng([seed, random_streams.TAG_SCORES])
         weight = random.uniform(-bound, bound, (tags, 2 * num_hiddens))

@@ -7,10 +7,11 @@ words.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from src.model_utils.files import binary_lines, decode
 from src.model_utils.runtime import UserError, log
 from src.tagging import OUTSIDE, illegal_step, iob1_to_bio, is_iob1, resolve_scheme, split_tag
 
@@ -48,9 +49,14 @@ class Corpus:
         return sum(len(sentence.characters) for sentence in self.sentences)
 
     @property
+    def tags(self) -> set[str]:
+        """The different tags of all sentences."""
+        return {tag for sentence in self.sentences for tag in sentence.tags}
+
+    @property
     def has_entities(self) -> bool:
         """Whether any tag is not O."""
-        return any(tag != OUTSIDE for sentence in self.sentences for tag in sentence.tags)
+        return bool(self.tags - {OUTSIDE})
 
 
 def find_file(data_path, split: str) -> Path:
@@ -78,18 +84,25 @@ def read_training_corpora(data_path, on_bad_input: str = "error") -> tuple[Corpu
     """Return the training and the development sentences of a folder; UserError where either holds no entity."""
     if not Path(data_path).is_dir() and Path(data_path).exists():
         raise UserError(f"{data_path}: not a folder; training needs one with train.char.bmes and dev.char.bmes")
-    corpora, scheme = [], None
-    for path in [find_file(data_path, split) for split in ("train", "dev")]:
-        corpora.append(read_corpus(path, on_bad_input, scheme))
-        if not corpora[-1].has_entities:
-            raise UserError(f"{path}: holds no entity, every tag is {OUTSIDE}; is the second column that of the tags?")
-        scheme = corpora[0].scheme
-    return corpora[0], corpora[1]
+    train_path, valid_path = find_file(data_path, "train"), find_file(data_path, "dev")
+    train = read_corpus(train_path, on_bad_input)
+    _require_entities(train_path, train)
+    valid = read_corpus(valid_path, on_bad_input, train.scheme)
+    _require_entities(valid_path, valid)
+    warn_of_unseen_tags(valid_path, valid, train.tags)
+    return train, valid
 
 
-def unseen_tags(corpus: Corpus, tags: list[str]) -> list[str]:
-    """Return the tags of a corpus that are not among those of the training file."""
-    return sorted({tag for sentence in corpus.sentences for tag in sentence.tags} - set(tags))
+def _require_entities(path: Path, corpus: Corpus) -> None:
+    if not corpus.has_entities:
+        raise UserError(f"{path}: holds no entity, every tag is {OUTSIDE}; is the second column that of the tags?")
+
+
+def warn_of_unseen_tags(path, corpus: Corpus, tags: Collection[str]) -> None:
+    """Log which tags of a corpus are not among those of the training file."""
+    unseen = sorted(corpus.tags - set(tags))
+    if unseen:
+        log(f"warning: {path}: {', '.join(unseen)} not seen in training, so these cannot be predicted")
 
 
 def read_corpus(path, on_bad_input: str = "error", scheme: str | None = None) -> Corpus:
@@ -150,7 +163,7 @@ def _well_formed(path: Path, problems: list[str], on_bad_input: str) -> list[Sen
     sentences: list[Sentence] = []
     for begins_document, block in _blocks(path):
         try:
-            rows = [(*_columns(path, number, text), number) for number, text in block]
+            rows = [(*_columns(path, number, line), number) for number, line in block]
         except UserError as problem:
             _note(str(problem), "mend it", problems, on_bad_input)
             continue
@@ -176,13 +189,14 @@ def _illegal(path: Path, sentence: Sentence, scheme: str) -> str | None:
     return f"{path}:{line}: '{sentence.tags[step]}' cannot {before} in {scheme}"
 
 
-def _blocks(path: Path) -> Iterator[tuple[bool, list[tuple[int, str]]]]:
+def _blocks(path: Path) -> Iterator[tuple[bool, list[tuple[int, bytes]]]]:
     """Yield the numbered lines of each sentence, and whether it is the first one of a document."""
     begins_document, block = True, []
-    for number, text in _lines(path):
+    for number, line in binary_lines(path):
+        text = line.decode("utf-8", "replace").strip(BLANKS)
         is_boundary = text.startswith(DOCUMENT_START)
-        if text.strip(BLANKS) and not is_boundary:
-            block.append((number, text))
+        if text and not is_boundary:
+            block.append((number, line))
             continue
         if block:
             yield begins_document, block
@@ -192,21 +206,9 @@ def _blocks(path: Path) -> Iterator[tuple[bool, list[tuple[int, str]]]]:
         yield begins_document, block
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the numbered lines of a file without their ends; bytes that are not UTF-8 become surrogates."""
-    with open(path, "rb") as file:
-        for number, line in enumerate(file, 1):
-            yield number, line.rstrip(b"\r\n").decode("utf-8", "surrogateescape").removeprefix("\ufeff")
-
-
-def _columns(path: Path, number: int, text: str) -> tuple[str, str]:
+def _columns(path: Path, number: int, line: bytes) -> tuple[str, str]:
     """Split a line into character and tag, blanks around them left out; UserError for any other line."""
-    try:
-        text.encode("utf-8", "surrogateescape").decode("utf-8")
-    except UnicodeDecodeError as error:
-        remedy = f"convert the file, such as by iconv -f GB18030 -t UTF-8 {path.name}"
-        raise UserError(f"{path}:{number}: byte {error.start + 1} of the line is not UTF-8; {remedy}") from None
-    text = text.rstrip(BLANKS)
+    text = decode(line, path, number).removeprefix("\ufeff").rstrip(BLANKS)
     columns = text.split("\t") if "\t" in text else text.split(" ")
     columns = [column.strip(BLANKS) or column for column in columns if column]  # a blank may be the character itself
     if len(columns) != 2:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import mindspore as ms
 from mindspore import nn
 
 from src.dataset import Vocabulary
 from src.loss import AdversarialGradient, TaggingLoss
 from src.lr_schedule import warmup_decay
 from src.model_utils.runtime import UserError, quiet
-from src.model_utils.training import TrainStep
+from src.model_utils.train_step import TrainStep, mixed_precision
 from src.tagging import constraints
 
 
@@ -32,14 +31,18 @@ def build_step(network, vocabulary: Vocabulary, config, rates) -> TrainStep:
         optimizer = nn.Adam(
             loss_network.trainable_params(), learning_rate=rates, beta2=0.98, weight_decay=config.weight_decay
         )
-    scaler = None
-    if config.amp_opt_level != "O0":
-        ms.amp.auto_mixed_precision(network, config.amp_opt_level)
-        scaler = ms.amp.DynamicLossScaler(2**15, 2, 1000)
+    scaler = mixed_precision(network, config.amp_opt_level)
     gradient = None
     if config.adversarial_epsilon > 0:
         if scaler:
             raise UserError("adversarial_epsilon needs float32; set --amp_opt_level O0 or --adversarial_epsilon 0")
         gradient = AdversarialGradient(loss_network, weights=optimizer.parameters, epsilon=config.adversarial_epsilon)
-    average = config.weight_average
-    return TrainStep(loss_network, optimizer, config.gradient_clip, average, gradient, scaler, config.average_every)
+    return TrainStep(
+        loss_network,
+        optimizer,
+        gradient_clip=config.gradient_clip,
+        weight_average=config.weight_average,
+        average_every=config.average_every,
+        value_and_grad=gradient,
+        loss_scaler=scaler,
+    )

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from shared_fixtures import exit_of  # noqa: F401
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -28,17 +29,3 @@ def trained(corpus, tmp_path_factory):
     options = ["--preset", "tiny", "--device_target", "CPU", "--data_path", str(corpus), "--ckpt_path", str(outputs)]
     result = train.main(options)
     return SimpleNamespace(corpus=corpus, outputs=outputs, best=outputs / "bilstm_ner_best.ckpt", result=result)
-
-
-@pytest.fixture
-def exit_of(capsys):
-    """Runs an entry point as its script does; returns the exit code, standard output and standard error."""
-    from src.model_utils.runtime import run
-
-    def call(main, *arguments):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            run(lambda: main([str(argument) for argument in arguments]))
-        return (left.value.code, *capsys.readouterr())
-
-    return call

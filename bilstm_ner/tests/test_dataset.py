@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
 import pytest
+from easydict import EasyDict
 from mindspore import Parameter, Tensor
 
 from src import random_streams
@@ -19,16 +21,16 @@ from src.dataset import (
     TrainingBatches,
     bigrams_of,
     bucket_length,
-    bucketed_plan,
     build_vocabulary,
+    check_vocabulary,
     encode,
+    epoch_plan,
     evaluation_batches,
     length_bounds,
     lengths_of,
     load_vocabulary,
     save_vocabulary,
 )
-from src.model_utils.configuration import EasyDict
 from src.model_utils.runtime import UserError
 from src.model_utils.vectors import read_vectors
 from src.resume_ner import Corpus, Sentence, find_file, read_corpus
@@ -57,9 +59,18 @@ def test_vocabulary_survives_saving(vocabulary, tmp_path):
     save_vocabulary(tmp_path / "vocab.json", vocabulary)
     assert load_vocabulary(tmp_path / "vocab.json") == vocabulary
     assert vocabulary.characters[:2] == ["<pad>", "<unk>"]
-    (tmp_path / "vocab.json").write_text("[1]")
-    with pytest.raises(UserError, match="not a vocabulary"):
-        load_vocabulary(tmp_path / "vocab.json")
+    for content, words in (("[1]", "not a vocabulary"), ("{", "vocab.json:1: not valid JSON")):
+        (tmp_path / "vocab.json").write_text(content)
+        with pytest.raises(UserError, match=words):
+            load_vocabulary(tmp_path / "vocab.json")
+
+
+def test_the_vocabulary_of_other_data_is_refused(vocabulary, tmp_path):
+    save_vocabulary(tmp_path / "vocab.json", vocabulary)
+    check_vocabulary(tmp_path / "vocab.json", vocabulary, "data")
+    fewer = dataclasses.replace(vocabulary, characters=vocabulary.characters[:-1])
+    with pytest.raises(UserError, match="vocab.json: not the vocabulary of data; give the data of that training"):
+        check_vocabulary(tmp_path / "vocab.json", fewer, "data")
 
 
 def test_unknown_and_padding_differ(vocabulary):
@@ -115,11 +126,11 @@ def test_length_bounds_pad_as_little_as_any_others(count):
 
 def test_a_plan_holds_every_sentence_at_most_once_in_a_bucket_that_fits():
     lengths = np.random.default_rng(0).integers(1, 40, 203)  # some longer than the bounds
-    plan = bucketed_plan(lengths, [10, 20, 32], 8, 1)
+    plan = epoch_plan(lengths, [10, 20, 32], 8, 1)
     members = np.concatenate([chosen for chosen, _ in plan])
     assert len(plan) == 203 // 8 and len(set(members.tolist())) == len(members)
     assert all(lengths[chosen].max() <= longest and longest in (10, 20, 32, 40) for chosen, longest in plan)
-    again, other = bucketed_plan(lengths, [10, 20, 32], 8, 1), bucketed_plan(lengths, [10, 20, 32], 8, 2)
+    again, other = epoch_plan(lengths, [10, 20, 32], 8, 1), epoch_plan(lengths, [10, 20, 32], 8, 2)
     assert np.array_equal(again[0][0], plan[0][0]) and not np.array_equal(other[0][0], plan[0][0])
 
 

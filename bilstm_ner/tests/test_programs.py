@@ -18,8 +18,11 @@ import eval as evaluation
 import export
 import predict
 import train
-from src import sample_data
+from src import arguments, sample_data
+from src import config as config_module
+from src.config import bilstm_ner_cfg, bilstm_ner_cfg_ascend
 from src.model_utils.checkpoint import load_checkpoint
+from src.model_utils.configuration import allowed_ranges
 
 LINE = re.compile(r"^epoch: \d+ step: \d+, loss is (\d+\.\d{7})$", re.MULTILINE)
 SHORT = ["--preset", "tiny", "--device_target", "CPU", "--train_epochs", "2", "--print_steps", "1", "--data_path"]
@@ -29,6 +32,21 @@ def test_training_leaves_what_it_promises(trained):
     assert trained.result["best_valid_entity_f1"] > 0.8
     names = {path.name for path in trained.outputs.iterdir()}
     assert {"bilstm_ner_best.ckpt", "bilstm_ner-6_10.ckpt", "config.yaml", "vocab.json", "metrics.jsonl"} <= names
+
+
+def test_a_mistyped_data_path_leaves_the_training_that_overwrite_would_delete(trained, exit_of):
+    before = {path.name: path.read_bytes() for path in trained.outputs.iterdir()}
+    options = ["--preset", "tiny", "--device_target", "CPU", "--ckpt_path", trained.outputs, "--overwrite"]
+    code, _, error = exit_of(train.main, *options, "--data_path", "lost")
+    assert code == 2 and "lost: no such file or folder" in error
+    assert {path.name: path.read_bytes() for path in trained.outputs.iterdir()} == before
+
+
+def test_a_training_of_other_data_is_not_resumed(trained, exit_of, tmp_path):
+    sample_data.write_sample_corpus(tmp_path / "other", 160, seed=1)
+    options = ["--device_target", "CPU", "--ckpt_path", trained.outputs, "--resume"]
+    code, _, error = exit_of(train.main, *options, "--data_path", tmp_path / "other")
+    assert code == 2 and "vocab.json: not the vocabulary of" in error
 
 
 def test_a_resumed_training_equals_the_uninterrupted_one(corpus, tmp_path):
@@ -80,6 +98,32 @@ def test_prediction_of_texts_lines_and_pages(trained, tmp_path, capsys, monkeypa
     assert "standard input:2: not UTF-8" in capsys.readouterr().err
 
 
+def program_of(module) -> list[str]:
+    return [sys.executable, str(Path(module.__file__).resolve())]
+
+
+def test_texts_are_utf8_whatever_the_locale(trained):
+    text = "王伟，男，汉族。"
+    ascii_only = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
+    command = [*program_of(predict), text, "--ckpt_path", str(trained.best), "--device_target", "CPU", "--json"]
+    done = subprocess.run(command, capture_output=True, timeout=300, env={**os.environ, **ascii_only})
+    assert done.returncode == 0, done.stderr[-2000:]
+    answer = json.loads(done.stdout.decode())
+    assert answer["text"] == text and all(e["text"] in text for e in answer["entities"])
+
+
+def test_closed_standard_streams_end_in_one_line_or_in_success(trained):
+    def call(module, redirection, *options):
+        words = [*program_of(module), *options, "--ckpt_path", str(trained.best), "--device_target", "CPU"]
+        shell = ["bash", "-c", f'"$@" {redirection}', "bash", *words]
+        return subprocess.run(shell, capture_output=True, text=True, timeout=300)
+
+    done = call(predict, "<&-")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "standard input is closed" in done.stderr
+    done = call(evaluation, ">&-", "--data_path", str(trained.corpus))
+    assert done.returncode == 0 and not done.stdout, done.stderr
+
+
 PEOPLE = ("John", "Peter", "Mary", "Tom", "Susan", "Anna")
 PLACES = ("Rome", "Paris", "Oslo", "Madrid", "Berlin", "London")
 
@@ -118,13 +162,18 @@ def test_export_of_a_checkpoint(trained, tmp_path):
     [
         (train, "", "--data_path is missing"),
         (train, "--data_path lost", "lost: no such file or folder"),
+        (train, "--data_path {corpus}/train.char.bmes", "not a folder; training needs one"),
+        (train, "--data_path {corpus} --char_vectors {corpus}/train.char.bmes", "no file of vectors"),
+        (train, "--data_path {corpus} --units letters", "units is 'letters' but must be auto, characters or words"),
         (train, "--data_path {corpus} --train_epoch 3", "did you mean '--train_epochs'?"),
-        (train, "--data_path {corpus} --dropout 2", "dropout is 2.0 but must be at least 0 and below 1"),
-        (train, "--data_path {corpus} --batch_size many", "batch_size must be of type int"),
+        (train, "--data_path {corpus} --dropout 2", "--dropout is 2.0 but must be at least 0 and below 1"),
+        (train, "--data_path {corpus} --batch_size many", "--batch_size must be of type int"),
         (train, "--data_path {corpus} --char_vectors lost.txt", "lost.txt"),
         (train, "--data_path {corpus} --ckpt_path {outputs}", "holds an earlier training"),
         (evaluation, "--ckpt_path lost.ckpt --data_path {corpus}", "lost.ckpt: no such checkpoint"),
         (evaluation, "--ckpt_path {best}", "--data_path is missing"),
+        (evaluation, "--ckpt_path {best} --data_path {test} --errors {test}", "is the file that is scored"),
+        (predict, "--input_file {test} --html {test} --ckpt_path {best}", "is the file that is read"),
         (predict, "text --ckpt_path {best} --best 0", "--best 0: choose 1 or more"),
         (predict, "text --input_file x --ckpt_path {best}", "not both"),
         (export, "--ckpt_path {best} --formats TFLITE", "unknown format 'TFLITE'"),
@@ -133,8 +182,32 @@ def test_export_of_a_checkpoint(trained, tmp_path):
 )
 def test_wrong_input_gets_one_line_and_exit_code_2(trained, exit_of, program, arguments, words):
     places = {"corpus": trained.corpus, "outputs": trained.outputs, "best": trained.best}
+    places["test"] = trained.corpus / "test.char.bmes"
     code, _, error = exit_of(program.main, "--device_target", "CPU", *arguments.format(**places).split())
     assert code == 2 and words in error and error.startswith("error: ") and error.count("\n") == 1
+
+
+def test_every_number_of_the_configuration_has_a_range():
+    ranges, keys = allowed_ranges(config_module), {**bilstm_ner_cfg_ascend, **bilstm_ner_cfg}
+    assert [key for key, value in keys.items() if type(value) in (int, float) and key not in ranges] == []
+
+
+@pytest.mark.parametrize(
+    ("option", "key", "value"),
+    [
+        ("--lenient", "on_bad_input", "skip"),
+        ("--on_bad_file skip", "on_bad_input", "skip"),
+        ("--num-epochs 3", "train_epochs", 3),
+        ("--epochs 3", "train_epochs", 3),
+        ("--lr 0.1", "learning_rate", 0.1),
+        ("--amp_level O0", "amp_opt_level", "O0"),
+        ("--hidden_size 7", "num_hiddens", 7),
+        ("--embed_size 7", "character_size", 7),
+    ],
+)
+def test_words_of_other_programs_set_the_same_key(option, key, value):
+    args = arguments.parse_arguments(["--data_dir", "data", *option.split()], "")
+    assert args.data_path == "data" and arguments.resolve_configuration(args, "CPU")[key] == value
 
 
 def test_a_wrong_option_of_the_sample_gets_one_line(exit_of):
