@@ -13,8 +13,8 @@ import numpy as np
 from mindspore import Tensor
 from mindspore_training import MindSporeSide, load_weights
 
-from src.arguments import configure, parse
-from src.dataset import TrainingBatches, build_vocabulary
+from src.arguments import parse_arguments, resolve_configuration
+from src.dataset import Inputs, TrainingBatches, TrainingInputs, build_vocabulary
 from src.inference import Decoder, build_network
 from src.model_utils.runtime import init_device
 from src.resume_ner import find_file, read_corpus
@@ -35,7 +35,8 @@ def prepare_measurement(preset: str, changes: list[str], preprocess_path: str | 
         path = preprocess_path or f"{folder}/sample"
         if not preprocess_path:
             write_sample_corpus(path)
-        config = configure(parse(["--preset", preset, "--data_path", path, *changes], ""), target)
+        args = parse_arguments(["--preset", preset, "--data_path", path, *changes], "")
+        config = resolve_configuration(args, target)
         corpus = read_corpus(find_file(path, "train"))
     vocabulary = build_vocabulary(corpus, config.character_min_count, config.bigram_min_count)
     network = build_network(config, vocabulary)
@@ -43,8 +44,8 @@ def prepare_measurement(preset: str, changes: list[str], preprocess_path: str | 
     epochs = (batches(epoch) for epoch in itertools.count(1))
     chosen = list(itertools.islice(itertools.chain.from_iterable(epochs), steps))
     rates = np.resize(learning_rates(config, batches.steps_per_epoch), 2 * steps)
-    first = [Tensor(array) for array in chosen[0].inputs]
-    emissions = Decoder(network, vocabulary, config).network(*first[:4]).asnumpy()  # (T, B, K)
+    first = chosen[0].inputs
+    emissions = Decoder(network, vocabulary, config).network(*network_inputs(first)).asnumpy()  # (T, B, K)
     step = build_step(network, vocabulary, config, 1e-3)
     parameters = [*network.get_parameters(), *step.loss_network.get_parameters()]
     weights = {parameter.name: parameter.asnumpy() for parameter in parameters}
@@ -55,8 +56,13 @@ def prepare_measurement(preset: str, changes: list[str], preprocess_path: str | 
         "rates": [float(rate) for rate in rates],
         "weights": weights,
         "batches": chosen,
-        "logits": real_rows(emissions, chosen[0].inputs[2]),
+        "logits": real_rows(emissions, first.lengths),
     }
+
+
+def network_inputs(batch: tuple) -> list[Tensor]:
+    """Return those arrays of a TrainingInputs that the network itself reads."""
+    return [Tensor(array) for array in batch[: len(Inputs._fields)]]
 
 
 def real_rows(emissions: np.ndarray, lengths: np.ndarray) -> np.ndarray:
@@ -67,7 +73,7 @@ def real_rows(emissions: np.ndarray, lengths: np.ndarray) -> np.ndarray:
 def rows(name: str, inputs: tuple, weights: dict[str, np.ndarray]) -> int:
     """Return how many vectors a weight is multiplied with in the forward pass, the CRF's small products left out."""
     is_product = name.split(".")[0] in ("lstm", "weight", "language_model") and weights[name].ndim == 2
-    return inputs[0].size if is_product else 0
+    return TrainingInputs(*inputs).characters.size if is_product else 0
 
 
 class Side(MindSporeSide):
@@ -85,4 +91,4 @@ class Side(MindSporeSide):
     def logits(self, batch: tuple) -> np.ndarray:
         """Return the emissions of all characters without dropout (N, K)."""
         self.network.set_train(False)
-        return real_rows(self.network(*[Tensor(array) for array in batch[:4]]).asnumpy(), batch[2])
+        return real_rows(self.network(*network_inputs(batch)).asnumpy(), TrainingInputs(*batch).lengths)

@@ -1,4 +1,4 @@
-"""The PyTorch side of bilstm_ner/: the network of bilstm_ner/src/bilstm_ner.py written two ways, with the same weights.
+"""The PyTorch side of bilstm_ner/: the network of bilstm_ner/src/network.py written two ways, with the same weights.
 
 packed      what people write: nn.LSTM on a packed sequence, CRF by autograd through a loop over the steps
 strongest   the fastest exact form found here: no packing, the backward direction reads reversed sentences, the CRF's
