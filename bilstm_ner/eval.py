@@ -57,7 +57,7 @@ def show(result: dict) -> None:
     print("\nwrong: " + ", ".join(f"{kind} {count}" for kind, count in result["entity"]["errors"].items()))
 
 
-def write_errors(path, corpus: Corpus, answers: list[list[str]]) -> int:
+def write_errors(path: str, corpus: Corpus, answers: list[list[str]]) -> int:
     """Write the sentences whose entities are not all right, `character gold predicted` a line; returns their number."""
     wrong = 0
     with atomic_write(path) as file:
@@ -78,7 +78,7 @@ def write_errors(path, corpus: Corpus, answers: list[list[str]]) -> int:
     return wrong
 
 
-def main(argv=None) -> dict:
+def main(argv: Sequence[str] | None = None) -> dict:
     """Evaluate as the command line says; returns the metrics."""
     args = parse_arguments(argv)
     with messages_to_stderr(args.json):

@@ -7,7 +7,7 @@ with the transitions in transitions.npz.
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import mindspore as ms
@@ -31,6 +31,7 @@ from src.model_utils.exporting import (
 )
 from src.model_utils.files import write_yaml
 from src.model_utils.runtime import init_device, run
+from src.network import Tagger, dynamic_inputs
 from src.resume_ner import Sentence, find_file, read_corpus
 
 TOLERANCE = 1e-5  # largest difference of an emission, relative to the largest emission if that is above 1
@@ -41,7 +42,7 @@ COMPARED = 64  # sentences, where a corpus is given
 class ExportedNet(nn.Cell):
     """The network from ids to emissions, batch first."""
 
-    def __init__(self, network):
+    def __init__(self, network: Tagger):
         super().__init__(auto_prefix=False)
         self.network = network
 
@@ -72,14 +73,16 @@ def samples_to_compare(args: Namespace, vocabulary: Vocabulary) -> list[Sample]:
     return encode(sentences, vocabulary)
 
 
-def difference(exported: Run, samples: list[Sample], expected: list[np.ndarray], scores) -> float:
+def difference(
+    exported: Run, samples: list[Sample], expected: list[np.ndarray], scores: tuple[np.ndarray, ...]
+) -> float:
     """Return the largest difference of an exported file from the emissions (n, K) of each sample.
 
     It is relative to the largest emission of the sentence if that is above 1, and inf where the best paths differ.
     """
     scales = [max(1.0, float(np.abs(emissions).max())) for emissions in expected]
 
-    def outputs(indices):
+    def outputs(indices: list[int]) -> Iterator[np.ndarray]:
         batch = collate([samples[i] for i in indices], int(max(len(expected[i]) for i in indices)))
         rows = exported(*map(np.ascontiguousarray, (batch.characters.T, batch.bigrams.T, batch.lengths)))[0]
         for i, row, length in zip(indices, rows, batch.lengths):
@@ -92,7 +95,7 @@ def difference(exported: Run, samples: list[Sample], expected: list[np.ndarray],
     return largest_difference(outputs, [emissions / scale for emissions, scale in zip(expected, scales)])
 
 
-def main(argv=None) -> dict[str, float]:
+def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     """Export as the command line says; returns the largest difference of each format from the checkpoint."""
     args = parse_arguments(argv)
     init_device(args.device_target, args.device_id)
@@ -104,7 +107,7 @@ def main(argv=None) -> dict[str, float]:
             expected[i] = emissions[: lengths[column], column]
 
     def mindir(folder: Path) -> float:
-        written = write_mindir(ExportedNet(network), Inputs.dynamic()[:3], folder / "bilstm_ner.mindir")
+        written = write_mindir(ExportedNet(network), dynamic_inputs()[:3], folder / "bilstm_ner.mindir")
         return difference(written, samples, expected, scores)
 
     def onnx(folder: Path) -> float:

@@ -94,7 +94,7 @@ def shown(answer: dict) -> str:
     return "\n".join(lines)
 
 
-def main(argv=None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Answer the sentences that the command line names; returns their number."""
     args = parse_arguments(argv)
     source = TextInput(args, "sentence")

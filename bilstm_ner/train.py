@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import mindspore as ms
@@ -24,7 +25,7 @@ from src.train_step import build_step, learning_rates
 NAME = "bilstm_ner"
 
 
-def main(argv=None) -> dict:
+def main(argv: Sequence[str] | None = None) -> dict:
     """Train as the command line says; returns the last metrics, or the throughput with --performance_steps."""
     # Arguments and device
     args = parse_arguments(argv, __doc__)

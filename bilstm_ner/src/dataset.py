@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import mindspore as ms
 import numpy as np
-from mindspore import Tensor
+from easydict import EasyDict
 
 from src import random_streams
 from src.augmentation import MentionReplacement
@@ -42,16 +42,21 @@ class Vocabulary:
     tag_ids: dict[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self):
-        for name in ("character", "bigram", "tag"):
-            setattr(self, f"{name}_ids", _numbered(getattr(self, f"{name}s")))
+        self.character_ids = _ids(self.characters, len(SPECIAL))
+        self.bigram_ids = _ids(self.bigrams, len(SPECIAL))
+        self.tag_ids = _ids(self.tags)
 
 
-def _numbered(texts: list[str]) -> dict[str, int]:
-    """Return the ids of texts, also under their composed Unicode form, under which `encode` looks for other forms."""
-    ids: dict[str, int] = {}
-    for number, text in enumerate(texts):
-        ids.setdefault(unicodedata.normalize("NFC", text), number)
-    return {**ids, **{text: number for number, text in enumerate(texts)}}
+def _ids(texts: list[str], first: int = 0) -> dict[str, int]:
+    """Return the ids of texts from `first` on: no text is one of SPECIAL, even if it looks so.
+
+    The composed Unicode form of a text has its id as well, and `encode` looks for other forms there.
+    """
+    exact = {text: number for number, text in enumerate(texts) if number >= first}
+    composed: dict[str, int] = {}
+    for text, number in exact.items():
+        composed.setdefault(unicodedata.normalize("NFC", text), number)
+    return {**composed, **exact}
 
 
 def bigrams_of(characters: list[str]) -> list[str]:
@@ -59,7 +64,9 @@ def bigrams_of(characters: list[str]) -> list[str]:
     return [a + "\t" + b for a, b in zip([EDGE, *characters], [*characters, EDGE])]
 
 
-def build_vocabulary(corpus: Corpus, character_min_count: int, bigram_min_count: int, more_characters=()) -> Vocabulary:
+def build_vocabulary(
+    corpus: Corpus, character_min_count: int, bigram_min_count: int, more_characters: Collection[str] = ()
+) -> Vocabulary:
     """Return the vocabulary of training sentences: what is seen often enough, the most frequent first.
 
     `more_characters` have pretrained vectors and are known besides. Ties are in the order of the text, so ids depend on
@@ -77,12 +84,12 @@ def build_vocabulary(corpus: Corpus, character_min_count: int, bigram_min_count:
     return Vocabulary([*SPECIAL, *known], [*SPECIAL, *frequent(bigrams, bigram_min_count)], tags, corpus.scheme)
 
 
-def save_vocabulary(path, vocabulary: Vocabulary) -> None:
+def save_vocabulary(path: str | os.PathLike, vocabulary: Vocabulary) -> None:
     """Write the vocabulary as JSON."""
     write_json(path, {key: getattr(vocabulary, key) for key in ("scheme", "tags", "characters", "bigrams")})
 
 
-def load_vocabulary(path) -> Vocabulary:
+def load_vocabulary(path: str | os.PathLike) -> Vocabulary:
     """Read what `save_vocabulary` wrote; UserError where it is missing or something else."""
     content = read_json(path, "it lies beside the checkpoint that train.py wrote, keep them together")
     try:
@@ -91,10 +98,10 @@ def load_vocabulary(path) -> Vocabulary:
         raise UserError(f"{path}: not a vocabulary; restore it from the folder of the training") from None
 
 
-def check_vocabulary(path, vocabulary: Vocabulary, data_path) -> None:
+def check_vocabulary(path: str | os.PathLike, vocabulary: Vocabulary, data_path: str) -> None:
     """Raise UserError unless the vocabulary that a training saved is this one, which `data_path` gives."""
     if load_vocabulary(path) != vocabulary:
-        raise UserError(f"{path}: not the vocabulary of {data_path}; give the data of that training")
+        raise UserError(f"{path}: not the vocabulary of {data_path}; give the data and --char_vectors of that training")
 
 
 class Sample(NamedTuple):
@@ -112,12 +119,6 @@ class Inputs(NamedTuple):
     bigrams: np.ndarray  # (T + 1, B)
     lengths: np.ndarray  # (B,)
     dropout_keys: np.ndarray  # (B,), ignored outside training
-
-    @classmethod
-    def dynamic(cls) -> Inputs:
-        """Return placeholders for batches of any size and length."""
-        shapes = ([None, None], [None, None], [None], [None])
-        return cls(*[Tensor(shape=shape, dtype=ms.int32) for shape in shapes])
 
 
 class TrainingInputs(NamedTuple):
@@ -191,7 +192,9 @@ def length_bounds(lengths: np.ndarray, count: int) -> list[int]:
     return [*bounds[:-1], bucket_length(bounds[-1])]
 
 
-def epoch_plan(lengths: np.ndarray, bounds: list[int], batch_size: int, seed) -> list[tuple[np.ndarray, int]]:
+def epoch_plan(
+    lengths: np.ndarray, bounds: list[int], batch_size: int, seed: Sequence[int]
+) -> list[tuple[np.ndarray, int]]:
     """Return for each step the indices of its sentences and the length to pad to, in a shuffled order."""
     places, padded = np.searchsorted(bounds, lengths), [*bounds, bucket_length(int(lengths.max()))]
     return carry_over_plan([(np.flatnonzero(places == n), batch_size, size) for n, size in enumerate(padded)], seed)
@@ -206,7 +209,7 @@ class TrainingBatches:
     vector.
     """
 
-    def __init__(self, corpus: Corpus, vocabulary: Vocabulary, config, *, rank: int = 0, size: int = 1):
+    def __init__(self, corpus: Corpus, vocabulary: Vocabulary, config: EasyDict, *, rank: int = 0, size: int = 1):
         self.own_rows = rows_of_process(config.batch_size, rank, size)
         if len(corpus) < config.batch_size:
             raise UserError(f"{len(corpus)} training sentences do not fill one batch of {config.batch_size}")

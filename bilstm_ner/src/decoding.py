@@ -8,7 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 
-def viterbi(emissions, lengths, transitions, start, end) -> tuple[list[np.ndarray], np.ndarray]:
+def viterbi(
+    emissions: np.ndarray, lengths: np.ndarray, transitions: np.ndarray, start: np.ndarray, end: np.ndarray
+) -> tuple[list[np.ndarray], np.ndarray]:
     """Return the best path of each sentence, (length,) int64, and their scores (B,) float64.
 
     Takes emissions (T, B, K), lengths (B,) of at least 1, transitions (K, K) from row to column, start (K,), end (K,).
@@ -36,14 +38,18 @@ def viterbi(emissions, lengths, transitions, start, end) -> tuple[list[np.ndarra
     return paths, np.array(path_scores)
 
 
-def path_score(emissions, path, transitions, start, end) -> float:
+def path_score(
+    emissions: np.ndarray, path: np.ndarray, transitions: np.ndarray, start: np.ndarray, end: np.ndarray
+) -> float:
     """Return the score of a path (n,) through emissions (T, K), in float64."""
     steps = np.arange(len(path))
     total = emissions[steps, path].astype(np.float64).sum() + float(start[path[0]]) + float(end[path[-1]])
     return float(total + transitions[path[:-1], path[1:]].astype(np.float64).sum())
 
 
-def best_paths(emissions, transitions, start, end, count: int) -> list[tuple[np.ndarray, float]]:
+def best_paths(
+    emissions: np.ndarray, transitions: np.ndarray, start: np.ndarray, end: np.ndarray, count: int
+) -> list[tuple[np.ndarray, float]]:
     """Return the `count` best different paths of one sentence with their scores, the best first, or all if fewer exist.
 
     emissions (n, K). List Viterbi: every tag of a step keeps its `count` best histories (Seshadri & Sundberg 1994).

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import mindspore as ms
@@ -11,18 +13,18 @@ from mindspore import Tensor, nn
 from tqdm import tqdm
 
 from src import config as config_module
-from src.dataset import Inputs, Sample, Vocabulary, evaluation_batches, load_vocabulary
+from src.dataset import Sample, Vocabulary, evaluation_batches, load_vocabulary
 from src.decoding import best_paths, viterbi
 from src.model_utils.checkpoint import load_checkpoint, load_into
 from src.model_utils.configuration import load_config
 from src.model_utils.layers import RunInThreadPool
-from src.network import Tagger
+from src.network import Tagger, dynamic_inputs
 from src.tagging import constraints
 
 SETTINGS = ("eval_batch_size", "on_bad_input")  # keys that may differ from those of the training
 
 
-def build_network(config, vocabulary: Vocabulary) -> Tagger:
+def build_network(config: EasyDict, vocabulary: Vocabulary) -> Tagger:
     """Build the network of a configuration."""
     return Tagger(
         characters=len(vocabulary.characters),
@@ -39,7 +41,7 @@ def build_network(config, vocabulary: Vocabulary) -> Tagger:
     )
 
 
-def load_trained(ckpt_path) -> tuple[Tagger, EasyDict, Vocabulary]:
+def load_trained(ckpt_path: str | os.PathLike) -> tuple[Tagger, EasyDict, Vocabulary]:
     """Return (network, configuration, vocabulary) of a checkpoint, from the files that train.py left beside it.
 
     A training checkpoint that holds a weight average gives the averaged weights. Raises UserError for a missing or
@@ -67,13 +69,15 @@ def path_scores(network: Tagger, vocabulary: Vocabulary) -> tuple[np.ndarray, np
 class Decoder:
     """Tags sentences in length-sorted batches; the network is compiled once for all batch sizes and lengths."""
 
-    def __init__(self, network: Tagger, vocabulary: Vocabulary, config):
+    def __init__(self, network: Tagger, vocabulary: Vocabulary, config: EasyDict):
         self.network = _Emissions(network)
         self.network.set_train(False)
-        self.network.set_inputs(*Inputs.dynamic())
+        self.network.set_inputs(*dynamic_inputs())
         self.tagger, self.vocabulary, self.config = network, vocabulary, config
 
-    def emissions(self, samples: list[Sample], progress: str = ""):
+    def emissions(
+        self, samples: list[Sample], progress: str = ""
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Yield (indices, emissions (T, B, K), lengths (B,)); `progress` names a bar on a terminal."""
         with tqdm(total=len(samples), desc=progress, disable=None if progress else True, leave=False) as bar:
             for indices, inputs in evaluation_batches(samples, self.config.eval_batch_size):
@@ -103,7 +107,7 @@ class Decoder:
 class _Emissions(nn.Cell):
     """The network under a compilation of its own, so that training and evaluation do not disturb each other."""
 
-    def __init__(self, network):
+    def __init__(self, network: Tagger):
         super().__init__(auto_prefix=False)
         self.network = network
         self.run_in_thread_pool = RunInThreadPool()

@@ -17,7 +17,14 @@ class TaggingLoss(nn.Cell):
     With `language_model`, the weight of a LanguageModelLoss, that loss is added.
     """
 
-    def __init__(self, network: Tagger, *, constraints, language_model: float = 0.0, most_characters: int = 0):
+    def __init__(
+        self,
+        network: Tagger,
+        *,
+        constraints: tuple[np.ndarray, ...],
+        language_model: float = 0.0,
+        most_characters: int = 0,
+    ):
         super().__init__(auto_prefix=False)  # the names of the parameters stay the network's own
         self.network = network
         self.forbidden, self.forbidden_start, self.forbidden_end = (Tensor(array) for array in constraints)
@@ -70,7 +77,7 @@ class LanguageModelLoss(nn.Cell):
         bound = self.hidden_size**-0.5
         random = np.random.default_rng([network.seed, random_streams.LANGUAGE_MODEL])
 
-        def weight(name, *shape):
+        def weight(name: str, *shape: int) -> Parameter:
             return Parameter(Tensor(random.uniform(-bound, bound, shape).astype(np.float32)), name=name)
 
         self.next_weight = weight("language_model.next_weight", self.size, self.hidden_size)
@@ -159,7 +166,7 @@ class AdversarialGradient(nn.Cell):
     loss, gradients of `weights`).
     """
 
-    def __init__(self, loss_network: TaggingLoss, *, weights, epsilon: float):
+    def __init__(self, loss_network: TaggingLoss, *, weights: ms.ParameterTuple, epsilon: float):
         super().__init__(auto_prefix=False)
         self.loss_network = loss_network
         self.network = loss_network.network

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from src import random_streams
 from src.model_utils.layers import KeyedDropout
 from src.model_utils.recurrent import LSTM, padding_mask
+
+
+def dynamic_inputs() -> list[Tensor]:
+    """Return placeholders of any size for characters (T, B), bigrams (T + 1, B), lengths (B,), dropout_keys (B,)."""
+    return [Tensor(shape=shape, dtype=ms.int32) for shape in ([None, None], [None, None], [None], [None])]
 
 
 class Embedding(nn.Cell):

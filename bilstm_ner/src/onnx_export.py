@@ -10,9 +10,10 @@ from __future__ import annotations
 from onnx import ModelProto, TensorProto
 
 from src.model_utils.onnx_builder import Graph, lstm_layer
+from src.network import Tagger
 
 
-def build_onnx(network) -> ModelProto:
+def build_onnx(network: Tagger) -> ModelProto:
     """Return the ONNX model of a Tagger.
 
     Inputs characters (B, T), bigrams (B, T + 1) and lengths (B,), int32, every length at least 1 and at most T; output

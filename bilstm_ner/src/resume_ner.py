@@ -6,6 +6,7 @@ words.
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
@@ -59,7 +60,7 @@ class Corpus:
         return bool(self.tags - {OUTSIDE})
 
 
-def find_file(data_path, split: str) -> Path:
+def find_file(data_path: str | os.PathLike, split: str) -> Path:
     """Return the file of a split: `data_path` itself, or `<split>.char.bmes` or the only `<split>.*` in that folder."""
     path = Path(data_path)
     if path.exists() and not path.is_dir():  # a file, or a pipe
@@ -80,7 +81,7 @@ def find_file(data_path, split: str) -> Path:
     raise UserError(f"{path}: holds no {split}.char.bmes, nor another {split}.* file{hint}")
 
 
-def read_training_corpora(data_path, on_bad_input: str = "error") -> tuple[Corpus, Corpus]:
+def read_training_corpora(data_path: str | os.PathLike, on_bad_input: str = "error") -> tuple[Corpus, Corpus]:
     """Return the training and the development sentences of a folder; UserError where either holds no entity."""
     if not Path(data_path).is_dir() and Path(data_path).exists():
         raise UserError(f"{data_path}: not a folder; training needs one with train.char.bmes and dev.char.bmes")
@@ -98,14 +99,14 @@ def _require_entities(path: Path, corpus: Corpus) -> None:
         raise UserError(f"{path}: holds no entity, every tag is {OUTSIDE}; is the second column that of the tags?")
 
 
-def warn_of_unseen_tags(path, corpus: Corpus, tags: Collection[str]) -> None:
+def warn_of_unseen_tags(path: Path, corpus: Corpus, tags: Collection[str]) -> None:
     """Log which tags of a corpus are not among those of the training file."""
     unseen = sorted(corpus.tags - set(tags))
     if unseen:
         log(f"warning: {path}: {', '.join(unseen)} not seen in training, so these cannot be predicted")
 
 
-def read_corpus(path, on_bad_input: str = "error", scheme: str | None = None) -> Corpus:
+def read_corpus(path: str | os.PathLike, on_bad_input: str = "error", scheme: str | None = None) -> Corpus:
     """Read a tagged file; blanks or tabs separate its columns, blank lines its sentences, `-DOCSTART-` its documents.
 
     `scheme` is the one that the tags must be of; by default it is detected. IOB1 is converted to BIO. Raises UserError
@@ -127,14 +128,14 @@ def read_corpus(path, on_bad_input: str = "error", scheme: str | None = None) ->
     for sentence in sentences:
         problem = _illegal(path, sentence, scheme)
         if problem:
-            _note(problem, "correct the tags", problems, on_bad_input)
+            _raise_or_collect(problem, "correct the tags", problems, on_bad_input)
         else:
             legal.append(sentence)
     _report(path, problems, legal)
     return Corpus(legal, scheme, len(problems))
 
 
-def _note(problem: str, remedy: str, problems: list[str], on_bad_input: str) -> None:
+def _raise_or_collect(problem: str, remedy: str, problems: list[str], on_bad_input: str) -> None:
     """Raise a problem of a sentence, or collect it where bad sentences are left out."""
     if on_bad_input == "error":
         raise UserError(f"{problem}; {remedy}, or leave such sentences out with --on_bad_input skip")
@@ -165,7 +166,7 @@ def _well_formed(path: Path, problems: list[str], on_bad_input: str) -> list[Sen
         try:
             rows = [(*_columns(path, number, line), number) for number, line in block]
         except UserError as problem:
-            _note(str(problem), "mend it", problems, on_bad_input)
+            _raise_or_collect(str(problem), "correct it", problems, on_bad_input)
             continue
         characters, tags, lines = map(list, zip(*rows))
         before = sentences[-1].tags[-1] if sentences and not begins_document else OUTSIDE

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from src.model_utils.configuration import Parser
@@ -42,7 +43,7 @@ PATTERNS = (
 )
 
 
-def write_sample_corpus(directory, sentences: int = 400, seed: int = 0) -> None:
+def write_sample_corpus(directory: str | os.PathLike, sentences: int = 400, seed: int = 0) -> None:
     """Write {train,dev,test}.char.bmes: `sentences` for training, a fifth as many in each of the others.
 
     The same `sentences` and `seed` give the same files. The folder appears when it is complete. Raises UserError for
@@ -91,7 +92,7 @@ def _fill(symbol: str, random_source: random.Random) -> str:
     }.get(symbol, lambda: symbol)()
 
 
-def main(argv=None) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Write the sample corpus that the command line asks for."""
     parser = Parser("Write synthetic résumés.", config_file=False, device=False, prog="python -m src.sample_data")
     parser.add_argument("directory", metavar="DIR", help="new folder, later the --data_path")

@@ -6,6 +6,7 @@ is recognised and converted to BIO.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,7 +37,7 @@ def split_tag(tag: str) -> tuple[str, str]:
     return prefix, kind
 
 
-def resolve_scheme(tags, wanted: str | None = None) -> str:
+def resolve_scheme(tags: Iterable[str], wanted: str | None = None) -> str:
     """Return the scheme of a collection of valid tags: `wanted`, that of the training file, where it fits.
 
     Raises UserError for prefixes that do not go together and for tags of another scheme than `wanted`.
@@ -101,7 +102,7 @@ def constraints(tags: list[str], scheme: str) -> tuple[np.ndarray, np.ndarray, n
     0 where the scheme allows it, FORBIDDEN where not; float32.
     """
 
-    def score(before, after):
+    def score(before: str | None, after: str | None) -> float:
         return 0.0 if may_follow(before, after, scheme) else FORBIDDEN
 
     transitions = np.array([[score(a, b) for b in tags] for a in tags], np.float32)

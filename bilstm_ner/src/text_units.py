@@ -15,11 +15,12 @@ LEAST_SHARE = 0.25  # of units with several characters in a corpus of words; Chi
 def detect_units(sentences: Iterable[Sentence]) -> str:
     """Return what a line of a corpus holds: WORDS where many lines hold several characters, else CHARACTERS."""
     units = [unit for sentence in sentences for unit in sentence.characters]
-    several = sum(len(unit) > 1 and _without_marks(unit) > 1 for unit in units)
+    several = sum(len(unit) > 1 and _size(unit) > 1 for unit in units)
     return WORDS if several > LEAST_SHARE * len(units) else CHARACTERS
 
 
-def _without_marks(unit: str) -> int:
+def _size(unit: str) -> int:
+    """Return the number of characters, marks not counted."""
     return sum(not _is_mark(character) for character in unicodedata.normalize("NFC", unit))
 
 
@@ -34,8 +35,8 @@ def split_text(text: str, units: str, known: Container[str]) -> list[tuple[str, 
 def _characters(text: str, known: Container[str]) -> list[tuple[str, int]]:
     """Return the characters of a text.
 
-    An accent that is written as a character of its own belongs to its letter, and other marks and invisible characters
-    are not read, unless the model was trained on them as characters.
+    A combining accent belongs to its letter, and other marks and invisible characters are not read, unless the model
+    was trained on them as characters.
     """
     units: list[tuple[str, int]] = []
     for position, character in enumerate(text):
@@ -54,9 +55,9 @@ def _characters(text: str, known: Container[str]) -> list[tuple[str, int]]:
 
 
 def _words(text: str, known: Container[str]) -> list[tuple[str, int]]:
-    """Return what blanks separate.
+    """Return the words of a text, which blanks separate.
 
-    Punctuation that training saw as a word of its own is cut off the ends of what training did not see.
+    Punctuation that training saw as a word is cut off the ends of a word that training did not see.
     """
     units = []
     for match in re.finditer(f"[^{re.escape(BLANKS)}]+", text):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from easydict import EasyDict
 from mindspore import nn
 
 from src.dataset import Vocabulary
@@ -9,16 +10,17 @@ from src.loss import AdversarialGradient, TaggingLoss
 from src.lr_schedule import warmup_decay
 from src.model_utils.runtime import UserError, quiet
 from src.model_utils.train_step import TrainStep, mixed_precision
+from src.network import Tagger
 from src.tagging import constraints
 
 
-def learning_rates(config, steps_per_epoch: int) -> list[float]:
+def learning_rates(config: EasyDict, steps_per_epoch: int) -> list[float]:
     """Return the rate of every step."""
     total = config.train_epochs * steps_per_epoch
     return warmup_decay(total, round(config.warmup_epochs * steps_per_epoch), total, 0.0, config.learning_rate, 0.0)
 
 
-def build_step(network, vocabulary: Vocabulary, config, rates) -> TrainStep:
+def build_step(network: Tagger, vocabulary: Vocabulary, config: EasyDict, rates: list[float] | float) -> TrainStep:
     """Put loss, gradients and optimizer of a configuration around the network."""
     fixed = constraints(vocabulary.tags, vocabulary.scheme)
     loss_network = TaggingLoss(

@@ -69,7 +69,9 @@ def test_the_vocabulary_of_other_data_is_refused(vocabulary, tmp_path):
     save_vocabulary(tmp_path / "vocab.json", vocabulary)
     check_vocabulary(tmp_path / "vocab.json", vocabulary, "data")
     fewer = dataclasses.replace(vocabulary, characters=vocabulary.characters[:-1])
-    with pytest.raises(UserError, match="vocab.json: not the vocabulary of data; give the data of that training"):
+    with pytest.raises(
+        UserError, match="vocab.json: not the vocabulary of data; give the data and --char_vectors of that"
+    ):
         check_vocabulary(tmp_path / "vocab.json", fewer, "data")
 
 
@@ -87,6 +89,12 @@ def test_both_forms_of_an_accent_have_one_id(trained, text):
     known, same = encode([sentence([trained, "a"]), sentence([text, "a"])], vocabulary)
     assert known.characters.tolist() == same.characters.tolist() and UNKNOWN_ID not in known.characters
     assert known.bigrams.tolist() == same.bigrams.tolist() and UNKNOWN_ID not in known.bigrams
+
+
+def test_a_text_that_looks_like_padding_is_text():
+    vocabulary = build_vocabulary(Corpus([sentence(["<unk>", "a"], "OO")], "BIO"), 1, 1)
+    (sample,) = encode([sentence(["<pad>", "<unk>", "a"])], vocabulary)
+    assert sample.characters.tolist() == [UNKNOWN_ID, 2, 3]
 
 
 def test_each_form_of_an_accent_that_training_saw_has_its_own_id():

@@ -74,6 +74,17 @@ def test_evaluation_of_a_checkpoint(trained, tmp_path, capsys):
     assert "tags, weighted by support, with O" in shown and "entities, strict" in shown and "TITLE" in shown
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [("王 S-NEW\n先 O\n", "S-NEW not seen in training, so these cannot be predicted"), ("先 O\n", "holds no entity")],
+)
+def test_evaluation_names_what_cannot_be_scored(trained, tmp_path, capsys, content, words):
+    (tmp_path / "test.txt").write_text(content, encoding="utf-8")
+    options = ["--ckpt_path", str(trained.best), "--device_target", "CPU", "--json"]
+    evaluation.main([*options, "--data_path", str(tmp_path / "test.txt")])
+    assert f"{tmp_path / 'test.txt'}: {words}" in capsys.readouterr().err
+
+
 def test_prediction_of_texts_lines_and_pages(trained, tmp_path, capsys, monkeypatch):
     options = ["--ckpt_path", str(trained.best), "--device_target", "CPU"]
     text = "王伟，男，汉族，\u9f98 <现任>北京电子有限公司总经理。"

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from src.model_utils.runtime import UserError
-from src.resume_ner import find_file, read_corpus, read_training_corpora, unseen_tags
+from src.resume_ner import find_file, read_corpus, read_training_corpora, warn_of_unseen_tags
 
 GOOD = "高 B-N\n勇 E-N\n： O\n\n男 O\n"
 
@@ -97,7 +97,7 @@ def test_an_illegal_tag_among_bio_tags_is_not_iob1(tmp_path):
         ("高 S-N\n\n勇 E-N\n", 3, "'E-N' cannot start a sentence"),
         ("王 S-N\n高 B-N\n", 2, "a sentence cannot end with 'B-N'"),
         ("高 O\n".encode("gb18030"), 1, "is not UTF-8"),
-        ("高 O\n".encode("utf-16"), 1, "is not UTF-8"),
+        ("高 O\n".encode("utf-16"), 1, "not UTF-8 but UTF-16"),
         ("高 O\r勇 O\r", 1, "end in CR alone"),
         ("\tO\n", 1, "expected a character and its tag"),
         ("", 1, "the file is empty"),
@@ -144,8 +144,10 @@ def test_a_test_file_of_another_scheme_is_refused(tmp_path):
     assert read_corpus(write(tmp_path, "EU B-ORG\nhouse E-ORG\n"), scheme="BIOES").scheme == "BIOES"
 
 
-def test_unseen_tags_are_named(tmp_path):
-    assert unseen_tags(read_corpus(write(tmp_path, GOOD)), ["O", "B-N"]) == ["E-N"]
+def test_unseen_tags_are_named(tmp_path, capsys):
+    path = write(tmp_path, GOOD)
+    warn_of_unseen_tags(path, read_corpus(path), ["O", "B-N"])
+    assert capsys.readouterr().out == f"warning: {path}: E-N not seen in training, so these cannot be predicted\n"
 
 
 def test_files_are_found(tmp_path):
