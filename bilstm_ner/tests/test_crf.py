@@ -64,8 +64,8 @@ def test_loss_and_gradients_are_those_of_all_paths(loss_and_gradients, tags, for
         np.add.at(expected[2], paths[:, 0], weights)
         np.add.at(expected[3], paths[:, -1], weights)
     arrays = (emissions, transitions, start, end, gold, lengths)
-    found, gradients = loss_and_gradients(*map(Tensor, arrays))
-    assert abs(float(found.asnumpy()) - loss) < TOLERANCE * max(1, loss)
+    value, gradients = loss_and_gradients(*map(Tensor, arrays))
+    assert abs(float(value.asnumpy()) - loss) < TOLERANCE * max(1, loss)
     for gradient, wanted in zip(gradients, expected):
         np.testing.assert_allclose(gradient.asnumpy(), wanted, atol=TOLERANCE)
 
@@ -86,7 +86,7 @@ def test_marginals_are_those_of_all_paths_and_zero_on_padding():
         assert not marginals[length:, row].any()
 
 
-def test_padding_and_what_stands_there_change_nothing(loss_and_gradients):
+def test_neither_padding_nor_its_content_changes_loss_and_gradients(loss_and_gradients):
     emissions, transitions, start, end, lengths = potentials(3, 3, forbid=False)
     gold = np.zeros((STEPS, STEPS), np.int32)
     longer = np.concatenate([emissions, np.full((16, STEPS, 3), 50, np.float32)])
@@ -101,15 +101,15 @@ def test_padding_and_what_stands_there_change_nothing(loss_and_gradients):
     np.testing.assert_allclose(longer_gradients[1].asnumpy(), gradients[1].asnumpy(), atol=1e-6)
 
 
-def test_turns_of_the_loop_follow_on_each_other(monkeypatch):
+def test_the_loop_of_long_sentences_equals_the_unrolled_recursion(monkeypatch):
     init_device("CPU")
     inputs = [Tensor(array) for array in potentials(3, 5, forbid=True)]
     inputs = [inputs[0], inputs[1], inputs[4]]
     written_out = [result.asnumpy() for result in ForwardBackward()(*inputs)]
     monkeypatch.setattr(crf, "UNROLLED", 2)
     monkeypatch.setattr(crf, "TURN", 3)
-    for found, wanted in zip(ForwardBackward()(*inputs), written_out):
-        np.testing.assert_allclose(found.asnumpy(), wanted, atol=1e-6)
+    for looped, unrolled in zip(ForwardBackward()(*inputs), written_out):
+        np.testing.assert_allclose(looped.asnumpy(), unrolled, atol=1e-6)
 
 
 def test_long_sentences_stay_finite():
@@ -117,18 +117,18 @@ def test_long_sentences_stay_finite():
     random = np.random.default_rng(0)
     emissions = random.normal(0, 30, (640, 2, 4)).astype(np.float32)
     lengths = np.array([640, 1], np.int32)
-    for found in ForwardBackward()(Tensor(emissions), Tensor(np.zeros((4, 4), np.float32)), Tensor(lengths)):
-        assert np.isfinite(found.asnumpy()).all()
+    for result in ForwardBackward()(Tensor(emissions), Tensor(np.zeros((4, 4), np.float32)), Tensor(lengths)):
+        assert np.isfinite(result.asnumpy()).all()
 
 
 @pytest.mark.parametrize(("tags", "forbid"), [(1, False), (2, True), (3, False), (4, True)])
 def test_viterbi_and_best_paths_are_those_of_all_paths(tags, forbid):
     emissions, transitions, start, end, lengths = potentials(tags, 11 + tags, forbid)
-    found, scores = viterbi(emissions, lengths, transitions, start, end)
+    best_tags, scores = viterbi(emissions, lengths, transitions, start, end)
     for row, length in enumerate(lengths):
         paths, all_scores = enumerate_paths(emissions[:length, row], transitions, start, end)
         order = np.argsort(-all_scores)
-        assert found[row].tolist() == paths[order[0]].tolist()
+        assert best_tags[row].tolist() == paths[order[0]].tolist()
         assert abs(scores[row] - all_scores[order[0]]) < TOLERANCE
         best = best_paths(emissions[:length, row], transitions, start, end, 5)
         assert len(best) == min(5, len(paths))
