@@ -7,7 +7,7 @@ import time
 from src import config as config_module
 from src.config import ctc_cfg
 from src.corpus import read_split
-from src.dataset import warn_of_unseen_labels
+from src.dataset import scored_labels, warn_of_unseen_labels
 from src.inference import SETTINGS, Recognizer, load_ngram_of, load_trained
 from src.metrics import score
 from src.model_utils.configuration import Parser, apply_settings
@@ -74,7 +74,9 @@ def main(argv=None) -> dict:
         samples = read_samples(args, config)
         source = args.data_path or args.preprocess_path
         log(f"{args.ckpt_path}: {len(samples)} {args.split} utterances of {source}")
-        references = [scored(sample.labels, config.phone_set) for sample in samples]
+        references = scored_labels(samples, config.phone_set)
+        if not any(references):
+            raise UserError(f"{source}: has no labels to score")
         warn_of_unseen_labels(references, scored(vocabulary[1:], config.phone_set), source)
         frames = [sample.frames for sample in samples]
         recognizer = Recognizer(network, config, vocabulary, load_ngram_of(args.ckpt_path, config))

@@ -13,6 +13,7 @@ from src.dataset import (
     build_vocabulary,
     load_vocabulary,
     save_vocabulary,
+    scored_labels,
     training_samples,
     warn_of_unseen_labels,
 )
@@ -59,7 +60,7 @@ def main(argv=None) -> dict:
         raise UserError(
             f"{weights.folder / 'vocab.json'}: not the labels of {args.preprocess_path}; train on those data anew"
         )
-    references = [scored(sample.labels, config.phone_set) for sample in valid]
+    references = scored_labels(valid, config.phone_set)
     warn_of_unseen_labels(references, scored(vocabulary[1:], config.phone_set), "validation")
     batches = TrainingBatches(train, vocabulary, config, rank, size)
     log(f"train: {len(train)} utterances, {int(batches.lengths.sum())} frames, {len(vocabulary) - 1} different labels")

@@ -17,7 +17,7 @@ from src.model_utils.layers import dropout_keys
 from src.model_utils.runtime import UserError, log
 from src.network import output_lengths, subsampling_of
 from src.preparation import Sample
-from src.timit import fold
+from src.timit import fold, scored
 
 BLANK = "<blank>"  # has id 0
 ROWS_MULTIPLE = 4  # of the rows of a batch, so that 1, 2 and 4 processes train on the same batches
@@ -78,6 +78,17 @@ def warn_of_unseen_labels(label_lists: Iterable[Iterable[str]], known: Iterable[
     unseen = sorted({label for labels in label_lists for label in labels}.difference(known))
     if unseen:
         log(f"warning: {source}: {', '.join(unseen)} not seen in training, so these cannot be recognised")
+
+
+def scored_labels(samples: Iterable[Sample], phone_set: str) -> list[tuple[str, ...]]:
+    """Return the labels of samples as they are scored; UserError naming the sample of one that is no phone of TIMIT."""
+    references = []
+    for sample in samples:
+        try:
+            references.append(scored(sample.labels, phone_set))
+        except UserError as error:
+            raise UserError(f"{sample.name}: {error}") from None
+    return references
 
 
 def needed_steps(labels) -> int:

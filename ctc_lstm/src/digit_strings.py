@@ -94,6 +94,8 @@ def main(argv=None) -> None:
     parser.add_argument("--longest", type=int, default=7, metavar="N", help="digits of a string at most (default: 7)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
     args = parser.parse_args(argv)
+    if args.longest < 1 or min(args.train, args.valid, args.test, args.seed) < 0:
+        raise UserError("--longest must be at least 1, --train, --valid, --test and --seed at least 0")
     recordings = read_recordings(args.recordings)
     held_out = [name for name in args.held_out_speakers.split(",") if name]
     unknown = [name for name in held_out if name not in recordings]

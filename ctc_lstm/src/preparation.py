@@ -65,8 +65,11 @@ def _convert(splits: dict[str, list[Utterance]], folder: Path, config) -> None:
     frames, start = 0, time.monotonic()
     for split, utterances in splits.items():
         samples = compute_samples(utterances, config, speeds_of(config) if split == "train" else (1.0,))
+        if not samples:
+            log(f"{split}: no utterances")
+            continue
         _write_mindrecord(folder / f"{split}.mindrecord", samples)
-        lengths = np.array([len(sample.frames) for sample in samples] or [0])
+        lengths = np.array([len(sample.frames) for sample in samples])
         seconds = lengths * config.frame_shift_ms / 1000
         frames += lengths.sum()
         log(
@@ -103,8 +106,6 @@ def check_prepared(preprocess_path, config) -> None:
 
 
 def _write_mindrecord(path: Path, samples: list[Sample]) -> None:
-    if not samples:
-        return
     schema = {key: {"type": "string"} for key in ("name", "speaker", "labels")}
     schema["frames"] = {"type": "float32", "shape": [-1, samples[0].frames.shape[1]]}
     rows = [{**sample._asdict(), "labels": " ".join(sample.labels)} for sample in samples]

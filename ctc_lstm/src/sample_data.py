@@ -132,6 +132,8 @@ def main(argv=None) -> None:
     args = parser.parse_args(argv)
     if not 3 <= args.sentences <= len(SENTENCES) or min(args.train_speakers, args.test_speakers) < 1:
         raise UserError("--sentences must be 3 to 10, and the numbers of speakers at least 1")
+    if args.seed < 0:
+        raise UserError(f"--seed {args.seed}: must be at least 0")
     if Path(args.folder).exists() and any(Path(args.folder).iterdir()):
         raise UserError(f"{args.folder}: not empty; choose another folder")
     write_sample_corpus(args.folder, args.train_speakers, args.test_speakers, args.sentences, args.seed)

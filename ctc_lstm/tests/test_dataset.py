@@ -16,6 +16,7 @@ from src.dataset import (
     needed_steps,
     pad_frames,
     save_vocabulary,
+    scored_labels,
     training_samples,
     warn_of_unseen_labels,
 )
@@ -70,6 +71,15 @@ def test_phones_that_timit_lacks_are_named_with_their_utterance(settings, capsys
         training_samples(samples, EasyDict(settings, phone_set="39"))
     kept = training_samples(samples, EasyDict(settings, phone_set="39", on_bad_input="skip"))
     assert [sample.name for sample in kept] == ["u0"] and "left out u1: 'oops'" in capsys.readouterr().out
+
+
+def test_references_are_named_where_they_are_no_phones():
+    samples = [sample._replace(labels=("ix", "q")) for sample in made_samples([30, 30])]
+    assert scored_labels(samples, "39") == [("ih",), ("ih",)]
+    samples[1] = samples[1]._replace(labels=("oops",))
+    assert scored_labels(samples, "none")[1] == ("oops",)
+    with pytest.raises(UserError, match="^u1: 'oops' is no phone of TIMIT"):
+        scored_labels(samples, "39")
 
 
 def test_labels_unseen_in_training_are_named(capsys):

@@ -163,5 +163,8 @@ def test_strings_of_digits(tmp_path, settings, capsys):
     assert {u.speaker for u in splits["test"]} == {"bob"}
     with pytest.raises(UserError, match="choose some of ann, bob"):
         digit_strings.main([str(recordings), str(new), "--held_out_speakers", "eve"])
+    for wrong in (["--longest", "0"], ["--train", "-1"], ["--seed", "-1"]):
+        with pytest.raises(UserError, match="must be at least"):
+            digit_strings.main([str(recordings), str(new), *wrong])
     with pytest.raises(UserError, match="badly named"):
         digit_strings.main([str(out / "train"), str(new)])
