@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from src import random_streams
 from src.corpus import report_bad
 from src.features import spec_augment
 from src.model_utils.batching import Batch, carry_over_plan, equal_buckets, longest_first
@@ -17,6 +16,7 @@ from src.model_utils.layers import dropout_keys
 from src.model_utils.runtime import UserError, log
 from src.network import output_lengths, subsampling_of
 from src.preparation import Sample
+from src.random_streams import DROPOUT_KEYS
 from src.timit import fold, scored
 
 BLANK = "<blank>"  # has id 0
@@ -179,7 +179,7 @@ class TrainingBatches:
 
     def plan(self, epoch: int) -> list[tuple[np.ndarray, Shape]]:
         """Return for each step of an epoch the indices of its utterances, and what they are padded to."""
-        return carry_over_plan(self.buckets, random_streams.order(self.config.seed, epoch))
+        return carry_over_plan(self.buckets, [self.config.seed, epoch])
 
     def __call__(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         plan = self.plan(epoch)
@@ -201,7 +201,7 @@ class TrainingBatches:
         return TrainingInputs(padded, lengths, keys, labels, label_lengths)
 
     def _augmented(self, frames: np.ndarray, epoch: int, key: int) -> np.ndarray:
-        random = np.random.default_rng(random_streams.augmentation(self.config.seed, epoch, key))
+        random = np.random.default_rng([self.config.seed, epoch, int(key) + DROPOUT_KEYS])
         frames = spec_augment(frames, self.config, random)
         if self.config.feature_noise:
             frames += self.config.feature_noise * random.standard_normal(frames.shape, np.float32)

@@ -8,10 +8,9 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from src import random_streams
 from src.model_utils.layers import AddBias, KeyedDropout, repeat_over_time
 from src.model_utils.recurrent import LSTMLayer, padding_mask
-from src.random_streams import Weights
+from src.random_streams import CONVOLUTION_1, CONVOLUTION_2, OUTPUT
 
 FRONT_ENDS = "none, stack-2 to stack-9, or conv"
 _CONV_SUBSAMPLING = 2
@@ -58,10 +57,11 @@ class TimeConvolution(nn.Cell):
         super().__init__()
         self.stack = Stack(count=_CONV_SUBSAMPLING, size=size)
         self.channels, self.output_size = channels, channels
-        seeds = [random_streams.weights(seed, which) for which in (Weights.CONVOLUTION_1, Weights.CONVOLUTION_2)]
-        self.weight_1 = Parameter(_uniform(seeds[0], channels, 3 * self.stack.output_size), name="weight_1")
+        self.weight_1 = Parameter(
+            _uniform([seed, CONVOLUTION_1], channels, 3 * self.stack.output_size), name="weight_1"
+        )
         self.bias_1 = Parameter(Tensor(np.zeros(channels, np.float32)), name="bias_1")
-        self.weight_2 = Parameter(_uniform(seeds[1], channels, 3 * channels), name="weight_2")
+        self.weight_2 = Parameter(_uniform([seed, CONVOLUTION_2], channels, 3 * channels), name="weight_2")
         self.bias_2 = Parameter(Tensor(np.zeros(channels, np.float32)), name="bias_2")
         self.matmul_nt = ops.MatMul(transpose_b=True)
 
@@ -159,16 +159,15 @@ class CTCNet(nn.Cell):
             self.front_end = Stack(count=self.subsampling, size=feature_size)
         size = hidden_size * (2 if bidirectional else 1)
         sizes = [self.front_end.output_size] + [size] * (num_layers - 1)
-        seeds = [random_streams.layer(seed, k) for k in range(num_layers)]
         self.layers = nn.CellList(
-            [LSTMLayer(sizes[k], hidden_size, bidirectional, 1.0, seeds[k]) for k in range(num_layers)]
+            [LSTMLayer(sizes[k], hidden_size, bidirectional, 1.0, [seed, k]) for k in range(num_layers)]
         )
         norms = num_layers if batch_norm else 0
         self.norms = nn.CellList(
             [MaskedBatchNorm(size=size, sum_over_processes=sum_over_processes) for _ in range(norms)]
         )
-        self.dropouts = nn.CellList([KeyedDropout(dropout, size, each) for each in seeds])
-        self.weight = Parameter(_uniform(random_streams.weights(seed, Weights.OUTPUT), num_labels, size), name="weight")
+        self.dropouts = nn.CellList([KeyedDropout(dropout, size, [seed, k]) for k in range(num_layers)])
+        self.weight = Parameter(_uniform([seed, OUTPUT], num_labels, size), name="weight")
         self.bias = Parameter(Tensor(np.zeros(num_labels, np.float32)), name="bias")
         self.matmul_nt = ops.MatMul(transpose_b=True)
         self.add_bias = AddBias()

@@ -1,36 +1,12 @@
-"""The seeds of all random streams, in one place: what `numpy.random.default_rng` takes.
+"""The numbers that keep the random streams of one seed apart. They never change: with them, every result would.
 
-The results of training depend on every one of them. Dropout has a generator of its own, `dropout_keys`.
+The weights and the dropout of LSTM layer k are drawn from [seed, k], the order of an epoch from [seed, epoch], the
+augmentation of an utterance from [seed, epoch, its dropout key + DROPOUT_KEYS].
 """
 
-from __future__ import annotations
+# behind [seed]
+CONVOLUTION_1 = 401
+CONVOLUTION_2 = 402
+OUTPUT = 403
 
-from enum import IntEnum
-
-
-class Weights(IntEnum):
-    """Initial weights besides those of the LSTM layers."""
-
-    CONVOLUTION_1 = 401
-    CONVOLUTION_2 = 402
-    OUTPUT = 403
-
-
-def layer(seed: int, number: int) -> list[int]:
-    """The seed of an LSTM layer's initial weights, and of the dropout on its outputs."""
-    return [seed, number]
-
-
-def weights(seed: int, which: Weights) -> list[int]:
-    """The seed of other initial weights."""
-    return [seed, int(which)]
-
-
-def order(seed: int, epoch: int) -> list[int]:
-    """The seed of the shuffling of an epoch."""
-    return [seed, epoch]
-
-
-def augmentation(seed: int, epoch: int, key: int) -> list[int]:
-    """The seed of one utterance's augmentation; `key` is its dropout key of the step, any int32."""
-    return [seed, epoch, int(key) + 2**31]
+DROPOUT_KEYS = 2**31  # added to the keys, which are int32, as seeds must not be negative

@@ -42,3 +42,9 @@ def settings():
     from src.config import ctc_cfg, presets
 
     return EasyDict({**ctc_cfg, **presets["tiny"]})
+
+
+@pytest.fixture(scope="session")
+def audio(trained):
+    """Paths of the test utterances of the corpus of `trained`."""
+    return sorted(trained.corpus.glob("TEST/*/*/S[XI]*.WAV"))

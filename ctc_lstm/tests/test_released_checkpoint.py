@@ -1,6 +1,6 @@
 """A checkpoint of checkpoint format 1, which release 1.0 wrote, gives the answers that release 1.0 gave.
 
-data/version_1/ is a training on the corpus of conftest.py with --preset tiny --num_mels 13 --hidden_size 8
+data/release_1_0/ is a training on the corpus of conftest.py with --preset tiny --num_mels 13 --hidden_size 8
 --num_epoches 30; expected.json are the answers of its eval.py and predict.py.
 """
 
@@ -15,7 +15,7 @@ import eval as evaluation
 import export
 import predict
 
-FOLDER = Path(__file__).resolve().parent / "data/version_1"
+FOLDER = Path(__file__).resolve().parent / "data/release_1_0"
 EXPECTED = json.loads((FOLDER / "expected.json").read_text(encoding="utf-8"))
 CHECKPOINT = ["--ckpt_path", FOLDER / "ctc_lstm_best.ckpt", "--device_target", "CPU"]
 
