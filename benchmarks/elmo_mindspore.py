@@ -22,7 +22,7 @@ from src.data.reader import Corpus, convert
 from src.data.tokenizer import read_documents
 from src.data.vocabulary import build_vocabulary, load_vocabulary
 from src.dataset import TrainingBatches
-from src.evaluation import build_model
+from src.inference import build_model
 from src.lr_schedule import warmup_decay
 from src.model_options import ModelOptions
 from src.model_utils.runtime import init_device

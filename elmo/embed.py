@@ -10,11 +10,11 @@ import h5py
 import numpy as np
 from tqdm import tqdm
 
+from src.data.sentences import add_text_options, count_lines, read_sentences
 from src.hdf5_files import atomic_hdf5
 from src.inference import Embedder, add_model_options, load_model
 from src.model_utils.configuration import Parser
 from src.model_utils.runtime import UserError, init_device, run
-from src.sentences import add_text_options, count_lines, read_sentences
 
 LAYERS = {"all": lambda layers: layers, "top": lambda layers: layers[-1], "average": lambda layers: layers.mean(0)}
 

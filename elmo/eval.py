@@ -11,7 +11,8 @@ from pathlib import Path
 from src import config as config_module
 from src.data.reader import Corpus, convert
 from src.data.tokenizer import TOKENIZERS
-from src.evaluation import Evaluator, load_trained
+from src.inference import load_trained
+from src.metrics import Evaluator
 from src.model_utils.configuration import Parser
 from src.model_utils.runtime import UserError, init_device, log, run
 

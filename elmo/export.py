@@ -12,8 +12,8 @@ from mindspore import Tensor, nn
 
 from src.data.token_indexer import encode_words
 from src.data.vocabulary import SPECIAL
-from src.exported import ExportedElmo
 from src.inference import Embedder, add_model_options, load_model
+from src.mindir_export import ExportedElmo
 from src.model_options import save_options
 from src.model_utils.configuration import Parser
 from src.model_utils.runtime import init_device, log, run

@@ -8,10 +8,10 @@ import sys
 
 import numpy as np
 
+from src.data.sentences import add_text_options, read_sentences, split_line
 from src.inference import Embedder, add_model_options, load_model
 from src.model_utils.configuration import Parser
 from src.model_utils.runtime import UserError, init_device, run
-from src.sentences import add_text_options, read_sentences, split_line
 
 MARK = "*"
 AROUND = 8  # words shown on each side

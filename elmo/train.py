@@ -11,8 +11,9 @@ from src.arguments import configure, parse, training_options
 from src.data.reader import Corpus
 from src.data.vocabulary import load_vocabulary
 from src.dataset import TrainingBatches
-from src.evaluation import Evaluator, build_model
+from src.inference import build_model
 from src.lr_schedule import warmup_decay
+from src.metrics import Evaluator
 from src.model_options import save_options
 from src.model_utils.checkpoint import load_checkpoint, load_into
 from src.model_utils.configuration import write_yaml

@@ -12,14 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from src.data.reader import Corpus, Shard
-from src.data.token_indexer import encode_words
+from src.data.token_indexer import encode_words, group_words
 from src.data.vocabulary import UNKNOWN, Vocabulary
 from src.model_options import ModelOptions
 from src.model_utils.recurrent import dropout_keys
 from src.model_utils.runtime import UserError
 from src.model_utils.training import Batch
 from src.ops.sampled_softmax import LogUniformSampler, sampled_rows
-from src.word_groups import group_words
 
 
 @dataclass
@@ -76,7 +75,7 @@ class WordTable:
     def index(self, *texts: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
         """Return the distinct words of texts (T, B) as two groups of character ids, and the texts as rows of them."""
         distinct, inverse = np.unique(np.stack(texts), return_inverse=True)
-        short, long, place = group_words(self.rows[distinct], self.options, self.multiples)
+        short, long, place = group_words(self.rows[distinct], self.options.widest_filter, self.multiples)
         return short, long, list(place[inverse.reshape(len(texts), *texts[0].shape)])
 
     def targets(self, text: np.ndarray) -> np.ndarray:

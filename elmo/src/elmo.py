@@ -8,14 +8,13 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn, ops
 
-from src.data.token_indexer import encode_words
+from src.data.token_indexer import encode_words, group_words
 from src.data.vocabulary import SPECIAL
 from src.inference import load_model
 from src.model_options import ModelOptions
 from src.model_utils.recurrent import CounterDropout
 from src.modules.scalar_mix import ScalarMix
 from src.network import BiLanguageModel
-from src.word_groups import group_words
 
 
 class Elmo(nn.Cell):
@@ -53,13 +52,13 @@ class Elmo(nn.Cell):
         """Return the arrays of a batch of B sentences: char_ids, long_char_ids, index (T + 2, B), lengths (B,).
 
         T is that of the longest sentence or `steps` where that is more: each T and each number of words (rounded up to
-        `multiples`, see word_groups.py) is compiled anew, so let few of them occur.
+        `multiples`, see `group_words`) is compiled anew, so let few of them occur.
         """
         begin, end = SPECIAL[:2]
         framed = [[begin, *sentence, end] for sentence in sentences]
         words = list(dict.fromkeys(word for sentence in framed for word in sentence))
         char_ids = encode_words(words, self.options.max_characters_per_token)
-        short, long, place = group_words(char_ids, self.options, multiples)
+        short, long, place = group_words(char_ids, self.options.widest_filter, multiples)
         rows = dict(zip(words, place))
         index = np.zeros((max(max(map(len, framed)), steps + 2), len(framed)), np.int32)
         for column, sentence in enumerate(framed):

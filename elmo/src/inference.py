@@ -9,14 +9,13 @@ from pathlib import Path
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from src.data.token_indexer import encode_words
-from src.data.vocabulary import SPECIAL
+from src.data.token_indexer import encode_words, group_words
+from src.data.vocabulary import SPECIAL, Vocabulary, load_vocabulary
 from src.model_options import ModelOptions, load_options
 from src.model_utils.checkpoint import load_checkpoint, load_into
 from src.model_utils.runtime import UserError
-from src.network import BiLanguageModel
+from src.network import BiLanguageModel, LanguageModel
 from src.published_weights import read_weights
-from src.word_groups import group_words
 
 STEPS = 8  # of the LSTM that are compiled into one graph; longer sentences run it several times
 WORDS = (256, 32)  # short and long words that are encoded at once
@@ -50,6 +49,26 @@ def load_model(ckpt_path, options_path=None) -> tuple[BiLanguageModel, ModelOpti
         load_into(network.get_parameters(), parameters, ckpt_path, averaged=True)
     network.set_train(False)
     return network, options
+
+
+def build_model(options: ModelOptions, vocabulary_size: int, seed: int = 0) -> LanguageModel:
+    """Return a new biLM with its softmax."""
+    bilm = BiLanguageModel(options, seed)
+    return LanguageModel(bilm, vocabulary_size, options.projection_dim, seed)
+
+
+def load_trained(ckpt_path) -> tuple[LanguageModel, ModelOptions, Vocabulary]:
+    """Build the model of a checkpoint from the options.json and vocab.txt beside it, and load its weights."""
+    folder = Path(ckpt_path).parent
+    parameters, _ = load_checkpoint(ckpt_path)
+    options, vocabulary = load_options(folder / "options.json"), load_vocabulary(folder / "vocab.txt")
+    model = build_model(options, len(vocabulary))
+    if model.weight.name not in parameters:
+        raise UserError(
+            f"{ckpt_path}: holds no softmax, as published ELMo weights do not; only train.py's can be scored"
+        )
+    load_into(model.get_parameters(), parameters, ckpt_path)
+    return model, options, vocabulary
 
 
 def find_options(ckpt_path) -> Path:
@@ -86,7 +105,7 @@ class WordEncoder:
 
     def _encode(self, words: list[str]) -> np.ndarray:
         char_ids = encode_words(words, self.options.max_characters_per_token)
-        *groups, place = group_words(char_ids, self.options, WORDS)
+        *groups, place = group_words(char_ids, self.options.widest_filter, WORDS)
         vectors = []
         for group, count in zip(groups, WORDS):
             parts = range(0, len(group), count)

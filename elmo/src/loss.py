@@ -3,27 +3,10 @@
 from __future__ import annotations
 
 import mindspore as ms
-import numpy as np
-from mindspore import Parameter, Tensor, nn, ops
+from mindspore import nn, ops
 
-from src.network import BiLanguageModel
+from src.network import BiLanguageModel, LanguageModel
 from src.ops.sampled_softmax import SampledSoftmaxLoss
-
-
-class LanguageModel(nn.Cell):
-    """A biLM and its softmax: `weight` (V, P) and `bias` (V,), which are no part of published ELMo weights.
-
-    In a checkpoint the parameters of the biLM keep the names that they have there alone.
-    """
-
-    def __init__(self, bilm: BiLanguageModel, vocabulary_size: int, projection_dim: int, seed: int):
-        super().__init__(auto_prefix=False)
-        self.bilm = bilm
-        random = np.random.default_rng([seed, 430])
-        weight = random.normal(0, projection_dim**-0.5, (vocabulary_size, projection_dim)).astype(np.float32)
-        # sparse: the optimizer of the network must not see them, see TrainOneStep
-        self.weight = Parameter(Tensor(weight), name="softmax.weight", requires_grad=False)
-        self.bias = Parameter(Tensor(np.zeros(vocabulary_size, np.float32)), name="softmax.bias", requires_grad=False)
 
 
 class TrainingLoss(nn.Cell):

@@ -8,11 +8,11 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from src.data.token_indexer import CHARACTERS
 from src.model_utils.configuration import parse_json
 from src.model_utils.runtime import UserError, atomic_write
 
 PRESET_FOLDER = Path(__file__).resolve().parents[1] / "options"
-CHARACTERS = 261  # 256 bytes, begin and end of sentence, begin and end of word, padding
 ACTIVATIONS = ("relu", "tanh")
 
 _CHAR_CNN = {

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from mindspore import nn, ops
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
 
-from src.model_options import CHARACTERS, ModelOptions
+from src.data.token_indexer import CHARACTERS
+from src.model_options import ModelOptions
 from src.model_utils.recurrent import CounterDropout
 from src.modules.char_encoder import CharEncoder
 from src.modules.projected_lstm import ProjectedLSTM
@@ -37,7 +39,7 @@ class BiLanguageModel(nn.Cell):
         self.forward_dropouts, self.backward_dropouts = dropouts(0), dropouts(1)
 
     def encode_words(self, char_ids, long_char_ids):
-        """Map the words of both groups, (N, W) and (M, W') int32, to one table (N + M, P); see word_groups.py."""
+        """Map the words of both groups, (N, W) and (M, W') int32, to one table (N + M, P); see `group_words`."""
         return ops.cat((self.char_encoder(char_ids), self.char_encoder(long_char_ids)))
 
     def construct(self, char_ids, long_char_ids, forward_index, backward_index, h, c, dropout_keys):
@@ -79,6 +81,22 @@ class BiLanguageModel(nn.Cell):
             x = said + x if self.skip and k > 0 else said
             outputs += (x,)
         return ops.stack(outputs), ops.stack(last_h), ops.stack(last_c)
+
+
+class LanguageModel(nn.Cell):
+    """A biLM and its softmax: `weight` (V, P) and `bias` (V,), which are no part of published ELMo weights.
+
+    In a checkpoint the parameters of the biLM keep the names that they have there alone.
+    """
+
+    def __init__(self, bilm: BiLanguageModel, vocabulary_size: int, projection_dim: int, seed: int):
+        super().__init__(auto_prefix=False)
+        self.bilm = bilm
+        random = np.random.default_rng([seed, 430])
+        weight = random.normal(0, projection_dim**-0.5, (vocabulary_size, projection_dim)).astype(np.float32)
+        # sparse: the optimizer of the network must not see them, see train_step.py
+        self.weight = Parameter(Tensor(weight), name="softmax.weight", requires_grad=False)
+        self.bias = Parameter(Tensor(np.zeros(vocabulary_size, np.float32)), name="softmax.bias", requires_grad=False)
 
 
 def _state_after(counts, before, steps):

@@ -6,10 +6,11 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from src.loss import LanguageModel, TrainingLoss
+from src.loss import TrainingLoss
 from src.model_options import ModelOptions
 from src.model_utils.runtime import quiet, rank_and_size
 from src.model_utils.training import scaled, squared_sum
+from src.network import LanguageModel
 
 OPTIMIZERS = ("adam", "adagrad")
 

@@ -6,11 +6,11 @@ import pytest
 from damaged_files import read_damaged
 
 from src.data.reader import Corpus, make_shards
+from src.data.sentences import read_sentences
 from src.data.tokenizer import read_documents
 from src.data.vocabulary import build_vocabulary, load_vocabulary
 from src.model_options import load_options, preset_path
 from src.published_weights import read_weights
-from src.sentences import read_sentences
 
 
 @pytest.mark.parametrize("tokenizer", ["words", "whitespace"])

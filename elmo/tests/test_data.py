@@ -21,7 +21,7 @@ from src.data.token_indexer import (
 from src.data.tokenizer import divide, read_documents, split_sentences, tokenize
 from src.data.vocabulary import BEGIN, END, UNKNOWN, build_vocabulary, load_vocabulary
 from src.dataset import TrainingBatches, shuffled, steps_of, unroll
-from src.evaluation import stretches
+from src.metrics import stretches
 from src.model_options import load_options
 from src.model_utils.runtime import UserError
 

@@ -7,10 +7,9 @@ import numpy_reference as reference
 import pytest
 from mindspore import Tensor, nn, ops
 
-from src.data.token_indexer import encode_words
+from src.data.token_indexer import encode_words, group_words
 from src.inference import STEPS, Embedder, WordEncoder, load_model
 from src.network import BiLanguageModel
-from src.word_groups import group_words
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +100,7 @@ class Losses(nn.Cell):
 def inputs_of(options, sentences, steps, keys=0):
     """Return the inputs of a BiLanguageModel for the first words of each sentence, from a zero state."""
     words = sorted({word for sentence in sentences for word in sentence[:steps]})
-    short, long, place = group_words(encode_words(words, 50), options, (8, 2))
+    short, long, place = group_words(encode_words(words, 50), options.widest_filter, (8, 2))
     index = np.array([[place[words.index(word)] for word in sentence[:steps]] for sentence in sentences], np.int32).T
     batch, layers = len(sentences), options.n_layers
     h = np.zeros((2, layers, batch, options.projection_dim), np.float32)

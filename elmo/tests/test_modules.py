@@ -6,14 +6,13 @@ import pytest
 from mindspore import Tensor, nn
 from numpy_reference import clip, sigmoid
 
-from src.data.token_indexer import encode_words
+from src.data.token_indexer import SHORT, encode_words, group_words
 from src.model_options import load_options
 from src.modules import activations
 from src.modules.char_encoder import CharEncoder
 from src.modules.highway import Highway
 from src.modules.projected_lstm import ProjectedLSTM
 from src.modules.scalar_mix import ScalarMix
-from src.word_groups import SHORT, group_words
 
 WORDS = ["<S>", "</S>", "a", "of", "Größe", "诗", "x" * (SHORT - 2), "y" * (SHORT - 1), "z" * 60]
 
@@ -55,7 +54,7 @@ def test_words_by_length_are_the_words_at_full_width(activation):
     cell = CharEncoder(261, 4, options.filters, 1, 5, activation, seed=2)
     char_ids = encode_words(WORDS, 50)
     assert char_ids.shape == (len(WORDS), 50)
-    short, long, place = group_words(char_ids, options, (4, 2))
+    short, long, place = group_words(char_ids, options.widest_filter, (4, 2))
     assert short.shape == (8, SHORT + 3) and long.shape == (2, 50)
     table = np.concatenate([cell(Tensor(short)).asnumpy(), cell(Tensor(long)).asnumpy()])
     np.testing.assert_allclose(table[place], cell(Tensor(char_ids.astype(np.int32))).asnumpy(), atol=1e-6)

@@ -86,7 +86,7 @@ def test_embed_chooses_layers(published, expected, tmp_path, exit_of):
 
 
 def test_embed_is_stateful_unless_told(published, expected, tmp_path, exit_of, monkeypatch):
-    monkeypatch.setattr("src.sentences.CHUNK", 2)  # a chunk of lines must not end the state
+    monkeypatch.setattr("src.data.sentences.CHUNK", 2)  # a chunk of lines must not end the state
     options = "--batch_size", "1", "--layers", "top", "--forget_sentences"
     found = run_embed(published, tmp_path / "out.hdf5", exit_of, *options, ckpt=published.weights)
     network, model_options = load_model(published.weights)

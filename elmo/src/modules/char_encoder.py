@@ -16,7 +16,7 @@ class CharEncoder(nn.Cell):
     Filters run over the bytes of a word, begin and end marks and padding included, the maximum over all places passes
     through the activation. Windows that see nothing but padding are all the same, so only one of them has to be there:
     padding behind a word need only be as long as the widest filter, which is what makes short words cheap
-    (`word_groups.py`).
+    (`group_words`).
     """
 
     def __init__(

@@ -1,42 +1,19 @@
-"""Exact perplexity of both directions on converted text, and the checkpoints that it is computed for."""
+"""Exact perplexity of both directions on converted text."""
 
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor
 
 from src.data.reader import Corpus
-from src.data.vocabulary import BEGIN, END, Vocabulary, load_vocabulary
+from src.data.vocabulary import BEGIN, END, Vocabulary
 from src.dataset import WordTable
-from src.loss import FullLoss, LanguageModel
-from src.model_options import ModelOptions, load_options
-from src.model_utils.checkpoint import load_checkpoint, load_into
-from src.model_utils.runtime import UserError
-from src.network import BiLanguageModel
-
-
-def build_model(options: ModelOptions, vocabulary_size: int, seed: int = 0) -> LanguageModel:
-    """Return a new biLM with its softmax."""
-    bilm = BiLanguageModel(options, seed)
-    return LanguageModel(bilm, vocabulary_size, options.projection_dim, seed)
-
-
-def load_trained(ckpt_path) -> tuple[LanguageModel, ModelOptions, Vocabulary]:
-    """Build the model of a checkpoint from the options.json and vocab.txt beside it, and load its weights."""
-    folder = Path(ckpt_path).parent
-    parameters, _ = load_checkpoint(ckpt_path)
-    options, vocabulary = load_options(folder / "options.json"), load_vocabulary(folder / "vocab.txt")
-    model = build_model(options, len(vocabulary))
-    if model.weight.name not in parameters:
-        raise UserError(
-            f"{ckpt_path}: holds no softmax, as published ELMo weights do not; only train.py's can be scored"
-        )
-    load_into(model.get_parameters(), parameters, ckpt_path)
-    return model, options, vocabulary
+from src.loss import FullLoss
+from src.model_options import ModelOptions
+from src.network import LanguageModel
 
 
 class Evaluator:
