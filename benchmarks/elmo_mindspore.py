@@ -58,7 +58,13 @@ def prepare_measurement(preset: str, changes: list[str], preprocess_path: str | 
         corpus = Corpus(path / "train.mindrecord", vocabulary)
         options = training_options(args, config, len(vocabulary), corpus.counts["tokens"])
         options = dataclasses.replace(options, **replaced)
-        batches = TrainingBatches(corpus, vocabulary, options, config, 0, 1)
+        batches = TrainingBatches(
+            corpus=corpus,
+            vocabulary=vocabulary,
+            options=options,
+            seed=config.seed,
+            multiples=(config.short_words_multiple, config.long_words_multiple),
+        )
         every = itertools.chain.from_iterable(batches(epoch) for epoch in itertools.count(1))
         chosen = list(itertools.islice(every, steps))
     model = build_model(options, len(vocabulary), config.seed)
@@ -121,7 +127,7 @@ class Side(MindSporeSide):
         options = ModelOptions(**{**values, "filters": tuple(tuple(pair) for pair in values["filters"])})
         model = build_model(options, len(weights["softmax.weight"]), config.seed)
         load_weights(model, weights)
-        self.step = TrainOneStep(model, options, EasyDict(vars(config)), rates)
+        self.step = TrainOneStep(model=model, options=options, config=EasyDict(vars(config)), rates=rates)
         self.network = Inference(model.bilm, options)
 
     def logits(self, batch: tuple) -> np.ndarray:

@@ -6,12 +6,11 @@ from pathlib import Path
 
 from mindspore import Parameter, Tensor
 
-from src.inference import find_options
+from src.inference import build_bilm, find_options
 from src.model_options import load_options, save_options
 from src.model_utils.checkpoint import load_checkpoint, load_into, save_checkpoint
 from src.model_utils.configuration import Parser
 from src.model_utils.runtime import UserError, init_device, run
-from src.network import BiLanguageModel
 from src.published_weights import read_weights, write_weights
 
 
@@ -38,7 +37,7 @@ def main(argv=None) -> int:
         save_checkpoint(args.output, [Parameter(Tensor(values), name=name) for name, values in weights.items()])
     else:
         parameters, _ = load_checkpoint(args.input)
-        network = BiLanguageModel(options)
+        network = build_bilm(options)
         load_into(network.get_parameters(), parameters, args.input, averaged=True)
         weights = {parameter.name: parameter.asnumpy() for parameter in network.get_parameters()}
         write_weights(args.output, weights, options)

@@ -68,7 +68,9 @@ def main(argv=None) -> dict:
             counts = corpus.counts
             log(f"{text}: {counts['documents']} documents, {counts['sentences']} sentences, {counts['words']} words")
             multiples = config_module.elmo_cfg.short_words_multiple, config_module.elmo_cfg.long_words_multiple
-            evaluator = Evaluator(model, vocabulary, options, args.eval_batch_size, multiples)
+            evaluator = Evaluator(
+                model=model, vocabulary=vocabulary, options=options, rows=args.eval_batch_size, multiples=multiples
+            )
             result = {"checkpoint": str(args.ckpt_path), "text": str(text), **evaluator.perplexity(corpus)}
             result["unknown"] = counts["unknown"] / counts["words"]
     if args.json:

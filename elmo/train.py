@@ -41,7 +41,16 @@ def main(argv=None) -> dict:
     train = Corpus(data / "train.mindrecord", vocabulary)
     valid = Corpus(data / "valid.mindrecord", vocabulary) if (data / "valid.mindrecord").exists() else None
     options = training_options(args, config, len(vocabulary), train.counts["tokens"])
-    batches = TrainingBatches(train, vocabulary, options, config, rank, size)
+    multiples = config.short_words_multiple, config.long_words_multiple
+    batches = TrainingBatches(
+        corpus=train,
+        vocabulary=vocabulary,
+        options=options,
+        seed=config.seed,
+        multiples=multiples,
+        rank=rank,
+        size=size,
+    )
     log("biLM: " + ", ".join(f"{key} {value}" for key, value in vars(options).items()))
     counted = ", ".join(f"{train.counts[key]} {key}" for key in ("documents", "sentences", "words", "tokens"))
     log(f"train: {counted} in {len(train.shard_tokens)} shards, vocabulary of {len(vocabulary)}")
@@ -58,7 +67,7 @@ def main(argv=None) -> dict:
     if config.max_steps:  # the whole training is one epoch of the Trainer then
         epochs, steps_per_epoch = 1, config.max_steps
     rates = warmup_decay(epochs * steps_per_epoch, config.warmup_steps, config.lr, config.lr_shape)
-    step = TrainOneStep(model, options, config, rates)
+    step = TrainOneStep(model=model, options=options, config=config, rates=rates)
     dense = sum(parameter.size for parameter in step.weights)
     log(f"parameters: {dense} of the biLM, {model.weight.size + model.bias.size} of the softmax")
     log(f"steps: {epochs * steps_per_epoch}, per epoch: {steps_per_epoch}, device: {target}, processes: {size}")
@@ -69,8 +78,9 @@ def main(argv=None) -> dict:
         log(", ".join(f"{key} {value}" for key, value in result.items()))
         return result
 
-    multiples = config.short_words_multiple, config.long_words_multiple
-    evaluator = Evaluator(model, vocabulary, options, config.eval_batch_size, multiples)
+    evaluator = Evaluator(
+        model=model, vocabulary=vocabulary, options=options, rows=config.eval_batch_size, multiples=multiples
+    )
 
     def validate() -> dict:
         result = evaluator.perplexity(valid)
@@ -81,7 +91,7 @@ def main(argv=None) -> dict:
         folder=folder,
         network=model,
         step=step,
-        batches=batches.stretch if config.max_steps else batches,
+        batches=batches.endless if config.max_steps else batches,
         steps_per_epoch=steps_per_epoch,
         num_epochs=epochs,
         learning_rate=lambda step_: rates[step_],

@@ -31,6 +31,7 @@ from src.model_utils.recurrent import LSTM, CounterDropout, dropout_keys, paddin
 from src.model_utils.runtime import UserError, init_device, run
 from src.model_utils.training import TrainStep
 from src.modules.scalar_mix import ScalarMix
+from src.random_streams import ORDER_OF_SENTENCES, REPLACEMENTS, TAGGER_DROPOUT, WORD_VECTORS
 
 VECTORS = ("elmo", "word2vec", "random")
 STEPS = 32  # sentences are padded to a multiple of it, and cut to LONGEST words
@@ -53,8 +54,8 @@ class Tagger(nn.Cell):
 
     def __init__(self, n_layers: int, size: int, seed: int):
         super().__init__()
-        self.mix = ScalarMix(n_layers, layer_norm=True)  # so the scale of the vectors is of no account
-        self.dropout = CounterDropout(DROPOUT, size, [seed, 431])
+        self.mix = ScalarMix(n_layers=n_layers, layer_norm=True)  # so the scale of the vectors is of no account
+        self.dropout = CounterDropout(DROPOUT, size, [seed, TAGGER_DROPOUT])
         self.lstm = LSTM(size, HIDDEN, seed=seed)
         self.output = nn.Dense(2 * HIDDEN, 1)
 
@@ -86,7 +87,7 @@ def parts_of(path) -> list[list[tuple[list[str], list[str]]]]:
     """
     documents = list(read_documents(path, "whitespace"))
     all_words = [word for document in documents for words in document for word in words]
-    random = np.random.default_rng(434)
+    random = np.random.default_rng(REPLACEMENTS)
     bounds = [0, *(len(documents) * share // 10 for share in (7, 8, 10))]
     parts = []
     for first, last in zip(bounds, bounds[1:]):
@@ -139,7 +140,7 @@ def word2vec_vectors(text, size: int, seed: int) -> Callable:
 
 def random_vectors(size: int, seed: int) -> Callable:
     """Draw a vector for each word."""
-    random, table = np.random.default_rng([seed, 432]), {}
+    random, table = np.random.default_rng([seed, WORD_VECTORS]), {}
     return by_word(lambda word: table.setdefault(word, random.normal(0, 1, size).astype(np.float32)))
 
 
@@ -205,7 +206,7 @@ def score(predictions: list[tuple[Sentence, np.ndarray]]) -> dict:
 def train_tagger(parts: list[list[Sentence]], epochs: int, seed: int) -> tuple[dict, list]:
     """Train on the first part, keep the epoch with the best F1 on the second; return the third's score and logits."""
     ms.set_seed(seed)
-    random = np.random.default_rng([seed, 433])
+    random = np.random.default_rng([seed, ORDER_OF_SENTENCES])
     layers, _, size = parts[0][0].vectors.shape
     tagger = Tagger(layers, size, seed)
     step = TrainStep(TaggerLoss(tagger), nn.Adam(tagger.trainable_params(), RATE), gradient_clip=1.0)

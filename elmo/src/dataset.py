@@ -1,13 +1,13 @@
-"""Shards to unrolled batches: rows of running text for both directions, and the sampled classes of a step.
+"""Shards to batches: rows of running text for both directions, and the sampled classes of a step.
 
-All is a pure function of (seed, epoch, step), so that a resumed training goes on as the uninterrupted one would have.
+All is a pure function of (seed, epoch, step), so that a resumed training continues as the uninterrupted one would have.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,17 +19,51 @@ from src.model_utils.recurrent import dropout_keys
 from src.model_utils.runtime import UserError
 from src.model_utils.training import Batch
 from src.ops.sampled_softmax import LogUniformSampler, sampled_rows
+from src.random_streams import ORDER_OF_DOCUMENTS, ORDER_OF_SHARDS, SAMPLED_CLASSES
 
 
-@dataclass
-class Unrolled:
-    """One step of text: inputs and targets (T, B) of each direction in reading order; `restart` where a text begins."""
+class TextWindow(NamedTuple):
+    """T tokens of each of B rows as word ids (T, B), each direction in reading order; a target is the next token."""
 
     forward: np.ndarray
-    forward_targets: np.ndarray
+    forward_target: np.ndarray
     backward: np.ndarray
-    backward_targets: np.ndarray
-    restart: bool
+    backward_target: np.ndarray
+
+
+class TextInputs(NamedTuple):
+    """What the biLM reads: the distinct words of a window in two groups, and the window as rows of their table."""
+
+    char_ids: np.ndarray  # (N, w) int32, short words
+    long_char_ids: np.ndarray  # (M, W) int32
+    forward_index: np.ndarray  # (T, B) int32
+    backward_index: np.ndarray  # (T, B) int32
+
+
+class TrainingInputs(NamedTuple):
+    """The inputs of a training step; the first four are those of TextInputs."""
+
+    char_ids: np.ndarray
+    long_char_ids: np.ndarray
+    forward_index: np.ndarray
+    backward_index: np.ndarray
+    forward_target: np.ndarray  # (T * B,) int32, rows of `classes`
+    backward_target: np.ndarray
+    classes: np.ndarray  # (R,) int32, classes of the softmax that the step touches
+    log_expected: np.ndarray  # (R,) float32, see ops/sampled_softmax.py
+    restart: np.ndarray  # (1,) float32, 1 where the text begins and the state is zero
+    dropout_keys: np.ndarray  # (2, B) int32
+
+
+class EvaluationInputs(NamedTuple):
+    """The inputs of FullLoss but for the state; the first four are those of TextInputs."""
+
+    char_ids: np.ndarray
+    long_char_ids: np.ndarray
+    forward_index: np.ndarray
+    backward_index: np.ndarray
+    forward_target: np.ndarray  # (T * B,) int32, classes of the softmax
+    backward_target: np.ndarray
 
 
 def shuffled(shard: Shard, seed) -> np.ndarray:
@@ -44,8 +78,8 @@ def steps_of(tokens: int, rows: int, steps: int) -> int:
     return (tokens - 1) // rows // steps
 
 
-def unroll(ids: np.ndarray, rows: int, steps: int, first: int = 0) -> Iterator[Unrolled]:
-    """Divide a text into `rows` stretches and yield `steps` tokens of each at a time, from batch `first` on.
+def unroll(ids: np.ndarray, rows: int, steps: int, first: int = 0) -> Iterator[TextWindow]:
+    """Divide a text into `rows` stretches and yield `steps` tokens of each at a time, from window `first` on.
 
     The backward direction reads the same stretches from their ends, so both directions share the rarer words.
     """
@@ -56,11 +90,29 @@ def unroll(ids: np.ndarray, rows: int, steps: int, first: int = 0) -> Iterator[U
     back = ids[starts[:, None] + np.arange(length, -1, -1)].T  # (length + 1, B)
     for k in range(first, count):
         here, there = slice(k * steps, (k + 1) * steps), slice(k * steps + 1, (k + 1) * steps + 1)
-        yield Unrolled(ahead[here], ahead[there], back[here], back[there], k == 0)
+        yield TextWindow(ahead[here], ahead[there], back[here], back[there])
+
+
+def unroll_all(ids: np.ndarray, rows: int, steps: int) -> Iterator[tuple[TextWindow, np.ndarray]]:
+    """Divide a text into `rows` stretches, leaving out none of it, and yield (window, real) by `steps` tokens.
+
+    `real` (T, B) is False behind the end of a stretch. Each pair of neighbours is predicted once in each direction.
+    """
+    pairs = len(ids) - 1
+    length = -(-pairs // rows)
+    position = np.arange(-(-length // steps) * steps)[:, None]  # (steps of all windows, 1)
+    start = np.arange(rows) * length  # (B,)
+    end = np.minimum(start + length, pairs)  # (B,), of the pairs that a row predicts
+    real = position < end - start
+    ahead = np.clip(start + position, 0, pairs - 1)
+    back = np.clip(end - 1 - position, 0, pairs - 1)
+    for first in range(0, len(position), steps):
+        here = slice(first, first + steps)
+        yield TextWindow(ids[ahead[here]], ids[ahead[here] + 1], ids[back[here] + 1], ids[back[here]]), real[here]
 
 
 class WordTable:
-    """Character ids of the vocabulary and of the unknown words of the shard at hand."""
+    """Character ids of the vocabulary and of the unknown words of the current shard."""
 
     def __init__(self, vocabulary: Vocabulary, options: ModelOptions, multiples: tuple[int, int]):
         self.options, self.multiples, self.size = options, multiples, len(vocabulary)
@@ -72,26 +124,39 @@ class WordTable:
         unknown = encode_words(shard.unknown, self.options.max_characters_per_token)
         self.rows = np.concatenate([self.known, unknown])
 
-    def index(self, *texts: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
-        """Return the distinct words of texts (T, B) as two groups of character ids, and the texts as rows of them."""
-        distinct, inverse = np.unique(np.stack(texts), return_inverse=True)
-        short, long, place = group_words(self.rows[distinct], self.options.widest_filter, self.multiples)
-        return short, long, list(place[inverse.reshape(len(texts), *texts[0].shape)])
+    def text_inputs(self, forward: np.ndarray, backward: np.ndarray) -> TextInputs:
+        """Return the distinct words of two texts (T, B) in two groups, and the texts as rows of their table."""
+        distinct, inverse = np.unique(np.stack((forward, backward)), return_inverse=True)
+        char_ids, long_char_ids, rows = group_words(self.rows[distinct], self.options.widest_filter, self.multiples)
+        forward_index, backward_index = rows[inverse.reshape(2, *forward.shape)]
+        return TextInputs(char_ids, long_char_ids, forward_index, backward_index)
 
     def targets(self, text: np.ndarray) -> np.ndarray:
         """Return the classes of the softmax of a text: unknown words are one class."""
         return np.where(text < self.size, text, UNKNOWN)
 
+    def evaluation_inputs(self, window: TextWindow) -> EvaluationInputs:
+        """Return the inputs of FullLoss for a window."""
+        text = self.text_inputs(window.forward, window.backward)
+        targets = (self.targets(target).reshape(-1) for target in (window.forward_target, window.backward_target))
+        return EvaluationInputs(*text, *(target.astype(np.int32) for target in targets))
+
 
 class TrainingBatches:
-    """Batches of an epoch for this process, which owns `batch_size / size` neighbouring rows of the global batch.
+    """Batches of an epoch for this process, which owns `batch_size / size` neighbouring rows of the global batch."""
 
-    The inputs of a Batch are short and long character ids, forward and backward index (T, B), forward and backward
-    target (T * B,) as rows of `classes`, classes (R,), log_expected (R,), restart (1,) and dropout_keys (2, B).
-    """
-
-    def __init__(self, corpus: Corpus, vocabulary: Vocabulary, options: ModelOptions, config, rank: int, size: int):
-        self.corpus, self.seed = corpus, config.seed
+    def __init__(
+        self,
+        *,
+        corpus: Corpus,
+        vocabulary: Vocabulary,
+        options: ModelOptions,
+        seed: int,
+        multiples: tuple[int, int],
+        rank: int = 0,
+        size: int = 1,
+    ):
+        self.corpus, self.seed = corpus, seed
         self.rows, self.unroll_steps = options.batch_size, options.unroll_steps
         if self.rows % size:
             raise UserError(f"batch_size {self.rows} does not divide among {size} processes; change it")
@@ -103,13 +168,13 @@ class TrainingBatches:
                 f"{corpus.path}: its shards do not fill a batch of {self.rows} rows of {self.unroll_steps} words; lower"
                 " --batch_size or convert into larger shards (convert_dataset.py --shard_tokens)"
             )
-        multiples = config.short_words_multiple, config.long_words_multiple
         self.table = WordTable(vocabulary, options, multiples)
         self.sampler = LogUniformSampler(len(vocabulary), options.n_negative_samples_batch)
         self.positions = 2 * self.rows * self.unroll_steps
 
     def __call__(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
-        order = np.random.default_rng([self.seed, 500, epoch]).permutation(len(self.steps))
+        """Yield the batches of an epoch, counted from 1, after its first `first_step` ones."""
+        order = np.random.default_rng([self.seed, ORDER_OF_SHARDS, epoch]).permutation(len(self.steps))
         step = (epoch - 1) * self.steps_per_epoch
         for number in order:
             skipped = min(first_step, self.steps[number])
@@ -119,25 +184,29 @@ class TrainingBatches:
                 continue
             shard = self.corpus.shard(number)
             self.table.use(shard)
-            ids = shuffled(shard, [self.seed, 501, epoch, int(number)])
-            for text in unroll(ids, self.rows, self.unroll_steps, skipped):
-                yield self._batch(text, step)
+            ids = shuffled(shard, [self.seed, ORDER_OF_DOCUMENTS, epoch, int(number)])
+            for k, window in enumerate(unroll(ids, self.rows, self.unroll_steps, skipped), skipped):
+                yield self._batch(window, restart=k == 0, step=step)
                 step += 1
 
-    def stretch(self, _: int, first_step: int = 0) -> Iterator[Batch]:
+    def endless(self, _: int, first_step: int = 0) -> Iterator[Batch]:
         """Yield the batches of all epochs, without an end, from the step `first_step` of the training on."""
         epoch, first = divmod(first_step, self.steps_per_epoch)
         for number in itertools.count(epoch + 1):
             yield from self(number, first if number == epoch + 1 else 0)
 
-    def _batch(self, text: Unrolled, step: int) -> Batch:
+    def _batch(self, window: TextWindow, restart: bool, step: int) -> Batch:
         mine = np.s_[:, self.mine]
-        short, long, indices = self.table.index(text.forward[mine], text.backward[mine])
-        targets = [self.table.targets(text.forward_targets), self.table.targets(text.backward_targets)]
-        generator = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, 0, 1, step]))
-        classes, log_expected, place = sampled_rows(self.sampler, generator, np.concatenate(targets), self.positions)
-        forward_target, backward_target = (place[target[mine]].reshape(-1) for target in targets)
-        keys = dropout_keys(self.seed, step, 2 * self.rows).reshape(2, -1)[:, self.mine]
-        restart = np.array([text.restart], np.float32)
-        inputs = (short, long, *indices, forward_target, backward_target, classes, log_expected, restart, keys)
-        return Batch(tuple(map(np.ascontiguousarray, inputs)), self.rows, self.rows * self.unroll_steps)
+        text = self.table.text_inputs(window.forward[mine], window.backward[mine])
+        targets = [self.table.targets(target) for target in (window.forward_target, window.backward_target)]
+        generator = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, 0, SAMPLED_CLASSES, step]))
+        classes, log_expected, row_of = sampled_rows(self.sampler, generator, np.concatenate(targets), self.positions)
+        inputs = TrainingInputs(
+            *text,
+            *(row_of[target[mine]].reshape(-1) for target in targets),
+            classes=classes,
+            log_expected=log_expected,
+            restart=np.array([restart], np.float32),
+            dropout_keys=dropout_keys(self.seed, step, 2 * self.rows).reshape(2, -1)[:, self.mine],
+        )
+        return Batch(TrainingInputs(*map(np.ascontiguousarray, inputs)), self.rows, self.rows * self.unroll_steps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import mindspore as ms
 import numpy as np
@@ -15,6 +16,16 @@ from src.model_options import ModelOptions
 from src.model_utils.recurrent import CounterDropout
 from src.modules.scalar_mix import ScalarMix
 from src.network import BiLanguageModel
+from src.random_streams import MIXTURE_DROPOUT
+
+
+class ElmoInputs(NamedTuple):
+    """The words of B sentences, of up to T words each, as `Elmo` takes them."""
+
+    char_ids: np.ndarray  # (N, w) int32, the distinct short words
+    long_char_ids: np.ndarray  # (M, W) int32
+    index: np.ndarray  # (T + 2, B) int32, rows of the words' table, each sentence between `<S>` and `</S>`
+    lengths: np.ndarray  # (B,) int32, without these marks
 
 
 class Elmo(nn.Cell):
@@ -28,6 +39,7 @@ class Elmo(nn.Cell):
         self,
         network: BiLanguageModel,
         options: ModelOptions,
+        *,
         layer_norm: bool = False,
         dropout: float = 0.5,
         fine_tune: bool = False,
@@ -38,43 +50,46 @@ class Elmo(nn.Cell):
         for parameter in network.get_parameters():
             parameter.requires_grad = fine_tune
         for each in (*network.forward_dropouts, *network.backward_dropouts):
-            each.p = 0.0  # those are of the biLM's own training
+            each.p = 0.0  # for the biLM's own training only
+        self.n_layers, self.sizes = options.n_layers, (options.projection_dim, options.lstm_dim)
         self.output_size = 2 * options.projection_dim
-        self.mix = ScalarMix(options.n_layers + 1, layer_norm)
-        self.dropout = CounterDropout(dropout, self.output_size, [seed, 430])
+        self.mix = ScalarMix(n_layers=options.n_layers + 1, layer_norm=layer_norm)
+        self.dropout = CounterDropout(dropout, self.output_size, [seed, MIXTURE_DROPOUT])
 
     @classmethod
     def load(cls, ckpt_path, options_path=None, **settings) -> Elmo:
         """Build it from a checkpoint or published weights; `settings` are those of the constructor."""
         return cls(*load_model(ckpt_path, options_path), **settings)
 
-    def batch_words(self, sentences: Sequence[Sequence[str]], steps: int = 0, multiples=(64, 16)) -> tuple:
-        """Return the arrays of a batch of B sentences: char_ids, long_char_ids, index (T + 2, B), lengths (B,).
+    def batch_words(self, sentences: Sequence[Sequence[str]], steps: int = 0, multiples=(64, 16)) -> ElmoInputs:
+        """Return the arrays of a batch of sentences of words.
 
-        T is that of the longest sentence or `steps` where that is more: each T and each number of words (rounded up to
-        `multiples`, see `group_words`) is compiled anew, so let few of them occur.
+        T is the length of the longest sentence, or `steps` where that is more. Each T and each number of words (rounded
+        up to `multiples`, see `group_words`) is compiled anew, so let few of them occur.
         """
         begin, end = SPECIAL[:2]
         framed = [[begin, *sentence, end] for sentence in sentences]
         words = list(dict.fromkeys(word for sentence in framed for word in sentence))
         char_ids = encode_words(words, self.options.max_characters_per_token)
-        short, long, place = group_words(char_ids, self.options.widest_filter, multiples)
-        rows = dict(zip(words, place))
+        short, long, row_of = group_words(char_ids, self.options.widest_filter, multiples)
+        rows = dict(zip(words, row_of))
         index = np.zeros((max(max(map(len, framed)), steps + 2), len(framed)), np.int32)
         for column, sentence in enumerate(framed):
             index[: len(sentence), column] = [rows[word] for word in sentence]
-        return short, long, index, np.array([len(sentence) - 2 for sentence in framed], np.int32)
+        lengths = np.array([len(sentence) - 2 for sentence in framed], np.int32)
+        return ElmoInputs(short, long, index, lengths)
 
     def construct(self, char_ids, long_char_ids, index, lengths, dropout_keys):
         """Map the arrays of `batch_words` and dropout_keys (B,) int32 to embeddings (T, B, 2P), zero on padding.
 
-        dropout_keys are of no account outside training.
+        dropout_keys are ignored outside training.
         """
         net = self.network
         steps, batch = index.shape
         framed = lengths + 2  # with the marks of begin and end
         reverse = ops.ReverseSequence(0, 1)
-        h, c = self._zeros(batch)
+        h = ops.zeros((2, self.n_layers, batch, self.sizes[0]), ms.float32)
+        c = ops.zeros((2, self.n_layers, batch, self.sizes[1]), ms.float32)
         forward, backward, _, _ = net(
             char_ids, long_char_ids, index, reverse(index, framed), h, c, ops.stack((dropout_keys, dropout_keys + 1))
         )  # (L + 1, T + 2, B, P)
@@ -84,9 +99,3 @@ class Elmo(nn.Cell):
             layers = ops.stop_gradient(layers)
         mask = (ops.arange(steps - 2).reshape(-1, 1) < lengths.reshape(1, -1)).astype(ms.float32)  # (T, B)
         return self.dropout(self.mix(layers, mask) * mask.expand_dims(2), dropout_keys)
-
-    def _zeros(self, batch: int):
-        """Return the state (2, L, B, P), (2, L, B, H) before a sentence."""
-        shape = 2, self.options.n_layers, batch
-        h = ops.zeros((*shape, self.options.projection_dim), ms.float32)
-        return h, ops.zeros((*shape, self.options.lstm_dim), ms.float32)

@@ -40,21 +40,30 @@ def load_model(ckpt_path, options_path=None) -> tuple[BiLanguageModel, ModelOpti
     options = load_options(options_path or find_options(ckpt_path))
     if Path(ckpt_path).suffix in (".hdf5", ".h5"):
         parameters = read_weights(ckpt_path, options)
-        network = BiLanguageModel(options)
+        network = build_bilm(options)
         for parameter in network.get_parameters():
             parameter.set_data(Tensor(parameters[parameter.name]))
     else:
         parameters, _ = load_checkpoint(ckpt_path)
-        network = BiLanguageModel(options)
+        network = build_bilm(options)
         load_into(network.get_parameters(), parameters, ckpt_path, averaged=True)
     network.set_train(False)
     return network, options
 
 
+def build_bilm(options: ModelOptions, seed: int = 0) -> BiLanguageModel:
+    """Return a new biLM without a softmax."""
+    return BiLanguageModel(**options.network_arguments, seed=seed)
+
+
 def build_model(options: ModelOptions, vocabulary_size: int, seed: int = 0) -> LanguageModel:
     """Return a new biLM with its softmax."""
-    bilm = BiLanguageModel(options, seed)
-    return LanguageModel(bilm, vocabulary_size, options.projection_dim, seed)
+    return LanguageModel(
+        bilm=build_bilm(options, seed),
+        vocabulary_size=vocabulary_size,
+        projection_dim=options.projection_dim,
+        seed=seed,
+    )
 
 
 def load_trained(ckpt_path) -> tuple[LanguageModel, ModelOptions, Vocabulary]:
@@ -185,9 +194,7 @@ class Embedder:
 
     def _empty_state(self) -> list[np.ndarray]:
         """Return h (2, L, B, P) and c (2, L, B, H) before a text."""
-        shape = 2, self.options.n_layers, self.batch_size
-        sizes = self.options.projection_dim, self.options.lstm_dim
-        return [np.zeros((*shape, size), np.float32) for size in sizes]
+        return [np.zeros(shape, np.float32) for shape in self.options.state_shapes(self.batch_size)]
 
 
 class _Words(nn.Cell):

@@ -12,7 +12,7 @@ from src.ops.sampled_softmax import SampledSoftmaxLoss
 class TrainingLoss(nn.Cell):
     """Mean sampled softmax loss of both directions."""
 
-    def __init__(self, bilm: BiLanguageModel, sampled: int):
+    def __init__(self, *, bilm: BiLanguageModel, sampled: int):
         super().__init__(auto_prefix=False)
         self.bilm = bilm
         self.loss = SampledSoftmaxLoss(sampled)
@@ -37,7 +37,7 @@ class FullLoss(nn.Cell):
     def __init__(self, model: LanguageModel):
         super().__init__(auto_prefix=False)
         self.model = model
-        self.product = ops.MatMul(transpose_b=True)
+        self.matmul_nt = ops.MatMul(transpose_b=True)
         self.log_softmax = ops.LogSoftmax(1)
 
     def construct(self, char_ids, long_char_ids, forward_index, backward_index, forward_target, backward_target, h, c):
@@ -54,6 +54,6 @@ class FullLoss(nn.Cell):
         hidden = hidden.reshape(-1, weight.shape[1])  # (M, P)
         hidden = ops.cat((hidden, ops.ones((hidden.shape[0], 1), hidden.dtype)), 1)  # (M, P + 1), for the bias
         both = ops.cat((weight, bias), 1)  # (V, P + 1)
-        logits = self.product(hidden, both)  # (M, V)
+        logits = self.matmul_nt(hidden, both)  # (M, V)
         normalizer = logits[:, 0] - self.log_softmax(logits)[:, 0]  # (M,)
         return normalizer - (hidden * ops.gather(both, targets, 0)).sum(1)

@@ -41,6 +41,19 @@ _TRAINING = (
     "unroll_steps",
     "n_negative_samples_batch",
 )
+_OF_NETWORK = (
+    "char_dim",
+    "filters",
+    "n_highway",
+    "activation",
+    "projection_dim",
+    "lstm_dim",
+    "n_layers",
+    "cell_clip",
+    "proj_clip",
+    "use_skip_connections",
+    "dropout",
+)
 _FIXED = {"bidirectional": True, "sample_softmax": True, "share_embedding_softmax": False}
 
 
@@ -80,6 +93,17 @@ class ModelOptions:
     def widest_filter(self) -> int:
         """Characters that the widest convolution sees at once."""
         return max(width for width, _ in self.filters)
+
+    @property
+    def network_arguments(self) -> dict:
+        """The arguments of BiLanguageModel but for its seed."""
+        values = {name: getattr(self, name) for name in _OF_NETWORK}
+        return {"characters": CHARACTERS, **values}
+
+    def state_shapes(self, rows: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return the shapes of the state h and c of both directions: (2, L, rows, P) and (2, L, rows, H)."""
+        shape = 2, self.n_layers, rows
+        return (*shape, self.projection_dim), (*shape, self.lstm_dim)
 
 
 def preset_path(name: str) -> Path:

@@ -1,39 +1,73 @@
-"""The bidirectional language model of ELMo (Peters et al. 2018, section 3), without the softmax over its vocabulary."""
+"""The bidirectional language model of ELMo (Peters et al. 2018, section 3), with the softmax over its vocabulary."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from src.data.token_indexer import CHARACTERS
-from src.model_options import ModelOptions
 from src.model_utils.recurrent import CounterDropout
 from src.modules.char_encoder import CharEncoder
 from src.modules.projected_lstm import ProjectedLSTM
+from src.random_streams import RECURRENT_DROPOUT, RECURRENT_LAYERS, SOFTMAX
 
 
 class BiLanguageModel(nn.Cell):
     """Word vectors from characters, and for each direction a stack of projected LSTM layers over them.
 
-    Both directions are read in their own order: the backward one is given its text reversed. Shapes: T steps, B rows,
-    N words, W characters a word, L layers, H cells, P outputs a direction, P also the size of a word vector.
+    Each direction reads in its own order: the backward one is given its text reversed. Shapes: T steps, B rows,
+    N and M short and long words, W characters a word, L layers, H cells, P outputs of a direction, which is also the
+    size of a word vector.
     """
 
-    def __init__(self, options: ModelOptions, seed: int = 0):
+    def __init__(
+        self,
+        *,
+        characters: int,
+        char_dim: int,
+        filters: Sequence[tuple[int, int]],
+        n_highway: int,
+        activation: str,
+        projection_dim: int,
+        lstm_dim: int,
+        n_layers: int,
+        cell_clip: float,
+        proj_clip: float,
+        use_skip_connections: bool,
+        dropout: float,
+        seed: int = 0,
+    ):
         super().__init__()
-        self.n_layers, self.skip = options.n_layers, options.use_skip_connections
-        size = options.projection_dim
+        self.n_layers, self.skip = n_layers, use_skip_connections
         self.char_encoder = CharEncoder(
-            CHARACTERS, options.char_dim, options.filters, options.n_highway, size, options.activation, seed
+            characters=characters,
+            char_dim=char_dim,
+            filters=filters,
+            n_highway=n_highway,
+            output_size=projection_dim,
+            activation=activation,
+            seed=seed,
         )
 
         def layers(direction):
-            sizes = size, options.lstm_dim, size, options.cell_clip, options.proj_clip
-            return nn.CellList([ProjectedLSTM(*sizes, [seed, 410, direction, k]) for k in range(options.n_layers)])
+            return nn.CellList(
+                [
+                    ProjectedLSTM(
+                        input_size=projection_dim,
+                        hidden_size=lstm_dim,
+                        output_size=projection_dim,
+                        cell_clip=cell_clip,
+                        proj_clip=proj_clip,
+                        seed=[seed, RECURRENT_LAYERS, direction, k],
+                    )
+                    for k in range(n_layers)
+                ]
+            )
 
         def dropouts(direction):
-            seeds = [[seed, 420, direction, k] for k in range(options.n_layers)]
-            return nn.CellList([CounterDropout(options.dropout, size, each) for each in seeds])
+            seeds = [[seed, RECURRENT_DROPOUT, direction, k] for k in range(n_layers)]
+            return nn.CellList([CounterDropout(dropout, projection_dim, each) for each in seeds])
 
         self.forward_layers, self.backward_layers = layers(0), layers(1)
         self.forward_dropouts, self.backward_dropouts = dropouts(0), dropouts(1)
@@ -46,8 +80,8 @@ class BiLanguageModel(nn.Cell):
         """Run both directions over T steps.
 
         char_ids (N, W), long_char_ids (M, W'): the distinct words; forward_index, backward_index (T, B): rows of their
-        common table, in reading order; h (2, L, B, P), c (2, L, B, H) float32: the state before the first step, of
-        both directions; dropout_keys (2, B) int32, of no account outside training.
+        common table, in reading order; h (2, L, B, P), c (2, L, B, H) float32: the state of both directions before the
+        first step; dropout_keys (2, B) int32, ignored outside training.
 
         Returns the layers (L + 1, T, B, P) of each direction, in reading order, the word vectors first, and the state
         (h, c) after the last step, through which no gradient flows.
@@ -69,32 +103,32 @@ class BiLanguageModel(nn.Cell):
     def run_direction(self, layers, dropouts, x, h, c, dropout_keys, counts=None):
         """Map x (T, B, P) and a direction's state h (L, B, P), c (L, B, H) to (L + 1, T, B, P) and the new state.
 
-        As in bilm-tf dropout acts on what a layer reads, and a skip connection adds what it reads to what it says.
+        As in bilm-tf, dropout acts on the input of a layer, and a skip connection adds that input to its output.
         `counts` (B,) int32 in 0 ... T: the steps after which the state is wanted, where it is not all of them.
         """
         outputs, last_h, last_c = (x,), (), ()
         for k in range(self.n_layers):
             x = dropouts[k](x, dropout_keys)
-            said, cells = layers[k](x, h[k], c[k])  # (T, B, P), (T, B, H)
-            last_h += (ops.stop_gradient(_state_after(counts, h[k], said)),)
+            hidden, cells = layers[k](x, h[k], c[k])  # (T, B, P), (T, B, H)
+            last_h += (ops.stop_gradient(_state_after(counts, h[k], hidden)),)
             last_c += (_state_after(counts, c[k], cells),)
-            x = said + x if self.skip and k > 0 else said
+            x = hidden + x if self.skip and k > 0 else hidden
             outputs += (x,)
         return ops.stack(outputs), ops.stack(last_h), ops.stack(last_c)
 
 
 class LanguageModel(nn.Cell):
-    """A biLM and its softmax: `weight` (V, P) and `bias` (V,), which are no part of published ELMo weights.
+    """A biLM and its softmax: `weight` (V, P) and `bias` (V,), which published ELMo weights do not include.
 
-    In a checkpoint the parameters of the biLM keep the names that they have there alone.
+    In a checkpoint the parameters of the biLM have the same names as without the softmax.
     """
 
-    def __init__(self, bilm: BiLanguageModel, vocabulary_size: int, projection_dim: int, seed: int):
+    def __init__(self, *, bilm: BiLanguageModel, vocabulary_size: int, projection_dim: int, seed: int):
         super().__init__(auto_prefix=False)
         self.bilm = bilm
-        random = np.random.default_rng([seed, 430])
+        random = np.random.default_rng([seed, SOFTMAX])
         weight = random.normal(0, projection_dim**-0.5, (vocabulary_size, projection_dim)).astype(np.float32)
-        # sparse: the optimizer of the network must not see them, see train_step.py
+        # updated by rows: the optimizer of the network must not see them, see train_step.py
         self.weight = Parameter(Tensor(weight), name="softmax.weight", requires_grad=False)
         self.bias = Parameter(Tensor(np.zeros(vocabulary_size, np.float32)), name="softmax.bias", requires_grad=False)
 

@@ -24,10 +24,12 @@ class TrainOneStep(nn.Cell):
     clipping is that of all gradients, those of the rows among them.
     """
 
-    def __init__(self, model: LanguageModel, options: ModelOptions, config, rates: list[float]):
+    def __init__(self, *, model: LanguageModel, options: ModelOptions, config, rates: list[float]):
         super().__init__(auto_prefix=False)
         self.model = model
-        self.loss_network = TrainingLoss(model.bilm, min(options.n_negative_samples_batch, len(model.weight)))
+        self.loss_network = TrainingLoss(
+            bilm=model.bilm, sampled=min(options.n_negative_samples_batch, len(model.weight))
+        )
         self.optimizer = build_optimizer(config, model.bilm.trainable_params(), rates)
         self.weights = self.optimizer.parameters
         self.average = ms.ParameterTuple([])  # a Trainer asks for it; this step keeps no average
@@ -45,8 +47,8 @@ class TrainOneStep(nn.Cell):
         rank, self.ranks = rank_and_size()
         rows = options.batch_size
         self.first, self.rows = rank * rows // self.ranks, rows // self.ranks
-        self.h = parameter("state.h", (2, options.n_layers, rows, options.projection_dim))
-        self.c = parameter("state.c", (2, options.n_layers, rows, options.lstm_dim))
+        shapes = options.state_shapes(rows)
+        self.h, self.c = parameter("state.h", shapes[0]), parameter("state.c", shapes[1])
         self.gradients = ms.value_and_grad(self._loss, (0, 1), self.weights, has_aux=True)
         self.reduce = nn.DistributedGradReducer(self.weights, mean=True, degree=self.ranks) if self.ranks > 1 else None
         self.sum_over_ranks = ops.AllReduce() if self.ranks > 1 else None
@@ -70,7 +72,7 @@ class TrainOneStep(nn.Cell):
         restart,
         dropout_keys,
     ):
-        """Take one step on a batch of TrainingBatches; returns the loss and the gradient norm before clipping."""
+        """Take one step on TrainingInputs (see dataset.py); returns the loss and the gradient norm before clipping."""
         h, c = self._mine(self.h) * (1 - restart), self._mine(self.c) * (1 - restart)
         weight, bias = ops.gather(self.model.weight, classes, 0), ops.gather(self.model.bias, classes, 0)
         text = (char_ids, long_char_ids, forward_index, backward_index)

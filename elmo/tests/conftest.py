@@ -122,13 +122,3 @@ def trained(prepared, tmp_path_factory):
     arguments = [word for key, value in options.items() for word in (f"--{key}", str(value))]
     result = train.main(["--preset", "tiny", "--device_target", "CPU", *arguments])
     return SimpleNamespace(prepared=prepared, outputs=outputs, best=outputs / "elmo_best.ckpt", result=result)
-
-
-@pytest.fixture(scope="session")
-def settings():
-    """The configuration of the preset tiny, free to copy and change."""
-    from easydict import EasyDict
-
-    from src.config import elmo_cfg, presets
-
-    return EasyDict({**elmo_cfg, **presets["tiny"]})

@@ -51,7 +51,15 @@ def randomize(cell, scale: float, seed: int = 0):
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_words_by_length_are_the_words_at_full_width(activation):
     options = load_options("tiny")
-    cell = CharEncoder(261, 4, options.filters, 1, 5, activation, seed=2)
+    cell = CharEncoder(
+        characters=261,
+        char_dim=4,
+        filters=options.filters,
+        n_highway=1,
+        output_size=5,
+        activation=activation,
+        seed=2,
+    )
     char_ids = encode_words(WORDS, 50)
     assert char_ids.shape == (len(WORDS), 50)
     short, long, place = group_words(char_ids, options.widest_filter, (4, 2))
@@ -62,7 +70,7 @@ def test_words_by_length_are_the_words_at_full_width(activation):
 
 
 def test_highway():
-    cell = Highway(6, 1)
+    cell = Highway(size=6, seed=1)
     assert cell.b_carry.asnumpy().tolist() == [-2] * 6
     weights = randomize(cell, 1.0)
     x = np.random.default_rng(1).normal(0, 1, (5, 6)).astype(np.float32)
@@ -93,7 +101,9 @@ def lstm_loss(x, h, c, w_x, w_h, bias, w_p, factors, limits) -> float:
 def test_gradient_of_the_projected_lstm_is_that_of_finite_differences(limits):
     steps, batch, size, cells, outputs = 4, 3, 5, 6, 4
     random = np.random.default_rng(3)
-    cell = ProjectedLSTM(size, cells, outputs, *limits, seed=1)
+    cell = ProjectedLSTM(
+        input_size=size, hidden_size=cells, output_size=outputs, cell_clip=limits[0], proj_clip=limits[1], seed=1
+    )
     weights = randomize(cell, 0.7)
     values = {
         "x": random.normal(0, 1, (steps, batch, size)),
@@ -133,8 +143,8 @@ def test_scalar_mix(layer_norm):
     random = np.random.default_rng(5)
     layers = random.normal(2, 3, (3, 4, 2, 6)).astype(np.float32)
     mask = np.array([[1, 1], [1, 1], [1, 0], [1, 0]], np.float32)
-    cell = ScalarMix(3, layer_norm)
-    np.testing.assert_allclose(ScalarMix(3)(Tensor(layers), Tensor(mask)).asnumpy(), layers.mean(0), atol=1e-5)
+    cell = ScalarMix(n_layers=3, layer_norm=layer_norm)
+    np.testing.assert_allclose(ScalarMix(n_layers=3)(Tensor(layers), Tensor(mask)).asnumpy(), layers.mean(0), atol=1e-5)
     cell.weights.set_data(Tensor(np.array([0.3, -1, 2], np.float32)))
     cell.gamma.set_data(Tensor(np.array([1.7], np.float32)))
     weights = np.exp([0.3, -1, 2]) / np.exp([0.3, -1, 2]).sum()

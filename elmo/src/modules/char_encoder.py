@@ -8,19 +8,22 @@ from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from src.model_utils.recurrent import AddBias
 from src.modules.activations import tanh
 from src.modules.highway import Highway
+from src.random_streams import CHAR_ENCODER, HIGHWAY
 
 
 class CharEncoder(nn.Cell):
     """Character CNN of Kim et al. (2016) with highway layers, as configured by Jozefowicz et al. (2016).
 
-    Filters run over the bytes of a word, begin and end marks and padding included, the maximum over all places passes
-    through the activation. Windows that see nothing but padding are all the same, so only one of them has to be there:
-    padding behind a word need only be as long as the widest filter, which is what makes short words cheap
-    (`group_words`).
+    Filters run over the bytes of a word, begin and end marks and padding included; the maximum over all positions
+    passes through the activation. Windows that see only padding are all the same, so one of them is enough: the
+    padding after a word need only be as long as the widest filter, which makes short words cheap (`group_words`).
+
+    Sizes: N words, W characters a word, D = `char_dim`, F filters in all, P = `output_size`.
     """
 
     def __init__(
         self,
+        *,
         characters: int,
         char_dim: int,
         filters: tuple[tuple[int, int], ...],
@@ -30,7 +33,7 @@ class CharEncoder(nn.Cell):
         seed: int = 0,
     ):
         super().__init__()
-        random = np.random.default_rng([seed, 400])
+        random = np.random.default_rng([seed, CHAR_ENCODER])
         self.char_dim = char_dim
         self.widths = tuple(width for width, _ in filters)
         self.activation = {"relu": ops.relu, "tanh": tanh}[activation]
@@ -48,25 +51,25 @@ class CharEncoder(nn.Cell):
         self.char_embed = parameter(random.uniform(-1, 1, (characters, char_dim)), "char_embed")
         self.w_cnn = ParameterTuple([parameter(convolution(*pair), f"w_cnn_{k}") for k, pair in enumerate(filters)])
         self.b_cnn = ParameterTuple([parameter(np.zeros(n), f"b_cnn_{k}") for k, (_, n) in enumerate(filters)])
-        self.highways = nn.CellList([Highway(size, [seed, 401, k]) for k in range(n_highway)])
+        self.highways = nn.CellList([Highway(size=size, seed=[seed, HIGHWAY, k]) for k in range(n_highway)])
         self.w_proj = parameter(random.normal(0, size**-0.5, (size, output_size)), "w_proj")
         self.b_proj = parameter(np.zeros(output_size), "b_proj")
-        self.product, self.add_bias = ops.MatMul(), AddBias()
+        self.matmul, self.add_bias = ops.MatMul(), AddBias()
         self.highest = ops.ArgMaxWithValue(axis=1)  # the gradient of ReduceMax takes much longer
 
     def construct(self, char_ids):
         """Map char_ids (N, W) int32 to word vectors (N, P)."""
         n_words, length = char_ids.shape
         characters = ops.gather(self.char_embed, char_ids, 0)  # (N, W, D)
-        found = ()
+        pooled = ()
         for k in range(len(self.widths)):
             width = self.widths[k]
             places = length - width + 1
             windows = ops.cat([characters[:, j : j + places] for j in range(width)], 2)  # (N, places, width * D)
-            scores = self.product(windows.reshape(n_words * places, width * self.char_dim), self.w_cnn[k])
+            scores = self.matmul(windows.reshape(n_words * places, width * self.char_dim), self.w_cnn[k])
             best = self.highest(scores.reshape(n_words, places, -1))[1]  # (N, F_k)
-            found += (self.activation(self.add_bias(best, self.b_cnn[k])),)
-        x = ops.cat(found, 1)  # (N, F)
+            pooled += (self.activation(self.add_bias(best, self.b_cnn[k])),)
+        x = ops.cat(pooled, 1)  # (N, F)
         for highway in self.highways:
             x = highway(x)
-        return self.add_bias(self.product(x, self.w_proj), self.b_proj)  # (N, P)
+        return self.add_bias(self.matmul(x, self.w_proj), self.b_proj)  # (N, P)

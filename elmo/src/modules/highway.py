@@ -11,11 +11,11 @@ from src.model_utils.recurrent import AddBias
 class Highway(nn.Cell):
     """g * relu(x W_transform + b_transform) + (1 - g) * x with g = sigmoid(x W_carry + b_carry).
 
-    The name carry for the gate of the *transformed* value is that of the published weights. It starts at -2, that is
+    The name carry for the gate of the *transformed* value is that of the published weights. It starts at -2, which is
     mostly closed.
     """
 
-    def __init__(self, size: int, seed):
+    def __init__(self, *, size: int, seed):
         super().__init__()
         random = np.random.default_rng(seed)
 
@@ -26,10 +26,10 @@ class Highway(nn.Cell):
         self.b_carry = Parameter(Tensor(np.full(size, -2, np.float32)), name="b_carry")
         self.w_transform = Parameter(weight(), name="w_transform")
         self.b_transform = Parameter(Tensor(np.zeros(size, np.float32)), name="b_transform")
-        self.product, self.add_bias = ops.MatMul(), AddBias()
+        self.matmul, self.add_bias = ops.MatMul(), AddBias()
 
     def construct(self, x):
         """Map x (N, F) to (N, F)."""
-        gate = ops.sigmoid(self.add_bias(self.product(x, self.w_carry), self.b_carry))  # (N, F)
-        transformed = ops.relu(self.add_bias(self.product(x, self.w_transform), self.b_transform))  # (N, F)
+        gate = ops.sigmoid(self.add_bias(self.matmul(x, self.w_carry), self.b_carry))  # (N, F)
+        transformed = ops.relu(self.add_bias(self.matmul(x, self.w_transform), self.b_transform))  # (N, F)
         return x + gate * (transformed - x)

@@ -19,7 +19,9 @@ class ProjectedLSTM(nn.Cell):
     Weights: `w_x` (I, 4H), `w_h` (P, 4H), `bias` (4H,), `w_p` (H, P). A clip of 0 is none.
     """
 
-    def __init__(self, input_size: int, hidden_size: int, output_size: int, cell_clip: float, proj_clip: float, seed):
+    def __init__(
+        self, *, input_size: int, hidden_size: int, output_size: int, cell_clip: float, proj_clip: float, seed
+    ):
         super().__init__()
         random = np.random.default_rng(seed)
 
@@ -32,7 +34,7 @@ class ProjectedLSTM(nn.Cell):
         self.w_h = Parameter(glorot(output_size, 4 * hidden_size, both), name="w_h")
         self.bias = Parameter(Tensor(np.zeros(4 * hidden_size, np.float32)), name="bias")
         self.w_p = Parameter(glorot(hidden_size, output_size), name="w_p")
-        self.recurrence = _Recurrence(hidden_size, cell_clip, proj_clip)
+        self.recurrence = _Recurrence(hidden_size=hidden_size, cell_clip=cell_clip, proj_clip=proj_clip)
 
     def construct(self, x, h, c):
         """Map x (T, B, I) and the state h (B, P), c (B, H) to the outputs (T, B, P) and cells (T, B, H) of all steps.
@@ -64,27 +66,27 @@ class _Recurrence(nn.Cell):
     weights; the CPU kernels, which training uses, trade precision for speed.
     """
 
-    def __init__(self, hidden_size: int, cell_clip: float, proj_clip: float):
+    def __init__(self, *, hidden_size: int, cell_clip: float, proj_clip: float):
         super().__init__()
         self.hidden_size, self.cell_clip, self.proj_clip = hidden_size, cell_clip, proj_clip
         gates = np.array([0.25, 0.5, 0.25, 0.25], np.float32)
         self.scale = Tensor(np.repeat(gates, hidden_size))
         self.forget_bias = Tensor(np.repeat(np.array([0, 0, FORGET_BIAS, 0], np.float32), hidden_size))
-        self.product, self.add_bias = ops.MatMul(), ops.BiasAdd()
-        self.product_transposed = ops.MatMul(transpose_b=True)
-        self.transposed_product = ops.MatMul(transpose_a=True)
+        self.matmul, self.add_bias = ops.MatMul(), ops.BiasAdd()
+        self.matmul_nt = ops.MatMul(transpose_b=True)
+        self.matmul_tn = ops.MatMul(transpose_a=True)
 
     def construct(self, x, h, c, w_x, w_h, bias, w_p):
         """Return the outputs (T, B, P), and what the gradient needs: of each step, and for h and c also before them."""
         steps, batch, size = x.shape
         w_x, w_h, bias = self.prepared(w_x, w_h, bias)
         inputs = self.inputs(x.reshape(steps * batch, size), w_x, bias)  # (T * B, 4H)
-        hs, cs, gates, tanhs, products = (h,), (c,), (), (), ()
+        hs, cs, gates, tanhs, hiddens = (h,), (c,), (), (), ()
         for t in range(steps):
-            h, c, gate, tanh_c, product = self.step(inputs[t * batch : (t + 1) * batch], h, c, w_h, w_p)
+            h, c, gate, tanh_c, hidden = self.step(inputs[t * batch : (t + 1) * batch], h, c, w_h, w_p)
             hs, cs, gates = hs + (h,), cs + (c,), gates + (gate,)
-            tanhs, products = tanhs + (tanh_c,), products + (product,)
-        return ops.stack(hs[1:]), (hs, cs, gates, tanhs, products)
+            tanhs, hiddens = tanhs + (tanh_c,), hiddens + (hidden,)
+        return ops.stack(hs[1:]), (hs, cs, gates, tanhs, hiddens)
 
     def prepared(self, w_x, w_h, bias):
         """Return the weights with the forget bias and, outside training, the scale of exact gates."""
@@ -95,16 +97,16 @@ class _Recurrence(nn.Cell):
 
     def inputs(self, x, w_x, bias):
         """Return x W_x + b (N, 4H) of x (N, I), without broadcasting (see `over_time` in recurrent.py)."""
-        return self.add_bias(self.product(x, w_x), bias)
+        return self.add_bias(self.matmul(x, w_x), bias)
 
     def step(self, inputs, h, c, w_h, w_p):
         """Return h, c, and what the gradient needs of one step from its inputs x W_x + b (B, 4H) and h, c before it."""
-        i, j, f, o = self._gates(inputs + self.product(h, w_h))  # (B, H)
+        i, j, f, o = self._gates(inputs + self.matmul(h, w_h))  # (B, H)
         c = _clip(f * c + i * j, self.cell_clip)
         near = 0 < self.cell_clip <= 3  # where ops.tanh is exact to 1e-6
         tanh_c = ops.tanh(c) if self.training or near else activations.tanh(c)
-        product = o * tanh_c
-        return _clip(self.product(product, w_p), self.proj_clip), c, (i, j, f, o), tanh_c, product
+        hidden = o * tanh_c
+        return _clip(self.matmul(hidden, w_p), self.proj_clip), c, (i, j, f, o), tanh_c, hidden
 
     def _gates(self, z):
         """Return the gates i, j, f, o (B, H) from their arguments (B, 4H), with the weights of `prepared`."""
@@ -117,33 +119,33 @@ class _Recurrence(nn.Cell):
     def bprop(self, x, h, c, w_x, w_h, bias, w_p, out, dout):
         """Return the gradients of the inputs; only that of the outputs is taken, `d` names a gradient."""
         steps, batch, size = x.shape
-        hs, cs, gates, tanhs, products = out[1]
+        hs, cs, gates, tanhs, hiddens = out[1]
         outputs = dout[0]
         dh, dc = ops.zeros_like(h), ops.zeros_like(c)
         dzs, dprojections = (), ()
         for k in range(steps):
             t = steps - 1 - k
             dprojection = _unclipped(outputs[t] + dh, hs[t + 1], self.proj_clip)  # (B, P)
-            dproduct = self.product_transposed(dprojection, w_p)  # (B, H)
+            dhidden = self.matmul_nt(dprojection, w_p)  # (B, H)
             i, j, f, o = gates[t]
-            dc = _unclipped(dc + dproduct * o * (1 - ops.square(tanhs[t])), cs[t + 1], self.cell_clip)
+            dc = _unclipped(dc + dhidden * o * (1 - ops.square(tanhs[t])), cs[t + 1], self.cell_clip)
             dz = ops.cat(
                 (
                     dc * j * i * (1 - i),
                     dc * i * (1 - ops.square(j)),
                     dc * cs[t] * f * (1 - f),
-                    dproduct * products[t] * (1 - o),
+                    dhidden * hiddens[t] * (1 - o),
                 ),
                 1,
             )  # (B, 4H)
             dc = dc * f
-            dh = self.product_transposed(dz, w_h)  # (B, P)
+            dh = self.matmul_nt(dz, w_h)  # (B, P)
             dzs, dprojections = (dz,) + dzs, (dprojection,) + dprojections
         dz = ops.cat(dzs)  # (T * B, 4H)
-        dx = self.product_transposed(dz, w_x).reshape(steps, batch, size)
+        dx = self.matmul_nt(dz, w_x).reshape(steps, batch, size)
         read = ops.cat((x.reshape(steps * batch, size), ops.cat(hs[:-1])), 1)  # (T * B, I + P)
-        dw = self.transposed_product(read, dz)  # (I + P, 4H)
-        dw_p = self.transposed_product(ops.cat(products), ops.cat(dprojections))
+        dw = self.matmul_tn(read, dz)  # (I + P, 4H)
+        dw_p = self.matmul_tn(ops.cat(hiddens), ops.cat(dprojections))
         return dx, dh, dc, dw[:size], dw[size:], dz.sum(0), dw_p
 
 

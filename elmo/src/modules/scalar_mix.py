@@ -16,7 +16,7 @@ class ScalarMix(nn.Cell):
     divides by its standard deviation, both over all vectors of the batch that are not padding.
     """
 
-    def __init__(self, n_layers: int, layer_norm: bool = False):
+    def __init__(self, *, n_layers: int, layer_norm: bool = False):
         super().__init__()
         self.weights = Parameter(Tensor(np.zeros(n_layers, np.float32)), name="weights")
         self.gamma = Parameter(Tensor(np.ones(1, np.float32)), name="gamma")

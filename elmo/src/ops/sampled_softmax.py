@@ -71,8 +71,8 @@ class SampledSoftmaxLoss(nn.Cell):
     def __init__(self, sampled: int):
         super().__init__()
         self.sampled = sampled
-        self.product, self.product_tb = ops.MatMul(), ops.MatMul(transpose_b=True)
-        self.product_ta = ops.MatMul(transpose_a=True)
+        self.matmul, self.matmul_nt = ops.MatMul(), ops.MatMul(transpose_b=True)
+        self.matmul_tn = ops.MatMul(transpose_a=True)
         self.log_softmax = ops.LogSoftmax(1)
         self.sum_by_row = ops.UnsortedSegmentSum()
 
@@ -81,10 +81,10 @@ class SampledSoftmaxLoss(nn.Cell):
         count, size = hidden.shape
         rows = weight.shape[0]
         ones = ops.ones((count, 1), hidden.dtype)
-        hidden_1 = ops.cat((hidden, ones), 1)  # (M, P + 1): a column of ones adds the bias within the product
+        hidden_1 = ops.cat((hidden, ones), 1)  # (M, P + 1): a column of ones adds the bias within the matmul
         both = ops.cat((weight, (bias - log_expected).reshape(rows, 1)), 1)  # (R, P + 1)
         sample = both[: self.sampled]  # (S, P + 1)
-        logits = self.product_tb(hidden_1, sample)  # (M, S)
+        logits = self.matmul_nt(hidden_1, sample)  # (M, S)
         log_probs = self.log_softmax(logits)  # (M, S)
         normalizer = logits[:, 0] - log_probs[:, 0]  # (M,), the log of the summed exponentials
         own = (hidden_1 * ops.gather(both, targets, 0)).sum(1)  # (M,)
@@ -97,8 +97,8 @@ class SampledSoftmaxLoss(nn.Cell):
         probs = ops.exp(log_probs)  # (M, S)
         share = (ops.exp(normalizer - normalizer_all) / count).reshape(count, 1)  # (M, 1), of the sample
         d_own = ((outside * ops.exp(own - normalizer_all) - 1) / count).reshape(count, 1)  # (M, 1)
-        d_hidden = share * self.product(probs, sample) + d_own * ops.gather(both, targets, 0)  # (M, P + 1)
-        d_sample = self.product_ta(probs, share * hidden_1)  # (S, P + 1)
+        d_hidden = share * self.matmul(probs, sample) + d_own * ops.gather(both, targets, 0)  # (M, P + 1)
+        d_sample = self.matmul_tn(probs, share * hidden_1)  # (S, P + 1)
         d_rows = self.sum_by_row(d_own * hidden_1, targets, rows)  # (R, P + 1)
         d_rows = ops.cat((d_rows[: self.sampled] + d_sample, d_rows[self.sampled :]))
         return loss, d_hidden[:, :size], d_rows[:, :size], d_rows[:, size]

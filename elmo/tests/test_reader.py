@@ -1,0 +1,57 @@
+"""Converted text: shards of MindRecord hold every word, and what is damaged or does not belong is refused."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+
+from src.data.reader import Corpus, convert
+from src.data.vocabulary import BEGIN, END, build_vocabulary, load_vocabulary
+from src.model_utils.runtime import UserError
+
+
+def test_mindrecord_keeps_every_word(prepared, tmp_path):
+    vocabulary = load_vocabulary(prepared / "vocab.txt")
+    text = tmp_path / "text.txt"
+    long = "é" * 40
+    text.write_text(f"The new wörd\n{long} is\n\nThe old tree\n", encoding="utf-8")
+    counts = convert(text, tmp_path / "x.mindrecord", vocabulary, 50, "whitespace", 6)
+    assert {key: counts[key] for key in ("documents", "sentences", "words", "unknown", "cut")} == {
+        "documents": 2,
+        "sentences": 3,
+        "words": 8,
+        "unknown": 3,
+        "cut": 1,
+    }
+    corpus = Corpus(tmp_path / "x.mindrecord", vocabulary)
+    assert corpus.shard_tokens == [9, 5]
+    first, second = corpus.shard(0), corpus.shard(1)
+    words = vocabulary.words + first.unknown
+    assert [words[k] for k in first.ids] == ["<S>", "The", "new", "wörd", "</S>", "<S>", "é" * 24, "is", "</S>"]
+    assert [vocabulary.words[k] for k in second.ids] == ["<S>", "The", "old", "tree", "</S>"]
+    assert second.unknown == [] and first.starts.tolist() == [0]
+
+
+def test_unusable_mindrecord_is_refused(prepared, tmp_path):
+    vocabulary = load_vocabulary(prepared / "vocab.txt")
+    for name in ("valid.mindrecord", "valid.mindrecord.db", "valid.mindrecord.json"):
+        shutil.copy(prepared / name, tmp_path / name)
+    other, _ = build_vocabulary([[["x"]]])
+    with pytest.raises(UserError, match="another vocabulary"):
+        Corpus(tmp_path / "valid.mindrecord", other)
+    content = (tmp_path / "valid.mindrecord").read_bytes()
+    (tmp_path / "valid.mindrecord").write_bytes(content[: len(content) // 2])
+    with pytest.raises(UserError, match="damaged"):
+        Corpus(tmp_path / "valid.mindrecord", vocabulary).shard(0)
+    (tmp_path / "valid.mindrecord.json").unlink()
+    with pytest.raises(UserError, match="not complete"):
+        Corpus(tmp_path / "valid.mindrecord", vocabulary)
+
+
+def test_sentences_are_marked(prepared):
+    vocabulary = load_vocabulary(prepared / "vocab.txt")
+    shard = Corpus(prepared / "valid.mindrecord", vocabulary).shard(0)
+    assert shard.ids[0] == BEGIN and shard.ids[-1] == END
+    assert (shard.ids[np.flatnonzero(shard.ids == END)[:-1] + 1] == BEGIN).all()
