@@ -10,6 +10,7 @@ from src.data.tokenizer import TOKENIZERS
 from src.data.vocabulary import load_vocabulary
 from src.model_utils.configuration import Parser
 from src.model_utils.runtime import UserError, run
+from src.output_files import check_output_file
 
 
 def parse(argv=None):
@@ -35,6 +36,7 @@ def parse(argv=None):
 def main(argv=None) -> dict:
     """Convert as the command line says; returns the counts."""
     args = parse(argv)
+    check_output_file(args.output_file, **{"--input_file": args.input_file, "--vocab_path": args.vocab_path})
     vocabulary = load_vocabulary(args.vocab_path)
     options = find_options(args.options_path)
     if options.n_tokens_vocab not in (0, len(vocabulary)):

@@ -7,7 +7,7 @@ from pathlib import Path
 from mindspore import Parameter, Tensor
 
 from src.inference import build_bilm, find_options
-from src.model_options import load_options, save_options
+from src.model_options import free_options_path, load_options, save_options
 from src.model_utils.checkpoint import load_checkpoint, load_into, save_checkpoint
 from src.model_utils.configuration import Parser
 from src.model_utils.runtime import UserError, init_device, run
@@ -32,6 +32,7 @@ def main(argv=None) -> int:
     args = parse(argv)
     init_device("CPU")
     options = load_options(args.options_path or find_options(args.input))
+    options_path = free_options_path(args.output, options)
     if args.input.endswith(".hdf5"):
         weights = read_weights(args.input, options)
         save_checkpoint(args.output, [Parameter(Tensor(values), name=name) for name, values in weights.items()])
@@ -41,9 +42,10 @@ def main(argv=None) -> int:
         load_into(network.get_parameters(), parameters, args.input, averaged=True)
         weights = {parameter.name: parameter.asnumpy() for parameter in network.get_parameters()}
         write_weights(args.output, weights, options)
-    save_options(Path(args.output).with_name("options.json"), options)
+    if not options_path.exists():
+        save_options(options_path, options)
     count = sum(values.size for values in weights.values())
-    print(f"{args.output}: {len(weights)} arrays, {count} weights; options.json beside it")
+    print(f"{args.output}: {len(weights)} arrays, {count} weights; options in {options_path}")
     return count
 
 

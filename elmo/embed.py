@@ -11,10 +11,10 @@ import numpy as np
 from tqdm import tqdm
 
 from src.data.sentences import add_text_options, count_lines, read_sentences
-from src.hdf5_files import atomic_hdf5
 from src.inference import Embedder, add_model_options, load_model
 from src.model_utils.configuration import Parser
 from src.model_utils.runtime import UserError, init_device, run
+from src.output_files import atomic_hdf5, check_output_file
 
 LAYERS = {"all": lambda layers: layers, "top": lambda layers: layers[-1], "average": lambda layers: layers.mean(0)}
 
@@ -37,8 +37,10 @@ def parse(argv=None):
 def main(argv=None) -> dict:
     """Embed as the command line says; returns the numbers of sentences and tokens and the tokens per second."""
     args = parse(argv)
-    if not Path(args.input_file).is_file():
+    if not Path(args.input_file).exists():
         raise UserError(f"{args.input_file}: no such file")
+    inputs = {f"--{name}": getattr(args, name) for name in ("input_file", "ckpt_path", "options_path")}
+    check_output_file(args.output_file, **inputs)  # before all the work
     total = count_lines(args.input_file)
     init_device(args.device_target, args.device_id)
     network, options = load_model(args.ckpt_path, args.options_path)

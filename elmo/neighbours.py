@@ -8,7 +8,8 @@ import sys
 
 import numpy as np
 
-from src.data.sentences import add_text_options, read_sentences, split_line
+from src.data.sentences import add_text_options, read_sentences
+from src.data.tokenizer import split_line
 from src.inference import Embedder, add_model_options, load_model
 from src.model_utils.configuration import Parser
 from src.model_utils.runtime import UserError, init_device, run
@@ -36,6 +37,8 @@ def parse(argv=None):
 
 def marked_word(sentence: str, tokenizer: str) -> tuple[list[str], int]:
     """Return the words of a sentence and the place of the one between asterisks; UserError where it is not clear."""
+    if not sentence.isascii() and any("\ud800" <= sign <= "\udfff" for sign in sentence):
+        raise UserError(f"'{sentence}': not UTF-8 text")
     before, *rest = sentence.split(MARK)
     if len(rest) != 2 or len(split_line(rest[0], tokenizer)) != 1:
         raise UserError(f"'{sentence}': put asterisks around one word, such as: He *left* early .")

@@ -11,7 +11,7 @@ from mindspore import Tensor, nn, ops
 
 from src.data.token_indexer import encode_words, group_words
 from src.data.vocabulary import SPECIAL, Vocabulary, load_vocabulary
-from src.model_options import ModelOptions, load_options
+from src.model_options import ModelOptions, load_options, options_path_of
 from src.model_utils.checkpoint import load_checkpoint, load_into
 from src.model_utils.runtime import UserError
 from src.network import BiLanguageModel, LanguageModel
@@ -81,14 +81,14 @@ def load_trained(ckpt_path) -> tuple[LanguageModel, ModelOptions, Vocabulary]:
 
 
 def find_options(ckpt_path) -> Path:
-    """Return the options.json beside a weight file; UserError where there is none."""
+    """Return the options file beside a weight file; UserError where there is none."""
     path = Path(ckpt_path)
     if not path.is_file():
         raise UserError(f"{path}: no such file")
-    found = path.with_name("options.json")
-    if not found.is_file():
-        raise UserError(f"{found}: no such file; name the options of {path.name} with --options_path")
-    return found
+    options_path = options_path_of(path)
+    if not options_path.is_file():
+        raise UserError(f"{options_path}: no such file; name the options of {path.name} with --options_path")
+    return options_path
 
 
 class WordEncoder:

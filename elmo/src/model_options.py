@@ -54,26 +54,30 @@ _OF_NETWORK = (
     "use_skip_connections",
     "dropout",
 )
-_FIXED = {"bidirectional": True, "sample_softmax": True, "share_embedding_softmax": False}
+# What bilm-tf and programs that go with it write too; anything else would be another network.
+_FIXED = {"bidirectional": True, "sample_softmax": True, "share_embedding_softmax": False, "reverse": False}
+_FIXED_CHAR_CNN = {"projection_after_highway": True}
+_IGNORED = ("learning_rate",)  # bilm-tf's; here training has its own configuration
 
 
 @dataclass(frozen=True)
 class ModelOptions:
     """What describes a biLM; the names are those of the published options.json, flattened.
 
-    The fields from `dropout` on belong to the training and may be absent from the file of a trained model.
+    A field with a default may be absent from the file: it then means what bilm-tf means by its absence. The fields from
+    `dropout` on belong to the training.
     """
 
     char_dim: int  # char_cnn.embedding.dim
     filters: tuple[tuple[int, int], ...]  # (width, number) of the convolutions, narrow ones first
-    n_highway: int
     lstm_dim: int  # cells H of a layer and direction
     projection_dim: int  # P: outputs of a layer and direction
-    n_layers: int = 2
+    n_highway: int = 0
+    n_layers: int = 1
     activation: str = "relu"
     max_characters_per_token: int = 50
-    cell_clip: float = 3.0  # 0 for none
-    proj_clip: float = 3.0  # 0 for none
+    cell_clip: float = 0.0  # 0 disables it
+    proj_clip: float = 0.0  # 0 disables it
     use_skip_connections: bool = False  # from the second layer on
     dropout: float = 0.1
     all_clip_norm_val: float = 10.0
@@ -139,12 +143,11 @@ def load_options(path) -> ModelOptions:
 
 def parse_options(content: dict, source: str = "options") -> ModelOptions:
     """Turn the content of an options.json into ModelOptions; raises UserError as `load_options` does."""
-    _known(content, {"char_cnn", "lstm", *_TRAINING, *_FIXED}, source)
-    for key, value in _FIXED.items():
-        if content.get(key, value) is not value:
-            raise UserError(f"{source}: {key} must be {json.dumps(value)}, nothing else is implemented")
+    _known(content, {"char_cnn", "lstm", *_TRAINING, *_FIXED, *_IGNORED}, source)
+    _check_fixed(content, _FIXED, source)
     char_cnn, lstm = (_section(content, key, source) for key in ("char_cnn", "lstm"))
-    _known(char_cnn, _CHAR_CNN, f"{source}: char_cnn")
+    _known(char_cnn, {**_CHAR_CNN, **_FIXED_CHAR_CNN}, f"{source}: char_cnn")
+    _check_fixed(char_cnn, _FIXED_CHAR_CNN, f"{source}: char_cnn")
     _known(lstm, _LSTM, f"{source}: lstm")
     embedding = _section(char_cnn, "embedding", f"{source}: char_cnn")
     _known(embedding, {"dim"}, f"{source}: char_cnn.embedding")
@@ -152,10 +155,10 @@ def parse_options(content: dict, source: str = "options") -> ModelOptions:
     values["filters"] = _filters(_needed(char_cnn, "filters", f"{source}: char_cnn"), source)
     if char_cnn.get("n_characters", CHARACTERS) not in (CHARACTERS, CHARACTERS + 1):
         raise UserError(f"{source}: char_cnn.n_characters must be 261, or 262 as in published models")
-    for section, names, name in ((char_cnn, _CHAR_CNN, "char_cnn"), (lstm, _LSTM, "lstm")):
-        values.update({names[key]: value for key, value in section.items() if names[key]})
-        for key in ("n_highway",) if name == "char_cnn" else ("dim", "projection_dim"):
-            _needed(section, key, f"{source}: {name}")
+    for section, names in ((char_cnn, _CHAR_CNN), (lstm, _LSTM)):
+        values.update({names[key]: value for key, value in section.items() if names.get(key)})
+    for key in ("dim", "projection_dim"):
+        _needed(lstm, key, f"{source}: lstm")
     values.update({key: content[key] for key in _TRAINING if key in content})
     for field in dataclasses.fields(ModelOptions):
         if field.name in values and field.name != "filters":
@@ -181,6 +184,36 @@ def save_options(path, options: ModelOptions) -> None:
     with atomic_write(path) as file:
         json.dump(options_content(options), file, indent=1)
         file.write("\n")
+
+
+def options_path_of(weights) -> Path:
+    """Return where the options of a weight file are: `<name>_options.json` beside it, or else options.json.
+
+    <name> is that of the weight file without its suffix and without _weights, as in published pairs of files.
+    """
+    weights = Path(weights)
+    own = weights.with_name(f"{weights.stem.removesuffix('_weights')}_options.json")
+    return own if own.is_file() else weights.with_name("options.json")
+
+
+def free_options_path(weights, options: ModelOptions) -> Path:
+    """Return where the options of a weight file that is about to be written may stand beside it.
+
+    That is options.json, or `<name>_options.json` where options.json belongs to other weights. Raises UserError where
+    this has other content too: the options of other weights are never replaced.
+    """
+    path = options_path_of(weights)
+    if path.name == "options.json" and path.is_file() and load_options(path) != options:
+        path = path.with_name(f"{Path(weights).stem.removesuffix('_weights')}_options.json")
+    elif path.is_file() and load_options(path) != options:
+        raise UserError(f"{path}: holds the options of other weights; choose another folder or name for the output")
+    return path
+
+
+def _check_fixed(section: dict, fixed: dict, source: str) -> None:
+    for key, value in fixed.items():
+        if section.get(key, value) is not value:
+            raise UserError(f"{source}: {key} must be {json.dumps(value)}, nothing else is implemented")
 
 
 def _known(section: dict, known, source: str) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from src.hdf5_files import atomic_hdf5
 from src.model_options import ModelOptions
 from src.model_utils.runtime import UserError
+from src.output_files import atomic_hdf5
 
 DIRECTIONS = ("forward_layers", "backward_layers")
 

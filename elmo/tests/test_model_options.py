@@ -1,10 +1,20 @@
 """options.json: the published format in, the same out, and an answer to every mistake."""
 
+import dataclasses
 import json
 
 import pytest
 
-from src.model_options import load_options, options_content, parse_options, preset_names, preset_path, save_options
+from src.model_options import (
+    free_options_path,
+    load_options,
+    options_content,
+    options_path_of,
+    parse_options,
+    preset_names,
+    preset_path,
+    save_options,
+)
 from src.model_utils.runtime import UserError
 
 
@@ -52,6 +62,8 @@ def changed(path: str, value):
         ("lstm.dim", 0, "o: lstm.dim is 0 but must be positive"),
         ("dropout", 1.0, "o: dropout is 1.0 but must be at least 0 and below 1"),
         ("bidirectional", False, "o: bidirectional must be true"),
+        ("reverse", True, "o: reverse must be false"),
+        ("char_cnn.projection_after_highway", False, "o: char_cnn: projection_after_highway must be true"),
     ],
 )
 def test_mistakes_are_explained(path, value, message):
@@ -66,6 +78,38 @@ def test_files_that_are_none(tmp_path):
     (tmp_path / "options.json").write_text('{\n"lstm": }', encoding="utf-8")
     with pytest.raises(UserError, match="options.json:2: not valid JSON"):
         load_options(tmp_path / "options.json")
+
+
+def test_keys_that_bilm_tf_writes_are_known():
+    content = changed("reverse", False)
+    content["learning_rate"] = 0.1
+    content["char_cnn"]["projection_after_highway"] = True
+    assert parse_options(content) == load_options("tiny")
+
+
+def test_an_absent_key_means_what_bilm_tf_means_by_its_absence():
+    content = changed("n_epochs", None)
+    for key in ("n_layers", "cell_clip", "proj_clip", "use_skip_connections"):
+        del content["lstm"][key]
+    del content["char_cnn"]["n_highway"]
+    options = parse_options(content)
+    assert (options.n_layers, options.cell_clip, options.proj_clip) == (1, 0, 0)
+    assert (options.use_skip_connections, options.n_highway) == (False, 0)
+
+
+def test_options_of_other_weights_are_never_replaced(tmp_path):
+    one = load_options("tiny")
+    other = dataclasses.replace(one, activation="tanh")
+    assert free_options_path(tmp_path / "one.ckpt", one) == tmp_path / "options.json"
+    save_options(tmp_path / "options.json", one)
+    assert free_options_path(tmp_path / "one.ckpt", one) == tmp_path / "options.json"
+    path = free_options_path(tmp_path / "other_weights.hdf5", other)
+    assert path == tmp_path / "other_options.json"
+    save_options(path, other)
+    assert load_options(options_path_of(tmp_path / "other_weights.hdf5")) == other
+    assert load_options(options_path_of(tmp_path / "one.ckpt")) == one
+    with pytest.raises(UserError, match="other_options.json: holds the options of other weights"):
+        free_options_path(tmp_path / "other.ckpt", one)
 
 
 def test_no_clipping_may_be_written_as_null():

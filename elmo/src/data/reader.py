@@ -66,7 +66,7 @@ def make_shards(documents, vocabulary: Vocabulary, max_bytes: int, shard_tokens:
                 if number is None:
                     data = word.encode()
                     if len(data) > max_bytes:
-                        word = data[:max_bytes].decode(errors="ignore")
+                        word = data[:max_bytes].decode(errors="ignore") or word  # not even one character fits
                         counts["cut"] += 1
                     counts["unknown"] += 1
                     number = len(vocabulary) + unknown.setdefault(word, len(unknown))
@@ -129,8 +129,12 @@ class Corpus:
             complete = isinstance(self.counts, dict) and self.path.is_file() and Path(f"{self.path}.db").is_file()
         except (FileNotFoundError, ValueError):
             complete = False
+        if not self.path.exists():
+            raise UserError(
+                f"{self.path}: no such file; script/convert_dataset.sh writes it, unless VALID or HELDOUT is 0"
+            )
         if not complete or self.counts.get("version") != VERSION or not self.counts.keys() >= _COUNTED:
-            raise UserError(f"{self.path}: not there, or not complete; make it with script/convert_dataset.sh")
+            raise UserError(f"{self.path}: not complete; make it with script/convert_dataset.sh")
         if self.counts["vocabulary"] != vocabulary.fingerprint:
             raise UserError(f"{self.path}: was converted with another vocabulary; convert the text again with this one")
         self.shard_tokens: list[int] = self.counts["shard_tokens"]

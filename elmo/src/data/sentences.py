@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 
-from src.data.tokenizer import TOKENIZERS, tokenize
+from src.data.lines import read_lines
+from src.data.tokenizer import TOKENIZERS, split_line
 from src.model_utils.runtime import UserError
 
 CHUNK = 2048  # lines that are held in memory, and whose short and long ones are sorted
 
 
 def add_text_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say how lines become words."""
+    """Add the options that name a text and how its lines are divided into words."""
     parser.add_argument("--input_file", metavar="FILE", required=True, help="text in UTF-8, one sentence a line")
     parser.add_argument(
         "--tokenizer",
@@ -23,41 +25,33 @@ def add_text_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def split_line(line: str, tokenizer: str) -> list[str]:
-    """Return the words of a line; those that mark the ends of a sentence are left out, as every sentence gets them."""
-    words = line.split() if tokenizer == "whitespace" else tokenize(line)
-    return [word for word in words if word not in ("<S>", "</S>")]
-
-
 def read_sentences(path, tokenizer: str) -> Iterator[list[tuple[str, list[str]]]]:
-    """Yield (line without surrounding space, its words) of a text file, CHUNK lines at a time.
+    """Yield (line without surrounding space, its words) of a text file or pipe, CHUNK lines at a time.
 
-    Raises UserError naming file and line for a line without words and for what is not UTF-8.
+    Raises UserError naming file and line for a line without words, for what is not UTF-8, and for an empty file.
     """
-    number = 0
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            while lines := list(itertools.islice(file, CHUNK)):
-                found = []
-                for line in lines:
-                    number += 1
-                    words = split_line(line, tokenizer)
-                    if not words:
-                        raise UserError(f"{path}:{number}: a line without words; remove it")
-                    found.append((line.strip(), words))
-                yield found
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not UTF-8 text (after line {number}); convert the file") from None
+    lines = read_lines(path)
+    is_empty = True
+    while chunk := list(itertools.islice(lines, CHUNK)):
+        is_empty = False
+        yield [(line.strip(), _words(path, number, line, tokenizer)) for number, line in chunk]
+    if is_empty:
+        raise UserError(f"{path}: empty; expected one sentence a line")
 
 
-def count_lines(path) -> int:
-    """Return the number of lines of a file; UserError where it has none."""
+def _words(path, number: int, line: str, tokenizer: str) -> list[str]:
+    words = split_line(line, tokenizer)
+    if not words:
+        raise UserError(f"{path}:{number}: a line without words; remove it")
+    return words
+
+
+def count_lines(path) -> int | None:
+    """Return the number of lines of a file; None for a pipe, which can be read only once."""
+    if not Path(path).is_file():
+        return None
     with open(path, "rb") as file:
         count, last = 0, b"\n"
         while block := file.read(2**20):
             count, last = count + block.count(b"\n"), block[-1:]
-    if not count and last == b"\n":
-        raise UserError(f"{path}: empty; expected one sentence a line")
     return count + (last != b"\n")

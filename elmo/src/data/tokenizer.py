@@ -7,37 +7,80 @@ vocabulary, the MindRecord files and any other language model to compare with ar
 from __future__ import annotations
 
 import contextlib
-import os
+import functools
+import html
+import itertools
 import random
 import re
 import sys
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
+from src.data.lines import read_lines
 from src.model_utils.configuration import Parser
-from src.model_utils.runtime import UserError, atomic_write, run
+from src.model_utils.runtime import UserError, atomic_write, log, run
 
 TOKENIZERS = ("words", "whitespace")
 PARTS = ("train", "valid", "heldout")
+SENTENCE_MARKS = ("<S>", "</S>")  # every sentence gets them later, so in a text they are no words
+MANY = 100  # files or documents from which on a corpus is divided by them
 
 _LINE_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
-# A number keeps its points and commas, a word its inner hyphens and the full points of abbreviations; any other sign
-# that is repeated stays together ("...", "--"). \w is Unicode's: any script with spaces between its words works.
-_WORD = re.compile(r"\d+(?:[.,:]\d+)+|(?:[^\W\d_]\.){2,}|(?:Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs)\.|\w+(?:-\w+)*|([^\w\s])\1*")
-_CLITIC = re.compile(r"\b(\w+?)(n[’']t|[’'](?:s|re|ve|ll|d|m))\b", re.IGNORECASE)
+_ENTITY = re.compile(r"&(?:#\d+|#x[0-9a-f]+|\w+);", re.IGNORECASE)
+# Characters that show nothing and are no part of a word: zero-width space, byte order mark, marks of direction.
+_INVISIBLE = re.compile("[\u200b\ufeff\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069]")
+_JOINERS = "\u200c\u200d\u2060\u00ad"  # these show nothing either but join what is beside them; soft hyphen
+_SKIN_TONES = "\U0001f3fb-\U0001f3ff"
 _END = re.compile(r"^[.!?。！？]+$|^…$")
 _CLOSING = {")", "]", "}", "”", "’", "»", "''"}
 _QUOTES = {'"', "'"}  # these close where one of their kind is open
 
 
+@functools.cache
+def _joined() -> str:
+    """Return the inside of a class of what joins what it follows: combining marks (Mn, Mc, Me) and joiners."""
+    codes = map(chr, range(0x300, sys.maxunicode + 1))
+    marks = "".join(code for code in codes if unicodedata.category(code) in ("Mn", "Mc", "Me"))
+    return f"{marks}{_JOINERS}{_SKIN_TONES}"
+
+
+@functools.cache
+def _patterns(joined: str) -> tuple[re.Pattern, re.Pattern]:
+    """Return the patterns of an English clitic with its word, and of a word, number or sign.
+
+    A number keeps its points and commas, a word its inner hyphens and the full points of abbreviations; any other sign
+    that is repeated stays together ("...", "--"). \\w is Unicode's, but for the marks and joiners that `joined` adds to
+    it; a sign keeps those too, and emoji joined to one stay one.
+    """
+    letters = rf"[\w{joined}]+"
+    more = rf"|[{joined}]+(?:(?<=\u200d)[^\w\s][{joined}]*)*" if joined else ""
+    clitic = re.compile(rf"\b({letters}?)(n[’']t|[’'](?:s|re|ve|ll|d|m))\b", re.IGNORECASE)
+    word = re.compile(
+        r"\d+(?:[.,:]\d+)+"
+        r"|(?:[^\W\d_]\.){2,}"
+        r"|(?:Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs)\."
+        rf"|{letters}(?:-{letters})*"
+        rf"|([^\w\s])(?:\1+{more})?"
+    )
+    return clitic, word
+
+
 def tokenize(text: str) -> list[str]:
-    """Divide a line into words, numbers and signs; English clitics are words of their own, as in the Penn Treebank."""
+    """Divide a line into words, numbers and signs; English clitics are words of their own, as in the Penn Treebank.
+
+    A word keeps its combining marks and joiners, so any script with spaces between its words works. HTML's character
+    references, `&amp;` and the like, become what they stand for.
+    """
+    text = _INVISIBLE.sub(" ", _ENTITY.sub(lambda entity: html.unescape(entity.group()), text))
+    has_marks = not text.isascii() and re.search(f"[{_joined()}]", text)
+    clitic, word = _patterns(_joined() if has_marks else "")
     words = []
-    for piece in _CLITIC.sub(r"\1 \2 ", text).split():
-        if _CLITIC.match("x" + piece) and len(piece) <= 3:
+    for piece in clitic.sub(r"\1 \2 ", text).split():
+        if clitic.match("x" + piece) and len(piece) <= 3:
             words.append(piece)
         else:
-            words += [match.group() for match in _WORD.finditer(piece)]
+            words += [match.group() for match in word.finditer(piece) if match.group().strip(_JOINERS)]
     return words
 
 
@@ -59,6 +102,15 @@ def split_sentences(words: list[str]) -> Iterator[list[str]]:
         yield words[start:]
 
 
+def split_line(line: str, tokenizer: str) -> list[str]:
+    """Return the words of a line: what stands between blanks (`whitespace`), or those of `tokenize` (`words`).
+
+    The marks `<S>` and `</S>` are left out, as every sentence gets them.
+    """
+    words = line.split() if tokenizer == "whitespace" else tokenize(line)
+    return [word for word in words if word not in SENTENCE_MARKS]
+
+
 def read_documents(path, tokenizer: str = "words") -> Iterator[list[list[str]]]:
     """Yield the documents of a text file, or of all files of a folder and those below it, in the order of their names.
 
@@ -67,75 +119,135 @@ def read_documents(path, tokenizer: str = "words") -> Iterator[list[list[str]]]:
     and looks for words and sentences itself. Raises UserError for a missing, empty or undecodable file.
     """
     for file in text_files(path):
-        document = []
-        for line in _lines(file):
+        document: list[list[str]] = []
+        for _, line in read_lines(file):
             if not line.strip():
                 if document:
                     yield document
                 document = []
-            elif tokenizer == "whitespace":
-                document.append(line.split())
             else:
-                for piece in _LINE_BREAK.split(line):
-                    document += split_sentences(tokenize(piece))
+                document += _sentences(line, tokenizer)
         if document:
             yield document
 
 
+def _sentences(line: str, tokenizer: str) -> list[list[str]]:
+    """Return the sentences of a line; a line without a word has none."""
+    if tokenizer == "whitespace":
+        sentences = [split_line(line, tokenizer)]
+    else:
+        pieces = (split_line(piece, tokenizer) for piece in _LINE_BREAK.split(line))
+        sentences = [sentence for words in pieces for sentence in split_sentences(words)]
+    return [words for words in sentences if words]
+
+
 def text_files(path) -> list[Path]:
-    """Return the file itself, or the visible files in and below a folder; UserError where there are none."""
+    """Return the file itself, or the visible files in and below a folder, each once, in the order of their names.
+
+    Links are followed, those to folders too; a file or folder that can be reached in several ways counts once. Raises
+    UserError where there is no file, and for a link to nothing or what cannot be read like a file.
+    """
     path = Path(path)
-    if path.is_file():
-        return [path]
     if not path.is_dir():
-        raise UserError(f"{path}: no such file or folder; give a text file or a folder of them")
-    found = [Path(where) / name for where, _, names in os.walk(path) for name in names if not name.startswith(".")]
-    if not found:
+        if not path.exists():
+            raise UserError(f"{path}: no such file or folder; give a text file or a folder of them")
+        return [path]  # or a pipe
+    files = sorted(_files_below(path, {path.resolve()}))
+    if not files:
         raise UserError(f"{path}: holds no files; give a text file or a folder of them")
-    return sorted(found)
+    real = {file.resolve(): file for file in reversed(files)}  # the first name of each file
+    if len(real) < len(files):
+        log(f"{path}: {len(files) - len(real)} files are links to others of the same folder and are read once")
+    return sorted(real.values())
 
 
-def _lines(file: Path) -> Iterator[str]:
-    number = 0
-    try:
-        with open(file, encoding="utf-8") as lines:
-            for line in lines:
-                number += 1
-                yield line
-    except UnicodeDecodeError:
-        raise UserError(f"{file}:{number + 1}: not UTF-8 text; convert or remove the file") from None
+def _files_below(folder: Path, visited: set[Path]) -> Iterator[Path]:
+    for entry in sorted(folder.iterdir()):
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            if entry.resolve() not in visited:  # a link may lead back
+                visited.add(entry.resolve())
+                yield from _files_below(entry, visited)
+        elif entry.is_file():
+            yield entry
+        else:
+            raise UserError(f"{entry}: a link to nothing, a pipe or a device; remove it from the folder of texts")
 
 
 def divide(path, folder, valid: float, heldout: float, seed: int, tokenizer: str = "words") -> dict[str, dict]:
     """Write train.txt, valid.txt and heldout.txt into `folder`, files shuffled, and return the counts of each part.
 
-    The shares are of files where `path` is a folder of many files, else of documents; the draw depends on the seed
-    alone. A file is one review, article or shard, so neighbours in its folder do not end up side by side.
+    The shares are of files where `path` is a folder of MANY files, else of documents, and where there are not MANY of
+    those either, of sentences; the draw depends on the seed alone. A file is one review, article or shard, so its
+    neighbours in the folder do not end up beside it. Raises UserError, and writes nothing, where a part would remain
+    empty, and where the next call would read what this one writes.
     """
-    files = text_files(path)
+    files, folder = text_files(path), Path(folder)
+    _check_output(Path(path), folder)
     draw = random.Random(seed)
     draw.shuffle(files)
-    by_file = len(files) >= 100
+    unit = "files" if len(files) >= MANY else "documents"
+    if unit == "documents" and valid + heldout > 0 and _has_few_documents(files):
+        unit = "sentences"
+        log(f"{path}: fewer than {MANY} files and documents, so it is divided by sentences")
+
+    def part_of(position: float) -> str:
+        return "heldout" if position < heldout else "valid" if position < heldout + valid else "train"
+
     counts = {part: {"documents": 0, "sentences": 0, "words": 0} for part in PARTS}
-    folder = Path(folder)
-    number = 0
     with contextlib.ExitStack() as stack:
         outputs = {part: stack.enter_context(atomic_write(folder / f"{part}.txt")) for part in PARTS}
         for k, file in enumerate(files):
             for document in read_documents(file, tokenizer):
-                place = (k + 0.5) / len(files) if by_file else draw.random()
-                part = "heldout" if place < heldout else "valid" if place < heldout + valid else "train"
-                if counts[part]["documents"]:
-                    outputs[part].write("\n")
-                for words in document:
-                    outputs[part].write(" ".join(words) + "\n")
-                number += 1
-                counts[part]["documents"] += 1
-                counts[part]["sentences"] += len(document)
-                counts[part]["words"] += sum(map(len, document))
-        if not number:
+                pieces = [[sentence] for sentence in document] if unit == "sentences" else [document]
+                drawn = ((part_of((k + 0.5) / len(files) if unit == "files" else draw.random()), p) for p in pieces)
+                for part, run_of_pieces in itertools.groupby(drawn, key=lambda pair: pair[0]):
+                    sentences = [sentence for _, piece in run_of_pieces for sentence in piece]
+                    _write_document(outputs[part], sentences, counts[part])
+        if not sum(count["documents"] for count in counts.values()):
             raise UserError(f"{path}: holds no words")
+        for part, share in (("train", 1 - valid - heldout), ("valid", valid), ("heldout", heldout)):
+            if share > 0 and not counts[part]["documents"]:
+                raise UserError(
+                    f"{path}: none of its {unit} came into {part}.txt, whose share is {share:g}; give more text, or"
+                    " other shares (VALID and HELDOUT, --valid and --heldout; 0 for no such part)"
+                )
     return counts
+
+
+def _has_few_documents(files: list[Path]) -> bool:
+    """Whether the files have fewer than MANY documents, but more lines; False for a pipe, read only once."""
+    documents, lines = 0, 0
+    for file in files:
+        if not file.is_file():
+            return False
+        in_document = False
+        for _, line in read_lines(file):
+            has_text = bool(line.strip())
+            documents, lines = documents + (has_text and not in_document), lines + has_text
+            in_document = has_text
+            if documents >= MANY:
+                return False
+    return lines > documents
+
+
+def _write_document(output, sentences: list[list[str]], count: dict[str, int]) -> None:
+    if count["documents"]:
+        output.write("\n")
+    output.writelines(" ".join(words) + "\n" for words in sentences)
+    count["documents"] += 1
+    count["sentences"] += len(sentences)
+    count["words"] += sum(map(len, sentences))
+
+
+def _check_output(source: Path, folder: Path) -> None:
+    """Refuse to write where the text is read from: the next call would take the parts for text."""
+    place = folder.resolve()
+    if source.is_dir() and source.resolve() in (place, *place.parents):
+        raise UserError(f"{folder}: lies in the folder of texts {source}; choose another place for the parts")
+    if any(source.resolve() == place / f"{part}.txt" for part in PARTS):
+        raise UserError(f"{source}: would be replaced by a part of itself; choose another folder than {folder}")
 
 
 def main(argv=None) -> dict:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections import Counter
-from pathlib import Path
 
+from src.data.lines import read_lines
 from src.data.tokenizer import TOKENIZERS, read_documents
 from src.model_utils.configuration import Parser
 from src.model_utils.runtime import UserError, atomic_write, run
+from src.output_files import check_output_file
 
 SPECIAL = ("<S>", "</S>", "<UNK>")
 BEGIN, END, UNKNOWN = range(3)
@@ -49,14 +50,9 @@ def load_vocabulary(path) -> Vocabulary:
     Raises UserError naming file and line for anything else.
     """
     try:
-        words = Path(path).read_text(encoding="utf-8").split("\n")
+        words = [word for _, word in read_lines(path)]
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; make it with script/build_vocab.sh") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not UTF-8 text; is it a vocabulary?") from None
-    if words and not words[-1]:
-        words.pop()
-    words = [word.rstrip("\r") for word in words]
     for number, special in enumerate(SPECIAL):
         if words[number : number + 1] != [special]:
             raise UserError(f"{path}:{number + 1}: must be {special}; the first three lines are {' '.join(SPECIAL)}")
@@ -98,6 +94,7 @@ def main(argv=None) -> Vocabulary:
         raise UserError(
             f"--min_count {args.min_count} --max_size {args.max_size}: at least 1, and 0 or more than {len(SPECIAL)}"
         )
+    check_output_file(args.output, text=args.input)
     vocabulary, counts = build_vocabulary(read_documents(args.input, args.tokenizer), args.min_count, args.max_size)
     if not counts:
         raise UserError(f"{args.input}: holds no words")
