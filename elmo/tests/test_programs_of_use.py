@@ -1,6 +1,9 @@
 """convert_weights.py, embed.py, neighbours.py, export.py: results, files, and mistakes of the user."""
 
+import dataclasses
 import json
+import os
+import threading
 
 import convert_dataset
 import convert_weights
@@ -15,6 +18,7 @@ import export
 from src import kneser_ney, sample_data
 from src.data import tokenizer, vocabulary
 from src.inference import Embedder, load_model
+from src.model_options import save_options
 
 
 def contents(path) -> dict[str, np.ndarray]:
@@ -96,12 +100,78 @@ def test_embed_is_stateful_unless_told(published, expected, tmp_path, exit_of, m
     assert np.abs(found["1"] - expected[1][-1]).max() > 1e-3
 
 
+def test_embed_takes_a_line_feed_alone_for_the_end_of_a_line(published, tmp_path, exit_of):
+    text = tmp_path / "text.txt"
+    text.write_bytes("\ufeffThe film was\rgood .\r\nA dog\u2028sat .\nThe end .".encode())
+    output = tmp_path / "out.hdf5"
+    arguments = "--ckpt_path", published.ckpt, "--input_file", text, "--output_file", output
+    code, out, err = exit_of(embed.main, *arguments)
+    assert code == 0, err
+    embeddings = contents(output)
+    index = json.loads(embeddings.pop("sentence_to_index")[0])
+    assert list(index) == ["The film was\rgood .", "A dog\u2028sat .", "The end ."]
+    assert {name: layers.shape[1] for name, layers in embeddings.items()} == {"0": 5, "1": 4, "2": 3}
+
+
+def test_embed_reads_a_pipe(published, expected, tmp_path, exit_of):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(published.text.read_bytes(),))
+    writer.start()
+    arguments = "--ckpt_path", published.ckpt, "--input_file", pipe, "--output_file", tmp_path / "out.hdf5"
+    code, _, err = exit_of(embed.main, *arguments, "--stateless", "--forget_sentences")
+    writer.join()
+    assert code == 0, err
+    embeddings = contents(tmp_path / "out.hdf5")
+    for number, layers in expected.items():
+        np.testing.assert_allclose(embeddings[str(number)], layers, atol=1e-6)
+
+
+def test_embed_replaces_none_of_its_inputs(published, tmp_path, exit_of):
+    text, link = tmp_path / "text.txt", tmp_path / "link.txt"
+    text.write_text("one\n", encoding="utf-8")
+    link.symlink_to(text)
+    arguments = "--ckpt_path", published.ckpt, "--input_file", text
+    for output, message in (
+        (text, "would replace what is read (--input_file)"),
+        (link, "would replace what is read (--input_file)"),
+        (published.ckpt, "would replace what is read (--ckpt_path)"),
+        (tmp_path, "a folder; name a file in it"),
+    ):
+        code, _, err = exit_of(embed.main, *arguments, "--output_file", output)
+        assert code == 2 and message in err
+    assert text.read_text(encoding="utf-8") == "one\n"
+
+
+def test_conversion_keeps_the_options_of_other_weights(published, tmp_path, exit_of):
+    """Two sets of weights of the same shapes in one folder: each is embedded with by its own options."""
+    own = json.loads((published.folder / "options.json").read_text(encoding="utf-8"))
+    own["char_cnn"]["activation"] = "tanh"
+    (tmp_path / "given.json").write_text(json.dumps(own), encoding="utf-8")
+    for name, options in (("tiny", published.folder / "options.json"), ("other", tmp_path / "given.json")):
+        output = tmp_path / f"{name}.ckpt"
+        arguments = "--input", published.weights, "--options_path", options, "--output", output
+        code, out, err = exit_of(convert_weights.main, *arguments)
+        assert code == 0, err
+    assert f"options in {tmp_path / 'other_options.json'}" in out
+    assert load_model(tmp_path / "tiny.ckpt")[1] == published.options
+    assert load_model(tmp_path / "other.ckpt")[1].activation == "tanh"
+    third = dataclasses.replace(published.options, use_skip_connections=not published.options.use_skip_connections)
+    save_options(tmp_path / "given.json", third)
+    code, _, err = exit_of(
+        convert_weights.main,
+        *("--input", published.weights, "--options_path", tmp_path / "given.json"),
+        *("--output", tmp_path / "other.ckpt"),
+    )
+    assert code == 2 and "other_options.json: holds the options of other weights" in err
+
+
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
         ("", "", "text.txt: empty"),
         ("one\n\ntwo\n", "", "text.txt:2: a line without words; remove it"),
-        (b"\xff\xfe\n", "", "text.txt: not UTF-8 text"),
+        (b"\xff\xfe\n", "", "text.txt:1: not"),
         ("one\n", "--batch_size 0", "--batch_size 0: must be 1 or more"),
         ("one\n", "--layer top", "did you mean '--layers'?"),
         ("one\n", "--options_path {folder}/lost.json", "lost.json: no such file"),
