@@ -1,4 +1,4 @@
-"""Export the embeddings of a biLM as MINDIR, and compare them with the checkpoint's before the file takes its place."""
+"""Export the embeddings of a biLM as MINDIR, compared with those of the checkpoint before the file appears."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ def largest_difference(exported, embedder: Embedder, sentences: list[list[str]],
     difference = 0.0
     for chosen in [*([i] for i in range(len(sentences))), list(range(len(sentences)))]:
         inputs = arrays([sentences[i] for i in chosen], max_characters)
-        found = exported(*[Tensor(array) for array in inputs]).asnumpy()  # (L + 1, T, B, 2P)
+        layers = exported(*[Tensor(array) for array in inputs]).asnumpy()  # (L + 1, T, B, 2P)
         for column, i in enumerate(chosen):
-            own = found[:, 1 : 1 + len(sentences[i]), column]
+            own = layers[:, 1 : 1 + len(sentences[i]), column]
             if not np.isfinite(own).all():
                 return float("inf")
             difference = max(difference, float(np.abs(own - expected[i]).max()))

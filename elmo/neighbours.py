@@ -1,4 +1,4 @@
-"""Show the contexts in a text that a biLM finds most like that of a word, as in table 4 of Peters et al. (2018)."""
+"""Show the contexts of a text that are nearest to that of a word, as in table 4 of Peters et al. (2018)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def parse(argv=None):
     add_text_options(parser)
     parser.add_argument("--count", type=int, default=5, metavar="N", help="contexts to show (default: 5)")
     parser.add_argument("--layer", type=int, default=-1, metavar="K", help="0 is the word alone; default: the last")
-    parser.add_argument("--same_word", action="store_true", help="look only at the same word: which sense is it?")
+    parser.add_argument("--same_word", action="store_true", help="only contexts of the same word: its senses")
     parser.add_argument("--json", action="store_true", help="one JSON object a context")
     parser.add_argument("--batch_size", type=int, default=64, metavar="N", help="sentences at once (default: 64)")
     args = parser.parse_args(argv)
@@ -36,7 +36,7 @@ def parse(argv=None):
 
 
 def marked_word(sentence: str, tokenizer: str) -> tuple[list[str], int]:
-    """Return the words of a sentence and the place of the one between asterisks; UserError where it is not clear."""
+    """Return the words of a sentence and the position of the one between asterisks; UserError unless there is one."""
     if not sentence.isascii() and any("\ud800" <= sign <= "\udfff" for sign in sentence):
         raise UserError(f"'{sentence}': not UTF-8 text")
     before, *rest = sentence.split(MARK)
@@ -47,48 +47,48 @@ def marked_word(sentence: str, tokenizer: str) -> tuple[list[str], int]:
 
 
 def nearest(
-    embedder: Embedder, sentences, asked: list[str], query: np.ndarray, word: str | None, layer: int, count: int
+    embedder: Embedder, sentences, excluded: list[str], query: np.ndarray, word: str | None, layer: int, count: int
 ):
-    """Return (cosine, words, place) of the nearest contexts, best first; at most one of each sentence.
+    """Return (cosine, words, position) of the nearest contexts, best first; at most one of each sentence.
 
-    `sentences` yields lists of (line, words); `asked`, the words of the query's own sentence, is left out; `word`
-    restricts the search to its occurrences.
+    `sentences` yields lists of (line, words); the query's own sentence, `excluded`, is left out; `word` restricts the
+    search to its occurrences.
     """
     best: list = []
     number = 0
     query = query / np.linalg.norm(query)
     for chunk in sentences:
-        texts = [words for _, words in chunk if words != asked and (word is None or word in words)]
+        texts = [words for _, words in chunk if words != excluded and (word is None or word in words)]
         for i, layers in embedder(texts):
             vectors = layers[layer]  # (words, 2P)
             cosines = vectors @ query / np.linalg.norm(vectors, axis=1)
             if word is not None:
                 cosines = np.where(np.array(texts[i]) == word, cosines, -2)
-            place = int(cosines.argmax())
+            position = int(cosines.argmax())
             number += 1
-            heapq.heappush(best, (float(cosines[place]), number, texts[i], place))
+            heapq.heappush(best, (float(cosines[position]), number, texts[i], position))
             if len(best) > count:
                 heapq.heappop(best)
-    return [(cosine, words, place) for cosine, _, words, place in sorted(best, reverse=True)]
+    return [(cosine, words, position) for cosine, _, words, position in sorted(best, reverse=True)]
 
 
 def main(argv=None) -> list[dict]:
-    """Show what the command line asks for; returns the contexts."""
+    """Show the contexts nearest to that on the command line; returns them."""
     args = parse(argv)
-    words, place = marked_word(args.sentence, args.tokenizer)
+    words, position = marked_word(args.sentence, args.tokenizer)
     init_device(args.device_target, args.device_id)
     network, options = load_model(args.ckpt_path, args.options_path)
     if not -options.n_layers - 1 <= args.layer <= options.n_layers:
         raise UserError(f"--layer {args.layer}: the model has layers 0 to {options.n_layers}")
     embedder = Embedder(network, options, args.batch_size, stateful=False)
     ((_, layers),) = embedder([words])
-    word = words[place] if args.same_word else None
+    word = words[position] if args.same_word else None
     sentences = read_sentences(args.input_file, args.tokenizer)
-    found = nearest(embedder, sentences, words, layers[args.layer, place], word, args.layer, args.count)
-    if not found:
-        raise UserError(f"{args.input_file}: holds no other '{word}'; leave out --same_word")
+    contexts = nearest(embedder, sentences, words, layers[args.layer, position], word, args.layer, args.count)
+    if not contexts:
+        raise UserError(f"{args.input_file}: has no other '{word}'; leave out --same_word")
     answers = []
-    for cosine, context, at in found:
+    for cosine, context, at in contexts:
         answers.append({"cosine": round(cosine, 4), "word": context[at], "place": at, "sentence": " ".join(context)})
         left, right = " ".join(context[max(at - AROUND, 0) : at]), " ".join(context[at + 1 : at + 1 + AROUND])
         line = f"{cosine:.3f}  {left} {MARK}{context[at]}{MARK} {right}"

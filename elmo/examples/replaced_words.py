@@ -1,8 +1,8 @@
-"""Are the vectors good for a task? A small tagger on frozen vectors of ELMo, of word2vec and of chance.
+"""How good are the vectors for a task? A small tagger on frozen vectors of ELMo, of word2vec and random ones.
 
-The task is to find the words that do not belong: every tenth word, on average, is replaced by one drawn from the whole
-text, a common word more often than a rare one, and the tagger says which (replaced token detection, Clark et al. 2020,
-with unigrams for a generator). Any text is its own answer.
+The task is to find the words that do not belong: on average one word in ten is replaced by one drawn from the whole
+text, a common word more often than a rare one, and the tagger finds them (replaced token detection, Clark et al. 2020,
+with unigrams as the generator). It needs no labels but the text itself.
 
 python -m examples.replaced_words --ckpt_path outputs/elmo_best.ckpt --data_url DIR reads heldout.txt of DIR, which
 neither the biLM nor word2vec has seen: 70 % of its documents train the tagger, 10 % choose its epoch, 20 % score it.
@@ -54,7 +54,7 @@ class Tagger(nn.Cell):
 
     def __init__(self, n_layers: int, size: int, seed: int):
         super().__init__()
-        self.mix = ScalarMix(n_layers=n_layers, layer_norm=True)  # so the scale of the vectors is of no account
+        self.mix = ScalarMix(n_layers=n_layers, layer_norm=True)  # so that the scale of the vectors does not matter
         self.dropout = CounterDropout(DROPOUT, size, [seed, TAGGER_DROPOUT])
         self.lstm = LSTM(size, HIDDEN, seed=seed)
         self.output = nn.Dense(2 * HIDDEN, 1)
@@ -110,10 +110,10 @@ def elmo_vectors(ckpt_path, options_path) -> tuple[Callable, int]:
     embedder = Embedder(network, options, stateful=False)
 
     def embed(sentences):
-        found = [None] * len(sentences)
+        vectors = [None] * len(sentences)
         for number, layers in tqdm(embedder(sentences), "elmo", len(sentences), leave=False):
-            found[number] = layers
-        return found
+            vectors[number] = layers
+        return vectors
 
     return embed, 2 * options.projection_dim
 
@@ -183,23 +183,23 @@ def batches(sentences: list[Sentence], random: np.random.Generator | None = None
 def predict(tagger: Tagger, sentences: list[Sentence]) -> list[tuple[Sentence, np.ndarray]]:
     """Return each sentence and the logits of its words (words,)."""
     tagger.set_train(False)
-    keys, found = Tensor(np.zeros(BATCH_SIZE, np.int32)), []
+    keys, predictions = Tensor(np.zeros(BATCH_SIZE, np.int32)), []
     for some in batches(sentences):
         vectors, lengths, *_ = batch(some)
         logits = tagger(Tensor(vectors), Tensor(lengths), keys).asnumpy()
-        found += [(sentence, logits[: len(sentence.words), row]) for row, sentence in enumerate(some)]
-    return found
+        predictions += [(sentence, logits[: len(sentence.words), row]) for row, sentence in enumerate(some)]
+    return predictions
 
 
 def score(predictions: list[tuple[Sentence, np.ndarray]]) -> dict:
     """Return precision, recall and F1 of the replaced words."""
-    said = np.concatenate([logits > 0 for _, logits in predictions])
+    predicted = np.concatenate([logits > 0 for _, logits in predictions])
     true = np.concatenate([sentence.replaced > 0 for sentence, _ in predictions])
-    right, found, there = (flags.sum() for flags in (said & true, said, true))
+    correct, positives, replaced = (flags.sum() for flags in (predicted & true, predicted, true))
     return {
-        "precision": right / max(found, 1),
-        "recall": right / max(there, 1),
-        "f1": 2 * right / max(found + there, 1),
+        "precision": correct / max(positives, 1),
+        "recall": correct / max(replaced, 1),
+        "f1": 2 * correct / max(positives + replaced, 1),
     }
 
 
@@ -227,7 +227,7 @@ def train_tagger(parts: list[list[Sentence]], epochs: int, seed: int) -> tuple[d
 
 
 def marked(sentence: Sentence, logits: np.ndarray) -> str:
-    """Return a sentence: *replaced* words that were found, ?wrongly accused? ones, and !missed! ones."""
+    """Return a sentence: *replaced* words that were detected, ?false alarms? and !missed! ones."""
     words = []
     for word, logit, replaced in zip(sentence.words, logits, sentence.replaced):
         sign = {(True, True): "*", (True, False): "?", (False, True): "!"}.get((logit > 0, replaced > 0), "")
@@ -248,7 +248,7 @@ def parse(argv=None) -> argparse.Namespace:
     parser.add_argument("--vectors", nargs="+", choices=VECTORS, default=VECTORS, help="which to try (default: all)")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="trainings of each tagger (default: 3)")
     parser.add_argument("--epochs", type=int, default=10, metavar="N", help="of each training (default: 10)")
-    parser.add_argument("--show", type=int, default=0, metavar="N", help="sentences to show with what was found")
+    parser.add_argument("--show", type=int, default=0, metavar="N", help="sentences to show with the predictions")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     args = parser.parse_args(argv)
     if min(args.seeds, args.epochs) < 1 or args.show < 0:
@@ -280,8 +280,8 @@ def main(argv=None) -> dict:
             print(f"{name}, seed {seed}: {shown(scores)}", file=sys.stderr)
         for sentence, logits in predictions[: args.show]:
             print("  " + marked(sentence, logits), file=sys.stderr)
-        result[name] = {key: round(float(np.mean([each[key] for each in runs])), 4) for key in runs[0]}
-        result[name]["f1_sd"] = round(float(np.std([each["f1"] for each in runs])), 4)
+        result[name] = {key: round(float(np.mean([run_scores[key] for run_scores in runs])), 4) for key in runs[0]}
+        result[name]["f1_sd"] = round(float(np.std([run_scores["f1"] for run_scores in runs])), 4)
     if args.json:
         print(json.dumps(result))
     else:

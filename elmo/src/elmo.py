@@ -49,8 +49,8 @@ class Elmo(nn.Cell):
         self.network, self.options, self.fine_tune = network, options, fine_tune
         for parameter in network.get_parameters():
             parameter.requires_grad = fine_tune
-        for each in (*network.forward_dropouts, *network.backward_dropouts):
-            each.p = 0.0  # for the biLM's own training only
+        for dropout_layer in (*network.forward_dropouts, *network.backward_dropouts):
+            dropout_layer.p = 0.0  # for the biLM's own training only
         self.n_layers, self.sizes = options.n_layers, (options.projection_dim, options.lstm_dim)
         self.output_size = 2 * options.projection_dim
         self.mix = ScalarMix(n_layers=options.n_layers + 1, layer_norm=layer_norm)

@@ -20,7 +20,7 @@ from src.published_weights import read_weights
 STEPS = 8  # of the LSTM that are compiled into one graph; longer sentences run it several times
 WORDS = (256, 32)  # short and long words that are encoded at once
 KNOWN_WORDS = 100_000  # whose vectors are kept
-ROUNDS = 16  # sentences of each row that are held in memory where the state runs on
+ROUNDS = 16  # sentences of each row that are held in memory where the state is carried on
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -114,12 +114,12 @@ class WordEncoder:
 
     def _encode(self, words: list[str]) -> np.ndarray:
         char_ids = encode_words(words, self.options.max_characters_per_token)
-        *groups, place = group_words(char_ids, self.options.widest_filter, WORDS)
+        *groups, row_of = group_words(char_ids, self.options.widest_filter, WORDS)
         vectors = []
         for group, count in zip(groups, WORDS):
             parts = range(0, len(group), count)
             vectors += [self.network(Tensor(group[start : start + count])).asnumpy() for start in parts]
-        return np.concatenate(vectors)[place]
+        return np.concatenate(vectors)[row_of]
 
 
 class Embedder:
@@ -180,8 +180,8 @@ class Embedder:
         for start in range(0, total, STEPS):
             steps = slice(start, start + STEPS)
             counts = np.clip(lengths - start, 0, STEPS).astype(np.int32)
-            found, *state = self.network(Tensor(np.ascontiguousarray(inputs[:, steps])), *state, Tensor(counts))
-            outputs[:, :, steps] = found.asnumpy()
+            window, *state = self.network(Tensor(np.ascontiguousarray(inputs[:, steps])), *state, Tensor(counts))
+            outputs[:, :, steps] = window.asnumpy()
         if self.stateful:
             self.state = [array.asnumpy() for array in state]
             self.next_row = (self.next_row + len(sentences)) % self.batch_size

@@ -32,19 +32,19 @@ class _Order:
 class KneserNey:
     """Chen & Goodman 1999, section 4: each order has three discounts, and interpolates with the next lower one.
 
-    An n-gram's id is its place among the sorted n-grams of its length, and its context's id is part of its key, so all
-    is sorting and counting of integers. Contexts do not reach beyond the mark that begins a sentence; shorter n-grams
+    An n-gram's id is its rank among the sorted n-grams of its length, and its context's id is part of its key, so all
+    of it is sorting and counting integers. Contexts do not reach beyond the mark that begins a sentence; shorter n-grams
     that begin with it keep their plain counts, as no word precedes it.
     """
 
     def __init__(self, ids: np.ndarray, order: int, vocabulary_size: int):
         """Count the sentences of ids (n,), each between BEGIN and END."""
         self.size = vocabulary_size
-        place = _places(ids)
+        position = _positions(ids)
         grams = ids.astype(np.int64)
         inverses, keys, firsts, counts = [grams], [np.arange(self.size)], [], []
         for k in range(2, order + 1):
-            valid = np.flatnonzero(place >= k - 1)
+            valid = np.flatnonzero(position >= k - 1)
             key = grams[valid - 1] * self.size + ids[valid]
             unique, first, inverse, count = np.unique(key, return_index=True, return_inverse=True, return_counts=True)
             grams = np.full(len(ids), -1, np.int64)
@@ -56,43 +56,43 @@ class KneserNey:
         self.orders = []
         for k in range(1, order + 1):
             adjusted = (
-                counts[k - 2] if k == order and k > 1 else self._continuations(k, place, inverses, firsts, counts)
+                counts[k - 2] if k == order and k > 1 else self._continuations(k, position, inverses, firsts, counts)
             )
             contexts = keys[k - 1] // self.size if k > 1 else np.zeros(self.size, np.int64)
             self.orders.append(_discount(keys[k - 1], adjusted, contexts, len(keys[k - 2]) if k > 1 else 1))
 
-    def _continuations(self, k, place, inverses, firsts, counts):
+    def _continuations(self, k, position, inverses, firsts, counts):
         """Return in how many different ways an n-gram is preceded; its count where nothing can precede it."""
         if len(firsts) < k:  # a model of single words
-            return np.bincount(inverses[0][place > 0], minlength=self.size)
+            return np.bincount(inverses[0][position > 0], minlength=self.size)
         suffixes = inverses[k - 1][firsts[k - 1]]
-        found = np.bincount(suffixes, minlength=len(counts[k - 2]) if k > 1 else self.size)
-        return found if k == 1 else np.where(found > 0, found, counts[k - 2])
+        ways = np.bincount(suffixes, minlength=len(counts[k - 2]) if k > 1 else self.size)
+        return ways if k == 1 else np.where(ways > 0, ways, counts[k - 2])
 
     def log_probabilities(self, ids: np.ndarray) -> np.ndarray:
         """Return log P of every token of ids (n,) but the marks that begin sentences, in their order."""
-        place = _places(ids)
-        events = np.flatnonzero(place > 0)
+        position = _positions(ids)
+        events = np.flatnonzero(position > 0)
         words = ids[events].astype(np.int64)
         first = self.orders[0]
         probability = first.discounted[words] / first.totals[0] + first.backoff[0] / (self.size - 1)
-        grams = ids.astype(np.int64)  # id of the n-gram of the length at hand that ends at each token, -1 for unseen
+        grams = ids.astype(np.int64)  # id of the n-gram of the current length that ends at each token, -1 for unseen
         for k, order in enumerate(self.orders[1:], 2):
             key = grams[events - 1] * self.size + words
-            found = np.minimum(np.searchsorted(order.keys, key), len(order.keys) - 1)
-            context = np.where(place[events] >= k - 1, grams[events - 1], -1)
-            seen = (context >= 0) & (order.keys[found] == key)
+            row = np.minimum(np.searchsorted(order.keys, key), len(order.keys) - 1)
+            context = np.where(position[events] >= k - 1, grams[events - 1], -1)
+            seen = (context >= 0) & (order.keys[row] == key)
             known = context >= 0
             known[known] = order.totals[context[known]] > 0
             total = np.where(known, order.totals[context], 1)
-            share = np.where(seen, order.discounted[found], 0) / total
+            share = np.where(seen, order.discounted[row], 0) / total
             probability = np.where(known, share + order.backoff[context] * probability, probability)
             grams = np.full(len(ids), -1, np.int64)
-            grams[events] = np.where(seen, found, -1)
+            grams[events] = np.where(seen, row, -1)
         return np.log(probability)
 
 
-def _places(ids: np.ndarray) -> np.ndarray:
+def _positions(ids: np.ndarray) -> np.ndarray:
     """Return how many tokens of its sentence precede each token."""
     index = np.arange(len(ids))
     return index - np.maximum.accumulate(np.where(ids == BEGIN, index, 0))

@@ -247,12 +247,12 @@ def _filters(filters, source: str) -> tuple[tuple[int, int], ...]:
 
 
 def _typed(field: dataclasses.Field, value, source: str):
-    wanted = {"int": int, "float": float, "bool": bool, "str": str}[field.type]
-    if wanted is float and type(value) is int:
+    expected = {"int": int, "float": float, "bool": bool, "str": str}[field.type]
+    if expected is float and type(value) is int:
         value = float(value)
-    if wanted is float and value is None:  # TensorFlow's word for no clipping
+    if expected is float and value is None:  # no clipping, in TensorFlow
         value = 0.0
-    if type(value) is not wanted:
+    if type(value) is not expected:
         raise UserError(f"{source}: {_written(field.name)} must be of type {field.type}, not {json.dumps(value)}")
     return value
 
@@ -260,8 +260,8 @@ def _typed(field: dataclasses.Field, value, source: str):
 def _written(name: str) -> str:
     """Return where the published format holds a field."""
     sections = {"char_cnn.": _CHAR_CNN, "lstm.": _LSTM}
-    found = [prefix + key for prefix, names in sections.items() for key, field in names.items() if field == name]
-    return found[0] if found else {"char_dim": "char_cnn.embedding.dim"}.get(name, name)
+    keys = [prefix + key for prefix, names in sections.items() for key, field in names.items() if field == name]
+    return keys[0] if keys else {"char_dim": "char_cnn.embedding.dim"}.get(name, name)
 
 
 def _check(options: ModelOptions, source: str) -> None:
@@ -274,6 +274,6 @@ def _check(options: ModelOptions, source: str) -> None:
     rules["activation"] = (lambda value: value in ACTIVATIONS, " or ".join(ACTIVATIONS))
     least = max(options.widest_filter, 3)
     rules["max_characters_per_token"] = (lambda value: value >= least, f"at least {least}, the widest filter")
-    for name, (accepts, wanted) in rules.items():
+    for name, (accepts, allowed) in rules.items():
         if not accepts(getattr(options, name)):
-            raise UserError(f"{source}: {_written(name)} is {getattr(options, name)!r} but must be {wanted}")
+            raise UserError(f"{source}: {_written(name)} is {getattr(options, name)!r} but must be {allowed}")

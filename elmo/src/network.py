@@ -16,7 +16,7 @@ from src.random_streams import RECURRENT_DROPOUT, RECURRENT_LAYERS, SOFTMAX
 class BiLanguageModel(nn.Cell):
     """Word vectors from characters, and for each direction a stack of projected LSTM layers over them.
 
-    Each direction reads in its own order: the backward one is given its text reversed. Shapes: T steps, B rows,
+    Each direction reads in its own order: the backward one gets its text reversed. Shapes: T steps, B rows,
     N and M short and long words, W characters a word, L layers, H cells, P outputs of a direction, which is also the
     size of a word vector.
     """
@@ -67,7 +67,7 @@ class BiLanguageModel(nn.Cell):
 
         def dropouts(direction):
             seeds = [[seed, RECURRENT_DROPOUT, direction, k] for k in range(n_layers)]
-            return nn.CellList([CounterDropout(dropout, projection_dim, each) for each in seeds])
+            return nn.CellList([CounterDropout(dropout, projection_dim, dropout_seed) for dropout_seed in seeds])
 
         self.forward_layers, self.backward_layers = layers(0), layers(1)
         self.forward_dropouts, self.backward_dropouts = dropouts(0), dropouts(1)

@@ -20,30 +20,30 @@ def layout(options: ModelOptions) -> dict[str, tuple[tuple[str, ...], tuple[int,
     {data set: ((names of parameters), shape)}
     """
     filters, size = options.n_filters, options.projection_dim
-    found = {"char_embed": (("char_encoder.char_embed",), (261, options.char_dim))}
+    datasets = {"char_embed": (("char_encoder.char_embed",), (261, options.char_dim))}
     for k, (width, number) in enumerate(options.filters):
-        found[f"CNN/W_cnn_{k}"] = (f"char_encoder.w_cnn_{k}",), (1, width, options.char_dim, number)
-        found[f"CNN/b_cnn_{k}"] = (f"char_encoder.b_cnn_{k}",), (number,)
+        datasets[f"CNN/W_cnn_{k}"] = (f"char_encoder.w_cnn_{k}",), (1, width, options.char_dim, number)
+        datasets[f"CNN/b_cnn_{k}"] = (f"char_encoder.b_cnn_{k}",), (number,)
     for k in range(options.n_highway):
         for name, shape in (("carry", (filters, filters)), ("transform", (filters, filters))):
-            found[f"CNN_high_{k}/W_{name}"] = (f"char_encoder.highways.{k}.w_{name}",), shape
-            found[f"CNN_high_{k}/b_{name}"] = (f"char_encoder.highways.{k}.b_{name}",), shape[:1]
-    found["CNN_proj/W_proj"] = ("char_encoder.w_proj",), (filters, size)
-    found["CNN_proj/b_proj"] = ("char_encoder.b_proj",), (size,)
+            datasets[f"CNN_high_{k}/W_{name}"] = (f"char_encoder.highways.{k}.w_{name}",), shape
+            datasets[f"CNN_high_{k}/b_{name}"] = (f"char_encoder.highways.{k}.b_{name}",), shape[:1]
+    datasets["CNN_proj/W_proj"] = ("char_encoder.w_proj",), (filters, size)
+    datasets["CNN_proj/b_proj"] = ("char_encoder.b_proj",), (size,)
     cells = options.lstm_dim
     for number, direction in enumerate(DIRECTIONS):
         for k in range(options.n_layers):
             group, here = f"RNN_{number}/RNN/MultiRNNCell/Cell{k}/LSTMCell", f"{direction}.{k}"
-            found[f"{group}/W_0"] = (f"{here}.w_x", f"{here}.w_h"), (2 * size, 4 * cells)
-            found[f"{group}/B"] = (f"{here}.bias",), (4 * cells,)
-            found[f"{group}/W_P_0"] = (f"{here}.w_p",), (cells, size)
-    return found
+            datasets[f"{group}/W_0"] = (f"{here}.w_x", f"{here}.w_h"), (2 * size, 4 * cells)
+            datasets[f"{group}/B"] = (f"{here}.bias",), (4 * cells,)
+            datasets[f"{group}/W_P_0"] = (f"{here}.w_p",), (cells, size)
+    return datasets
 
 
 def read_weights(path, options: ModelOptions) -> dict[str, np.ndarray]:
     """Read a weight file; returns the network's parameters by name, float32.
 
-    Raises UserError for a file that is no HDF5, lacks a data set, holds one of another shape or one that the options
+    Raises UserError for a file that is no HDF5, lacks a data set, or has one of another shape or one that the options
     do not know, which mostly means that the options belong to other weights.
     """
     if not Path(path).is_file():
@@ -55,11 +55,11 @@ def read_weights(path, options: ModelOptions) -> dict[str, np.ndarray]:
 
 
 def _read(path, options: ModelOptions) -> dict[str, np.ndarray]:
-    wanted, found = layout(options), {}
+    expected, weights = layout(options), {}
     with h5py.File(path, "r") as file:
         names: list[str] = []
         file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
-        for name, (parameters, shape) in wanted.items():
+        for name, (parameters, shape) in expected.items():
             if name not in names:
                 raise UserError(f"{path}: has no '{name}'; do the options belong to these weights?")
             if file[name].shape != shape:
@@ -67,15 +67,17 @@ def _read(path, options: ModelOptions) -> dict[str, np.ndarray]:
             values = file[name][...].astype(np.float32)
             if len(shape) == 4:
                 values = values.reshape(-1, shape[3])
-            found.update(zip(parameters, np.split(values, len(parameters))))
-        foreign = [name for name in names if name not in wanted]
+            weights.update(zip(parameters, np.split(values, len(parameters))))
+        foreign = [name for name in names if name not in expected]
         if foreign:
-            raise UserError(f"{path}: '{foreign[0]}' is none of the options' weights; do they belong together?")
-    return found
+            raise UserError(
+                f"{path}: '{foreign[0]}' does not belong to a biLM with these options; are they of other weights?"
+            )
+    return weights
 
 
 def write_weights(path, parameters: dict[str, np.ndarray], options: ModelOptions) -> None:
     """Write parameters by name as a weight file, atomically; the inverse of `read_weights`."""
     with atomic_hdf5(path) as file:
         for name, (names, shape) in layout(options).items():
-            file[name] = np.concatenate([parameters[each] for each in names]).reshape(shape)
+            file[name] = np.concatenate([parameters[key] for key in names]).reshape(shape)

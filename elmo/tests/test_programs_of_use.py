@@ -228,7 +228,7 @@ def test_weights_that_are_none(published, tmp_path, exit_of):
             file[name] = values
         file["softmax/W"] = np.zeros(3)
     code, _, err = exit_of(convert_weights.main, "--input", tmp_path / "more.hdf5", *options)
-    assert code == 2 and "'softmax/W' is none of the options' weights" in err
+    assert code == 2 and "'softmax/W' does not belong to a biLM with these options" in err
 
 
 def test_neighbours(published, expected, exit_of):

@@ -1,1 +1,1 @@
-"""From text to batches: tokens, vocabulary, character ids, shards of MindRecord, unrolled batches."""
+"""From text to shards of MindRecord: words, sentences and documents, vocabulary, character ids."""

@@ -43,20 +43,20 @@ def group_words(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Divide distinct words (N, W) int into short and long ones.
 
-    Returns (short (n, w) int32, long (m, W) int32, place (N,) int32): the words in two groups whose sizes are rounded
+    Returns (short (n, w) int32, long (m, W) int32, row_of (N,) int32): the words in two groups whose sizes are rounded
     up to `multiples` (at least one multiple each), so that few shapes occur, and the row of each word in the table of
     both groups, short ones first. The results of the character encoder are those of the full width: every filter still
-    has a window of nothing but padding behind a short word.
+    has a window of only padding after a short word.
     """
     length = (char_ids != PADDING).sum(1)
     width = min(char_ids.shape[1], SHORT + widest_filter)
     is_long = length > SHORT if width < char_ids.shape[1] else np.zeros(len(char_ids), bool)
-    groups, place, start = [], np.zeros(len(char_ids), np.int32), 0
+    groups, row_of, start = [], np.zeros(len(char_ids), np.int32), 0
     for members, columns, multiple in ((~is_long, width, multiples[0]), (is_long, char_ids.shape[1], multiples[1])):
         count = int(members.sum())
         group = np.full((max(-(-count // multiple), 1) * multiple, columns), PADDING, np.int32)
         group[:count] = char_ids[members, :columns]
-        place[members] = start + np.arange(count)
+        row_of[members] = start + np.arange(count)
         start += len(group)
         groups.append(group)
-    return *groups, place
+    return *groups, row_of

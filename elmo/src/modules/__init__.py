@@ -1,1 +1,1 @@
-"""The parts of the biLM; each is a cell that knows numbers only."""
+"""The parts of the biLM: cells that are built from numbers."""

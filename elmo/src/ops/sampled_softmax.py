@@ -40,9 +40,9 @@ class LogUniformSampler:
 def sampled_rows(sampler: LogUniformSampler, generator, targets: np.ndarray, most: int):
     """Return the distinct classes that a step touches: first the sample, then targets outside it, then padding.
 
-    targets: any shape, at most `most` of them. Returns (classes (R,) int32, log_expected (R,) float32, place (V,)
+    targets: any shape, at most `most` of them. Returns (classes (R,) int32, log_expected (R,) float32, row_of (V,)
     int32: the row of a class). R = min(S + most, V) is always the same; the padding consists of classes that occur
-    nowhere else, so that no class is there twice.
+    nowhere else, so that no class occurs twice.
     """
     size = sampler.vocabulary_size
     sample, draws = sampler.sample(generator)
@@ -52,9 +52,9 @@ def sampled_rows(sampler: LogUniformSampler, generator, targets: np.ndarray, mos
     free[extra] = False
     padding = np.flatnonzero(free)[: max(0, min(sampler.sampled + most, size) - len(sample) - len(extra))]
     classes = np.concatenate([sample, extra, padding]).astype(np.int32)
-    place = np.zeros(size, np.int32)
-    place[classes] = np.arange(len(classes))
-    return classes, sampler.log_expected(classes, draws).astype(np.float32), place
+    row_of = np.zeros(size, np.int32)
+    row_of[classes] = np.arange(len(classes))
+    return classes, sampler.log_expected(classes, draws).astype(np.float32), row_of
 
 
 class SampledSoftmaxLoss(nn.Cell):
