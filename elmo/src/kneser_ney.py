@@ -33,7 +33,7 @@ class KneserNey:
     """Chen & Goodman 1999, section 4: each order has three discounts, and interpolates with the next lower one.
 
     An n-gram's id is its rank among the sorted n-grams of its length, and its context's id is part of its key, so all
-    of it is sorting and counting integers. Contexts do not reach beyond the mark that begins a sentence; shorter n-grams
+    of it is sorting and counting integers. Contexts do not reach beyond the mark that begins a sentence; short n-grams
     that begin with it keep their plain counts, as no word precedes it.
     """
 
