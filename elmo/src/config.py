@@ -1,8 +1,9 @@
-"""How a biLM is trained, per device. Users edit this file; the comment behind a key is its help text.
+"""How a biLM is trained, per device. Users edit this file.
 
-What the biLM is, and the sizes of its batches and samples, is in its options.json (`options_path`), in the published
-format. `elmo_cfg` is for GPU and CPU, `elmo_cfg_ascend` for Ascend. A preset changes some keys of either: `default` is
-the recipe of bilm-tf, `imdb` that for an hour on a CPU, `tiny` one for the quick start and tests. Order of precedence:
+The comment behind a key is its help text, and the range in brackets is what its value is checked against. The network,
+and the sizes of its batches and samples, are described by its options.json (`options_path`) in the published format.
+`elmo_cfg` is for GPU and CPU, `elmo_cfg_ascend` for Ascend. A preset changes some keys of either: `default` is the
+recipe of bilm-tf, `imdb` one for an hour on a CPU, `tiny` one for the quick start and the tests. Order of precedence:
 this file < preset < --config_path FILE.yaml < command line.
 """
 
@@ -11,28 +12,28 @@ from easydict import EasyDict as edict
 elmo_cfg = edict(
     # network and batches
     options_path="small",  # options.json, or the name of one in options/: original, small, imdb, tiny
-    epoch_num=0,  # passes over the text; 0 for n_epochs of options.json
-    batch_size=0,  # rows of text a step, over all processes; 0 for batch_size of options.json
-    max_steps=0,  # steps after which training ends, whatever epoch_num says; 0 for no such end
-    short_words_multiple=128,  # distinct short words of a step are padded to a multiple: each size compiles once
-    long_words_multiple=64,  # the same for long words
+    epoch_num=0,  # passes over the text; 0: n_epochs of options.json [>= 0]
+    batch_size=0,  # rows of text in a step, over all processes; 0: batch_size of options.json [>= 0]
+    max_steps=0,  # steps after which training ends, whatever epoch_num is; 0 disables it [>= 0]
+    short_words_multiple=128,  # pad the distinct short words of a step to a multiple: each size compiles once [> 0]
+    long_words_multiple=64,  # the same for long words [> 0]
     # optimization
-    optimizer="adagrad",  # of the network: adagrad or adam; the softmax has Adagrad always
-    lr=0.2,  # peak rate of the network
-    softmax_lr_factor=1.0,  # rate of the softmax, times that of the network
-    lr_shape="constant",  # after the warm-up: cosine, linear or constant
-    warmup_steps=0,  # steps over which the rate rises
-    adagrad_accumulator=1.0,  # where the sums of squares of Adagrad start
-    adam_beta2=0.99,  # decay of the mean square of Adam
-    loss_factor=20.0,  # of the gradients before clipping; bilm-tf sums the loss over unroll_steps
+    optimizer="adagrad",  # of the network; the softmax always has Adagrad [adam | adagrad]
+    lr=0.2,  # peak learning rate of the network [> 0]
+    softmax_lr_factor=1.0,  # learning rate of the softmax = this x that of the network [> 0]
+    lr_shape="constant",  # of the learning rate after the warm-up [cosine | linear | constant]
+    warmup_steps=0,  # steps over which the learning rate rises; 0 disables it [>= 0]
+    adagrad_accumulator=1.0,  # initial sum of squares of Adagrad [> 0]
+    adam_beta2=0.99,  # decay of Adam's mean square [0 <= x < 1]
+    loss_factor=20.0,  # of the gradients before clipping; bilm-tf sums the loss over unroll_steps [> 0]
     # running
-    seed=1,  # of weights, batches, samples and dropout
-    eval_batch_size=64,  # rows of text a step of evaluation
-    early_stop_patience=0,  # validations without a lower perplexity until training stops; 0 for never
-    validate_steps=0,  # validate every N steps besides the end of each epoch; 0 for not
-    save_checkpoint_steps=0,  # save every N steps besides the end of each epoch; 0 for not
-    keep_checkpoint_max=2,  # newest training checkpoints that are kept; 0 for all
-    print_steps=50,  # steps between log lines
+    seed=1,  # of weights, order of the text, samples and dropout [>= 0]
+    eval_batch_size=64,  # rows of text in a step of evaluation [> 0]
+    early_stop_patience=0,  # stop after N validations without a lower perplexity; 0 disables it [>= 0]
+    validate_steps=0,  # validate every N steps besides the end of each epoch; 0 disables it [>= 0]
+    save_checkpoint_steps=0,  # save every N steps besides the end of each epoch; 0 disables it [>= 0]
+    keep_checkpoint_max=2,  # newest training checkpoints to keep; 0 keeps all [>= 0]
+    print_steps=50,  # steps between log lines; 0 leaves only the last of each epoch [>= 0]
 )
 
 elmo_cfg_ascend = edict(
