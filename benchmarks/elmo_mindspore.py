@@ -17,7 +17,7 @@ from easydict import EasyDict
 from mindspore import Tensor, nn, ops
 from mindspore_training import MindSporeSide, load_weights
 
-from src.arguments import configure, parse, training_options
+from src.arguments import parse_arguments, resolve_configuration, resolve_options
 from src.data.reader import Corpus, convert
 from src.data.tokenizer import read_documents
 from src.data.vocabulary import build_vocabulary, load_vocabulary
@@ -25,6 +25,7 @@ from src.dataset import TrainingBatches
 from src.inference import build_model
 from src.lr_schedule import warmup_decay
 from src.model_options import ModelOptions
+from src.model_utils.checkpoint import InitialWeights
 from src.model_utils.runtime import init_device
 from src.sample_data import write_sample_corpus
 from src.train_step import TrainOneStep
@@ -47,8 +48,8 @@ def prepare_measurement(preset: str, changes: list[str], preprocess_path: str | 
         changes = changes[:place] + changes[place + 2 :]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(preprocess_path or folder)
-        args = parse(["--preset", preset, "--data_url", str(path), *changes], "")
-        config = configure(args, target)
+        args = parse_arguments(["--preset", preset, "--data_url", str(path), *changes], "")
+        config = resolve_configuration(args, target)
         if not preprocess_path:
             write_sample_corpus(f"{folder}/text", 100)
             vocabulary, _ = build_vocabulary(read_documents(f"{folder}/text"))
@@ -56,7 +57,7 @@ def prepare_measurement(preset: str, changes: list[str], preprocess_path: str | 
             convert(f"{folder}/text", path / "train.mindrecord", vocabulary, 50, "words", 100_000)
         vocabulary = load_vocabulary(path / "vocab.txt")
         corpus = Corpus(path / "train.mindrecord", vocabulary)
-        options = training_options(args, config, len(vocabulary), corpus.counts["tokens"])
+        options = resolve_options(args, config, len(vocabulary), corpus.counts["tokens"], InitialWeights())
         options = dataclasses.replace(options, **replaced)
         batches = TrainingBatches(
             corpus=corpus,

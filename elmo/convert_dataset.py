@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
-from src.arguments import find_options
 from src.data.reader import convert
 from src.data.tokenizer import TOKENIZERS
 from src.data.vocabulary import load_vocabulary
+from src.model_options import load_options
 from src.model_utils.configuration import Parser
 from src.model_utils.runtime import UserError, run
 from src.output_files import check_output_file
 
 
-def parse(argv=None):
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = Parser(__doc__, config_file=False, device=False)
     parser.add_argument("--vocab_path", metavar="FILE", required=True, help="vocabulary of script/build_vocab.sh")
@@ -33,12 +35,12 @@ def parse(argv=None):
     return args
 
 
-def main(argv=None) -> dict:
+def main(argv: Sequence[str] | None = None) -> dict:
     """Convert as the command line says; returns the counts."""
-    args = parse(argv)
+    args = parse_arguments(argv)
     check_output_file(args.output_file, **{"--input_file": args.input_file, "--vocab_path": args.vocab_path})
     vocabulary = load_vocabulary(args.vocab_path)
-    options = find_options(args.options_path)
+    options = load_options(args.options_path)
     if options.n_tokens_vocab not in (0, len(vocabulary)):
         raise UserError(
             f"{args.options_path}: n_tokens_vocab is {options.n_tokens_vocab}, but {args.vocab_path} has"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from mindspore import Parameter, Tensor
@@ -14,7 +16,7 @@ from src.model_utils.runtime import UserError, init_device, run
 from src.published_weights import read_weights, write_weights
 
 
-def parse(argv=None):
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = Parser(__doc__, config_file=False, device=False)
     parser.add_argument("--input", metavar="FILE", required=True, help="weights to read: .hdf5 or .ckpt")
@@ -27,9 +29,9 @@ def parse(argv=None):
     return args
 
 
-def main(argv=None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Convert as the command line says, and write the options beside the output; returns the number of weights."""
-    args = parse(argv)
+    args = parse_arguments(argv)
     init_device("CPU")
     options = load_options(args.options_path or find_options(args.input))
     options_path = free_options_path(args.output, options)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
@@ -19,7 +21,7 @@ from src.output_files import atomic_hdf5, check_output_file
 LAYERS = {"all": lambda layers: layers, "top": lambda layers: layers[-1], "average": lambda layers: layers.mean(0)}
 
 
-def parse(argv=None):
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = Parser(__doc__, config_file=False)
     add_model_options(parser)
@@ -34,9 +36,9 @@ def parse(argv=None):
     return parser.parse_args(argv)
 
 
-def main(argv=None) -> dict:
+def main(argv: Sequence[str] | None = None) -> dict:
     """Embed as the command line says; returns the numbers of sentences and tokens and the tokens per second."""
-    args = parse(argv)
+    args = parse_arguments(argv)
     if not Path(args.input_file).exists():
         raise UserError(f"{args.input_file}: no such file")
     inputs = {f"--{name}": getattr(args, name) for name in ("input_file", "ckpt_path", "options_path")}

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import sys
+import argparse
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from src import config as config_module
@@ -14,12 +13,13 @@ from src.data.tokenizer import TOKENIZERS
 from src.inference import load_trained
 from src.metrics import Evaluator
 from src.model_utils.configuration import Parser
+from src.model_utils.reporting import messages_to_stderr, print_result
 from src.model_utils.runtime import UserError, init_device, log, run
 
 PARTS = ("heldout", "valid", "train")
 
 
-def parse(argv=None):
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = Parser(__doc__, config_file=False)
     parser.add_argument("--ckpt_path", metavar="FILE", required=True, help="checkpoint of train.py")
@@ -27,7 +27,7 @@ def parse(argv=None):
     source.add_argument(
         "--data_url", "--preprocess_path", metavar="DIR|FILE", help="folder of convert_dataset.sh, or a .mindrecord"
     )
-    source.add_argument("--input_file", "--data_path", metavar="FILE|DIR", help="text, instead of converted text")
+    source.add_argument("--input_file", metavar="FILE|DIR", help="text, instead of converted text")
     parser.add_argument("--split", choices=PARTS, default="heldout", help="part of the folder (default: heldout)")
     parser.add_argument("--tokenizer", choices=TOKENIZERS, default="whitespace", help="of --input_file")
     parser.add_argument(
@@ -47,7 +47,7 @@ def parse(argv=None):
 
 
 def read_corpus(args, vocabulary, options, folder) -> Corpus:
-    """Return the asked text, converted into `folder` first where it is plain."""
+    """Return the text to score, converted into `folder` first where it is plain."""
     if args.input_file:
         target = Path(folder) / "text.mindrecord"
         convert(args.input_file, target, vocabulary, options.max_characters_per_token, args.tokenizer, 10**7)
@@ -56,10 +56,18 @@ def read_corpus(args, vocabulary, options, folder) -> Corpus:
     return Corpus(path / f"{args.split}.mindrecord" if path.is_dir() else path, vocabulary)
 
 
-def main(argv=None) -> dict:
+def show_table(result: dict) -> None:
+    """Print the result for people."""
+    print(f"\n{result['tokens']} words and ends of sentences, {100 * result['unknown']:.2f} % of the words <UNK>")
+    for key, name in (("_forward", "forward"), ("_backward", "backward"), ("", "both")):
+        print(f"perplexity {name:9}{result['perplexity' + key]:10.2f}")
+    print(f"{result['tokens_per_second'] or 'too few'} tokens/s")
+
+
+def main(argv: Sequence[str] | None = None) -> dict:
     """Evaluate as the command line says; returns the metrics."""
-    args = parse(argv)
-    with contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext():
+    args = parse_arguments(argv)
+    with messages_to_stderr(args.json):
         init_device(args.device_target, args.device_id)
         model, options, vocabulary = load_trained(args.ckpt_path)
         with tempfile.TemporaryDirectory() as folder:
@@ -73,13 +81,7 @@ def main(argv=None) -> dict:
             )
             result = {"checkpoint": str(args.ckpt_path), "text": str(text), **evaluator.perplexity(corpus)}
             result["unknown"] = counts["unknown"] / counts["words"]
-    if args.json:
-        print(json.dumps(result), flush=True)
-    else:
-        print(f"\n{result['tokens']} words and ends of sentences, {100 * result['unknown']:.2f} % of the words <UNK>")
-        for key, name in (("_forward", "forward"), ("_backward", "backward"), ("", "both")):
-            print(f"perplexity {name:9}{result['perplexity' + key]:10.2f}")
-        print(f"{result['tokens_per_second'] or 'too few'} tokens/s")
+    print_result(result, args.json, show_table)
     return result
 
 

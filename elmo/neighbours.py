@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import heapq
 import json
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -18,7 +20,7 @@ MARK = "*"
 AROUND = 8  # words shown on each side
 
 
-def parse(argv=None):
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = Parser(__doc__, config_file=False)
     parser.add_argument("sentence", help="a sentence with the word in question between asterisks: He *left* early .")
@@ -72,9 +74,9 @@ def nearest(
     return [(cosine, words, position) for cosine, _, words, position in sorted(best, reverse=True)]
 
 
-def main(argv=None) -> list[dict]:
+def main(argv: Sequence[str] | None = None) -> list[dict]:
     """Show the contexts nearest to that on the command line; returns them."""
-    args = parse(argv)
+    args = parse_arguments(argv)
     words, position = marked_word(args.sentence, args.tokenizer)
     init_device(args.device_target, args.device_id)
     network, options = load_model(args.ckpt_path, args.options_path)

@@ -15,7 +15,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,9 +27,10 @@ from tqdm import tqdm
 from src.data.tokenizer import read_documents
 from src.inference import Embedder, add_model_options, load_model
 from src.model_utils.configuration import Parser
-from src.model_utils.recurrent import LSTM, CounterDropout, dropout_keys, padding_mask
+from src.model_utils.layers import KeyedDropout, dropout_keys
+from src.model_utils.recurrent import LSTM, padding_mask
 from src.model_utils.runtime import UserError, init_device, run
-from src.model_utils.training import TrainStep
+from src.model_utils.train_step import TrainStep
 from src.modules.scalar_mix import ScalarMix
 from src.random_streams import ORDER_OF_SENTENCES, REPLACEMENTS, TAGGER_DROPOUT, WORD_VECTORS
 
@@ -55,7 +56,7 @@ class Tagger(nn.Cell):
     def __init__(self, n_layers: int, size: int, seed: int):
         super().__init__()
         self.mix = ScalarMix(n_layers=n_layers, layer_norm=True)  # so that the scale of the vectors does not matter
-        self.dropout = CounterDropout(DROPOUT, size, [seed, TAGGER_DROPOUT])
+        self.dropout = KeyedDropout(DROPOUT, size, [seed, TAGGER_DROPOUT])
         self.lstm = LSTM(size, HIDDEN, seed=seed)
         self.output = nn.Dense(2 * HIDDEN, 1)
 
@@ -240,7 +241,7 @@ def shown(scores: dict) -> str:
     return ", ".join(f"{key} {value:.4f}" for key, value in scores.items())
 
 
-def parse(argv=None) -> argparse.Namespace:
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = Parser(__doc__.split("\n\n")[0], config_file=False, prog="python -m examples.replaced_words")
     add_model_options(parser)
@@ -256,9 +257,9 @@ def parse(argv=None) -> argparse.Namespace:
     return args
 
 
-def main(argv=None) -> dict:
+def main(argv: Sequence[str] | None = None) -> dict:
     """Train and score the taggers as the command line says; returns the result."""
-    args = parse(argv)
+    args = parse_arguments(argv)
     folder = Path(args.data_url)
     init_device(args.device_target, args.device_id)
     texts = parts_of(folder / "heldout.txt")

@@ -69,4 +69,5 @@ _tiny = edict(
     print_steps=20,
 )
 
+added_later: dict = {}  # keys that older checkpoints do not know, with the values that they meant
 presets = {"default": {}, "imdb": _imdb, "tiny": _tiny}

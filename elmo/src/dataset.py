@@ -15,9 +15,9 @@ from src.data.reader import Corpus, Shard
 from src.data.token_indexer import encode_words, group_words
 from src.data.vocabulary import UNKNOWN, Vocabulary
 from src.model_options import ModelOptions
-from src.model_utils.recurrent import dropout_keys
+from src.model_utils.batching import Batch
+from src.model_utils.layers import dropout_keys
 from src.model_utils.runtime import UserError
-from src.model_utils.training import Batch
 from src.ops.sampled_softmax import LogUniformSampler, sampled_rows
 from src.random_streams import ORDER_OF_DOCUMENTS, ORDER_OF_SHARDS, SAMPLED_CLASSES
 

@@ -13,7 +13,7 @@ from src.data.token_indexer import encode_words, group_words
 from src.data.vocabulary import SPECIAL
 from src.inference import load_model
 from src.model_options import ModelOptions
-from src.model_utils.recurrent import CounterDropout
+from src.model_utils.layers import KeyedDropout
 from src.modules.scalar_mix import ScalarMix
 from src.network import BiLanguageModel
 from src.random_streams import MIXTURE_DROPOUT
@@ -54,7 +54,7 @@ class Elmo(nn.Cell):
         self.n_layers, self.sizes = options.n_layers, (options.projection_dim, options.lstm_dim)
         self.output_size = 2 * options.projection_dim
         self.mix = ScalarMix(n_layers=options.n_layers + 1, layer_norm=layer_norm)
-        self.dropout = CounterDropout(dropout, self.output_size, [seed, MIXTURE_DROPOUT])
+        self.dropout = KeyedDropout(dropout, self.output_size, [seed, MIXTURE_DROPOUT])
 
     @classmethod
     def load(cls, ckpt_path, options_path=None, **settings) -> Elmo:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,7 +125,7 @@ def read_ids(path, vocabulary: Vocabulary, max_tokens: int = 0) -> np.ndarray:
     return np.array(ids, np.int32)
 
 
-def main(argv=None) -> dict:
+def main(argv: Sequence[str] | None = None) -> dict:
     """Train and score as the command line says; returns the result."""
     parser = Parser(__doc__, config_file=False, device=False, prog="python -m src.kneser_ney")
     parser.add_argument("folder", metavar="DIR", help="folder of script/convert_dataset.sh")

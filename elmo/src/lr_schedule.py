@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 
-SHAPES = ("cosine", "linear", "constant")
-
 
 def warmup_decay(total_steps: int, warmup_steps: int, peak: float, shape: str) -> list[float]:
-    """Return the rate of every step: a linear rise to `peak`, then half a cosine, a line to zero, or no change.
+    """Return the rate of every step: a linear rise to `peak`, then as `shape` says: cosine, linear (to 0) or constant.
 
     The cosine is that of Loshchilov & Hutter 2017, eq. 5, without restarts; constant with Adagrad is bilm-tf's choice.
     """

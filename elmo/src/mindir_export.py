@@ -2,8 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import mindspore as ms
+import numpy as np
 from mindspore import Tensor, nn, ops
+
+from src.data.token_indexer import encode_words
+from src.data.vocabulary import SPECIAL
+
+
+class ExportInputs(NamedTuple):
+    """The inputs of the exported graph for B sentences, all int32."""
+
+    char_ids: np.ndarray  # (N, W), the distinct words, `<S>` and `</S>` among them
+    index: np.ndarray  # (T, B), rows of char_ids, each sentence between these marks and padded with anything
+    lengths: np.ndarray  # (B,), the marks included
+
+
+def export_inputs(sentences: Sequence[Sequence[str]], max_characters: int) -> ExportInputs:
+    """Return the inputs of the exported graph for sentences of words."""
+    framed = [[SPECIAL[0], *sentence, SPECIAL[1]] for sentence in sentences]
+    words = list(dict.fromkeys(word for sentence in framed for word in sentence))
+    row_of = {word: row for row, word in enumerate(words)}
+    lengths = np.array([len(sentence) for sentence in framed], np.int32)
+    index = np.zeros((lengths.max(), len(framed)), np.int32)
+    for column, sentence in enumerate(framed):
+        index[: len(sentence), column] = [row_of[word] for word in sentence]
+    return ExportInputs(encode_words(words, max_characters).astype(np.int32), index, lengths)
 
 
 class ExportedElmo(nn.Cell):
@@ -20,11 +47,7 @@ class ExportedElmo(nn.Cell):
         self.reverse = ops.ReverseSequence(0, 1)
 
     def construct(self, char_ids, index, lengths):
-        """Map the distinct words and where they stand to the layers (L + 1, T, B, 2P).
-
-        char_ids (N, W): `<S>` and `</S>` among the words; index (T, B): rows of char_ids, each sentence between the two
-        and padded with anything; lengths (B,), the marks included. All int32. Padding is zero.
-        """
+        """Map ExportInputs to the layers (L + 1, T, B, 2P); padding is zero."""
         x = ops.gather(self.network.char_encoder(char_ids), index, 0)  # (T, B, P)
         forward = self._direction(self.network.forward_layers, x)  # (L, T, B, P)
         backward = self._direction(self.network.backward_layers, self.reverse(x, lengths))

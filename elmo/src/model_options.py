@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from src.data.token_indexer import CHARACTERS
-from src.model_utils.configuration import parse_json
-from src.model_utils.runtime import UserError, atomic_write
+from src.model_utils.files import atomic_write, read_json
+from src.model_utils.runtime import UserError
 
 PRESET_FOLDER = Path(__file__).resolve().parents[1] / "options"
 ACTIVATIONS = ("relu", "tanh")
@@ -126,16 +126,7 @@ def load_options(path) -> ModelOptions:
     Raises UserError naming the file, the key, and for an unknown key the nearest one known.
     """
     path = preset_path(path) if str(path) in preset_names() else Path(path)
-    try:
-        content = parse_json(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; give an options.json or one of {', '.join(preset_names())}") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not UTF-8 text; is it an options.json?") from None
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}:{error.lineno}: not valid JSON: {error.msg}") from None
-    except ValueError as error:
-        raise UserError(f"{path}: not valid JSON: {error}") from None
+    content = read_json(path, f"give an options.json or one of {', '.join(preset_names())}")
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected a JSON object with lstm and char_cnn; is it an options.json?")
     return parse_options(content, str(path))

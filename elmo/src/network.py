@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from src.model_utils.recurrent import CounterDropout
+from src.model_utils.layers import KeyedDropout
 from src.modules.char_encoder import CharEncoder
 from src.modules.projected_lstm import ProjectedLSTM
 from src.random_streams import RECURRENT_DROPOUT, RECURRENT_LAYERS, SOFTMAX
@@ -67,7 +67,7 @@ class BiLanguageModel(nn.Cell):
 
         def dropouts(direction):
             seeds = [[seed, RECURRENT_DROPOUT, direction, k] for k in range(n_layers)]
-            return nn.CellList([CounterDropout(dropout, projection_dim, dropout_seed) for dropout_seed in seeds])
+            return nn.CellList([KeyedDropout(dropout, projection_dim, dropout_seed) for dropout_seed in seeds])
 
         self.forward_layers, self.backward_layers = layers(0), layers(1)
         self.forward_dropouts, self.backward_dropouts = dropouts(0), dropouts(1)

@@ -21,5 +21,5 @@ ORDER_OF_DOCUMENTS = 501
 WORD_VECTORS = 432
 ORDER_OF_SENTENCES = 433
 REPLACEMENTS = 434
-# third word of a Philox counter whose fourth is the step; dropout keys have 0 there (see recurrent.py)
+# third word of a Philox counter whose fourth is the step; dropout keys have 0 there (see layers.py)
 SAMPLED_CLASSES = 1

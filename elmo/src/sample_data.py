@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from src.model_utils.configuration import Parser
-from src.model_utils.runtime import atomic_write, run
+from src.model_utils.files import atomic_write
+from src.model_utils.runtime import run
 
 _TOPICS = {
     "film": ("actor scene director story camera", "watched praised filmed"),
@@ -44,7 +46,7 @@ def write_sample_corpus(folder, documents: int = 400, sentences: int = 12, seed:
             file.write(" ".join(text[: sentences // 2]) + "<br /><br />" + " ".join(text[sentences // 2 :]) + "\n")
 
 
-def main(argv=None) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Write the corpus as the command line says."""
     parser = Parser(__doc__, config_file=False, device=False, prog="python -m src.sample_data")
     parser.add_argument("folder", metavar="DIR", help="folder to write into")

@@ -9,10 +9,8 @@ from mindspore import Parameter, Tensor, nn, ops
 from src.loss import TrainingLoss
 from src.model_options import ModelOptions
 from src.model_utils.runtime import quiet, rank_and_size
-from src.model_utils.training import scaled, squared_sum
+from src.model_utils.train_step import scaled, squared_sum
 from src.network import LanguageModel
-
-OPTIMIZERS = ("adam", "adagrad")
 
 
 class TrainOneStep(nn.Cell):
@@ -32,7 +30,6 @@ class TrainOneStep(nn.Cell):
         )
         self.optimizer = build_optimizer(config, model.bilm.trainable_params(), rates)
         self.weights = self.optimizer.parameters
-        self.average = ms.ParameterTuple([])  # a Trainer asks for it; this step keeps no average
         self.loss_factor = config.loss_factor
         self.gradient_clip = options.all_clip_norm_val
         self.rates = Tensor(np.array(rates, np.float32) * config.softmax_lr_factor)

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from shared_fixtures import exit_of  # noqa: F401
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -17,20 +18,6 @@ def graph_mode():
     from src.model_utils.runtime import init_device
 
     init_device("CPU")
-
-
-@pytest.fixture
-def exit_of(capsys):
-    """Runs an entry point as its script does; returns the exit code, standard output and standard error."""
-    from src.model_utils.runtime import run
-
-    def call(main, *arguments):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            run(lambda: main([str(argument) for argument in arguments]))
-        return (left.value.code, *capsys.readouterr())
-
-    return call
 
 
 @pytest.fixture(scope="session")

@@ -6,59 +6,40 @@ import hashlib
 import sys
 import tarfile
 
-import pytest
-
-pytest.register_assert_rewrite("scripts")
-from script_contract import *  # noqa: E402, F403  the tests that all models share
-from script_contract import RUN_SCRIPTS, SCRIPTS, Caller, check_error, check_msrun, check_options, run  # noqa: E402
+from script_contract import RUN_SCRIPTS, SCRIPTS, ScriptContract, run
 
 LM1B = "1-billion-word-language-modeling-benchmark-r13output"
 
 
-@pytest.fixture
-def caller(tmp_path):
-    """A caller with converted text."""
-    return Caller(tmp_path, {"preprocess_path": "text"})
+class TestScripts(ScriptContract):
+    """The contract of all models, and the device as an argument."""
 
-
-def test_all_scripts_of_the_model_zoo_are_here():
-    """In place of the shared test: every script of this folder is known by its name."""
-    own = {"run_distribution.sh", "convert_dataset.sh", "build_vocab.sh", "download_dataset.sh"}
-    assert {path.name for path in SCRIPTS.glob("*.sh")} == {*RUN_SCRIPTS, *own, "common.sh"}
-    for name in own:
-        done = run(SCRIPTS, name, "--help")
-        assert done.returncode == 0 and done.stdout.startswith(f"Usage: bash {name} "), name
-        assert run(SCRIPTS, name).returncode == 2
-
-
-@pytest.mark.parametrize(
-    ("script", "arguments", "device", "inputs"),
-    [
+    inputs = {"preprocess_path": "text"}
+    options = [
         ("run_train_gpu.sh", "3 text", "GPU", "device_id preprocess_path"),
         ("run_train_ascend.sh", "3 text", "Ascend", "device_id preprocess_path"),
         ("run_train_cpu.sh", "text", "CPU", "preprocess_path"),
         ("run_performance_cpu.sh", "0 text", "CPU", "device_id preprocess_path"),
         ("run_eval_cpu.sh", "text best.ckpt", "CPU", "preprocess_path ckpt_path"),
         ("run_eval_gpu.sh", "3 text best.ckpt", "GPU", "device_id preprocess_path ckpt_path"),
-    ],
-)
-def test_arguments_become_options(caller, script, arguments, device, inputs):
-    check_options(caller, script, arguments, device, inputs)
-
-
-def test_the_device_of_a_distributed_training_may_be_an_argument(caller):
-    check_msrun(caller, "CPU", "run_distribution.sh", "CPU")
-
-
-@pytest.mark.parametrize(
-    ("script", "arguments", "words"),
-    [
+    ]
+    mistakes = [
         ("run_distribution.sh", "TPU 2 text", "unknown device 'TPU'"),
         ("convert_dataset.sh", "lost out", "there is no file or folder 'lost'"),
-    ],
-)
-def test_wrong_arguments_of_this_model_get_one_line(caller, script, arguments, words):
-    check_error(caller, script, arguments, words)
+    ]
+    other_scripts = ("run_distribution.sh",)
+
+    def test_the_device_of_a_distributed_training_may_be_an_argument(self, caller):
+        self.check_msrun(caller, "CPU", "run_distribution.sh", "CPU")
+
+
+def test_every_script_has_a_usage():
+    own = {"run_distribution.sh", "convert_dataset.sh", "build_vocab.sh", "download_dataset.sh"}
+    assert {path.name for path in SCRIPTS.glob("*.sh")} == {*RUN_SCRIPTS, *own, "common.sh"}
+    for name in own:
+        done = run(SCRIPTS, name, "--help")
+        assert done.returncode == 0 and done.stdout.startswith(f"Usage: bash {name} "), name
+        assert run(SCRIPTS, name).returncode == 2
 
 
 def test_from_raw_text_to_a_score(texts, tmp_path):

@@ -58,7 +58,7 @@ def test_documents_of_files_and_lines(tmp_path):
     ]
     assert list(read_documents(tmp_path / "1.txt", "whitespace"))[0] == [["One", "line"], ["next.", "And", "more"]]
     (tmp_path / "bad.txt").write_bytes(b"good\n\xff\xfe\n")
-    with pytest.raises(UserError, match=r"bad.txt:\d: not UTF-8"):
+    with pytest.raises(UserError, match=r"bad.txt:2: byte 1 of the line is not UTF-8"):
         list(read_documents(tmp_path / "bad.txt"))
     with pytest.raises(UserError, match="no such file or folder"):
         list(read_documents(tmp_path / "lost"))

@@ -17,6 +17,8 @@ import pytest
 
 import eval as evaluation
 import train
+from src.data.reader import convert
+from src.data.vocabulary import Vocabulary
 from src.kneser_ney import main as kneser_ney
 from src.model_utils.checkpoint import load_checkpoint
 from src.model_utils.runtime import UserError
@@ -47,7 +49,7 @@ def assert_same(one, two, **tolerance):
 
 
 def test_it_learns(trained):
-    """Near the 5-gram model, which these sentences suit, and far below the 81 of knowing nothing."""
+    """The perplexity is near that of 5-grams, which these sentences suit, and far below the 81 of a uniform guess."""
     result = evaluation.main(["--ckpt_path", str(trained.best), "--data_url", str(trained.prepared)])
     n_grams = kneser_ney([str(trained.prepared)])
     assert n_grams["perplexity"] < 20
@@ -134,11 +136,49 @@ def test_two_processes_train_as_one(prepared, tmp_path, capsys):
     logs = [(tmp_path / f"logs/worker_{rank}.log").read_text(encoding="utf-8") for rank in (0, 1)]
     assert done.returncode == 0, logs[0][-3000:]
     found = LINE.findall(logs[0])
-    assert "processes: 2" in logs[0] and not LINE.search(logs[1]), "only rank 0 speaks"
+    assert "processes: 2" in logs[0] and not LINE.search(logs[1]), "only rank 0 prints"
     assert [line[:2] for line in found] == [line[:2] for line in wanted]
     np.testing.assert_allclose([float(line[2]) for line in found], [float(line[2]) for line in wanted], rtol=1e-4)
     one, two = (load_checkpoint(tmp_path / run / "elmo-1_12.ckpt")[0] for run in ("one", "two"))
     assert_same(one, two, atol=1e-3)
+
+
+def snapshot(folder) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != ".lock"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"data_url": "/nowhere"}, "vocab.txt: no such file"),
+        ({"lr": -1}, "--lr is -1.0"),
+        ({"batch_size": 5000}, "do not fill a batch"),
+        ({"pre_trained": "/nowhere.ckpt"}, "no such checkpoint file"),
+        ({"options_path": "lost.json"}, "lost.json: no such file"),
+    ],
+)
+def test_a_mistake_with_overwrite_leaves_the_old_training_untouched(trained, exit_of, changes, words):
+    before = snapshot(trained.outputs)
+    code, _, error = exit_of(train.main, *options(trained.prepared, trained.outputs, **changes), "--overwrite")
+    assert code == 2 and words in error
+    assert snapshot(trained.outputs) == before
+
+
+def test_pre_trained_weights_need_their_own_vocabulary(trained, tmp_path, exit_of):
+    """Another order of the same words is another vocabulary, though of the same size."""
+    words = (trained.prepared / "vocab.txt").read_text(encoding="utf-8").split()
+    other = Vocabulary([*words[:5], words[6], words[5], *words[7:]])
+    data = tmp_path / "data"
+    convert(trained.prepared / "train.txt", data / "train.mindrecord", other, 50, "whitespace", 10**6)
+    other.save(data / "vocab.txt")
+    code, _, error = exit_of(
+        train.main, *options(data, tmp_path / "out", performance_steps=3), "--pre_trained", trained.best
+    )
+    assert code == 2 and f"vocab.txt:6: is '{words[5]}', but '{words[6]}' in {data}" in error
+    (tmp_path / "elmo_best.ckpt").write_bytes(trained.best.read_bytes())
+    arguments = options(trained.prepared, tmp_path / "out", performance_steps=3)
+    code, _, error = exit_of(train.main, *arguments, "--pre_trained", tmp_path / "elmo_best.ckpt")
+    assert code == 2 and f"{tmp_path / 'vocab.txt'}: no such file" in error
 
 
 def test_performance_and_pre_trained(trained, tmp_path):
@@ -152,7 +192,8 @@ def test_performance_and_pre_trained(trained, tmp_path):
     ("changes", "words"),
     [
         ({"data_url": "/nowhere"}, "vocab.txt: no such file"),
-        ({"optimizer": "sgd"}, "optimizer is 'sgd' but must be adam or adagrad"),
+        ({"optimizer": "sgd"}, "--optimizer is 'sgd' but must be adam or adagrad"),
+        ({"lr": 0}, "--lr is 0.0 but must be above 0"),
         ({"options_path": "huge"}, "huge: no such file"),
         ({"batch_size": 5000}, "do not fill a batch of 5000 rows"),
         ({"lrr": 1}, "unrecognized arguments: --lrr 1; did you mean '--lr'?"),

@@ -23,5 +23,5 @@ def test_vocabulary_is_ordered_and_checked(tmp_path):
         (tmp_path / "bad.txt").write_text(content, encoding="utf-8")
         with pytest.raises(UserError, match=words):
             load_vocabulary(tmp_path / "bad.txt")
-    with pytest.raises(UserError, match="build_vocab.sh"):
+    with pytest.raises(UserError, match="lost.txt: no such file"):
         load_vocabulary(tmp_path / "lost.txt")

@@ -19,9 +19,9 @@ import numpy as np
 
 from src.data.tokenizer import read_documents
 from src.data.vocabulary import BEGIN, END, Vocabulary
-from src.model_utils.configuration import parse_json
 from src.model_utils.conversion import write_mindrecord
-from src.model_utils.runtime import UserError, atomic_write, log, quiet
+from src.model_utils.files import atomic_write, read_json
+from src.model_utils.runtime import UserError, log, quiet
 
 VERSION = 1
 _SCHEMA = {
@@ -125,9 +125,9 @@ class Corpus:
     def __init__(self, path, vocabulary: Vocabulary):
         self.path = Path(path)
         try:
-            self.counts = parse_json(_description_path(self.path).read_text(encoding="utf-8"))
+            self.counts = read_json(_description_path(self.path))
             complete = isinstance(self.counts, dict) and self.path.is_file() and Path(f"{self.path}.db").is_file()
-        except (FileNotFoundError, ValueError):
+        except UserError:
             complete = False
         if not self.path.exists():
             raise UserError(

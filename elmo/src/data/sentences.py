@@ -7,8 +7,8 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
-from src.data.lines import read_lines
 from src.data.tokenizer import TOKENIZERS, split_line
+from src.model_utils.files import read_lines
 from src.model_utils.runtime import UserError
 
 CHUNK = 2048  # lines that are held in memory, and whose short and long ones are sorted

@@ -14,12 +14,12 @@ import random
 import re
 import sys
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from src.data.lines import read_lines
 from src.model_utils.configuration import Parser
-from src.model_utils.runtime import UserError, atomic_write, log, run
+from src.model_utils.files import atomic_write, read_lines
+from src.model_utils.runtime import UserError, log, run
 
 TOKENIZERS = ("words", "whitespace")
 PARTS = ("train", "valid", "heldout")
@@ -250,7 +250,7 @@ def _check_output(source: Path, folder: Path) -> None:
         raise UserError(f"{source}: would be replaced by a part of itself; choose another folder than {folder}")
 
 
-def main(argv=None) -> dict:
+def main(argv: Sequence[str] | None = None) -> dict:
     """Divide a corpus as the command line says; returns the counts."""
     parser = Parser(__doc__, config_file=False, device=False, prog="python -m src.data.tokenizer")
     parser.add_argument("input", metavar="FILE|DIR", help="text file, or folder of text files")

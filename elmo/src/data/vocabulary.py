@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import sys
 from collections import Counter
+from collections.abc import Sequence
 
-from src.data.lines import read_lines
 from src.data.tokenizer import TOKENIZERS, read_documents
 from src.model_utils.configuration import Parser
-from src.model_utils.runtime import UserError, atomic_write, run
+from src.model_utils.files import atomic_write, read_lines
+from src.model_utils.runtime import UserError, run
 from src.output_files import check_output_file
 
 SPECIAL = ("<S>", "</S>", "<UNK>")
@@ -49,10 +51,7 @@ def load_vocabulary(path) -> Vocabulary:
 
     Raises UserError naming file and line for anything else.
     """
-    try:
-        words = [word for _, word in read_lines(path)]
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; make it with script/build_vocab.sh") from None
+    words = [word for _, word in read_lines(path)]
     for number, special in enumerate(SPECIAL):
         if words[number : number + 1] != [special]:
             raise UserError(f"{path}:{number + 1}: must be {special}; the first three lines are {' '.join(SPECIAL)}")
@@ -63,6 +62,18 @@ def load_vocabulary(path) -> Vocabulary:
             raise UserError(f"{path}:{number}: '{word}' {what}; one word a line, each once")
         seen.add(word)
     return Vocabulary(words)
+
+
+def check_same_vocabulary(path, vocabulary: Vocabulary, data) -> None:
+    """Raise UserError where the vocabulary beside the weights that a training starts from is not that of its data."""
+    words = load_vocabulary(path).words
+    if words != vocabulary.words:
+        pairs = itertools.zip_longest(words, vocabulary.words)
+        number, (word, other) = next((k, pair) for k, pair in enumerate(pairs, 1) if pair[0] != pair[1])
+        raise UserError(
+            f"{path}:{number}: is '{word or ''}', but '{other or ''}' in {data}; weights mean something with their own"
+            " vocabulary only: convert the text with it (VOCAB=... script/convert_dataset.sh)"
+        )
 
 
 def build_vocabulary(documents, min_count: int = 1, max_size: int = 0) -> tuple[Vocabulary, Counter]:
@@ -81,7 +92,7 @@ def build_vocabulary(documents, min_count: int = 1, max_size: int = 0) -> tuple[
     return Vocabulary([*SPECIAL, *kept]), counts
 
 
-def main(argv=None) -> Vocabulary:
+def main(argv: Sequence[str] | None = None) -> Vocabulary:
     """Build a vocabulary as the command line says."""
     parser = Parser(__doc__, config_file=False, device=False, prog="python -m src.data.vocabulary")
     parser.add_argument("input", metavar="FILE|DIR", help="text file, or folder of text files")

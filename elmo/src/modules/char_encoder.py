@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
-from src.model_utils.recurrent import AddBias
+from src.model_utils.layers import AddBias
 from src.modules.activations import tanh
 from src.modules.highway import Highway
 from src.random_streams import CHAR_ENCODER, HIGHWAY

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from src.model_utils.recurrent import AddBias
+from src.model_utils.layers import AddBias
 
 
 class Highway(nn.Cell):

@@ -96,7 +96,7 @@ class _Recurrence(nn.Cell):
         return w_x * self.scale, w_h * self.scale, bias * self.scale
 
     def inputs(self, x, w_x, bias):
-        """Return x W_x + b (N, 4H) of x (N, I), without broadcasting (see `over_time` in recurrent.py)."""
+        """Return x W_x + b (N, 4H) of x (N, I), without broadcasting (see `repeat_over_time` in layers.py)."""
         return self.add_bias(self.matmul(x, w_x), bias)
 
     def step(self, inputs, h, c, w_h, w_p):
