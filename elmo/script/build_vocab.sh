@@ -9,7 +9,7 @@ usage() {
 Usage: bash $(basename "$0") TEXT VOCAB [-- OPTION...]
 
 Counts the words of TEXT, a file or a folder of files, and writes them to VOCAB, most frequent first, after the three
-lines <S>, </S> and <UNK>. Words are what stands between spaces; -- --tokenizer words divides raw text.
+lines <S>, </S> and <UNK>. Words stand between spaces; -- --tokenizer words divides raw text.
 Options after --: --min_count N (default 3), --max_size N, --tokenizer {whitespace,words}.
 
 Variables:

@@ -8,7 +8,7 @@ usage() {
     cat <<END
 Usage: bash $(basename "$0") TEXT DEST [OPTIONS_JSON]
 
-TEXT is a text file or a folder of them. Writes into DEST:
+TEXT is a text file, a pipe or a folder of files. Writes into DEST:
   train.txt valid.txt heldout.txt    one sentence a line, words between spaces, an empty line between documents
   vocab.txt                          words of train.txt, most frequent first
   train.mindrecord and so on         for --data_url of train.py and eval.py
@@ -17,8 +17,8 @@ OPTIONS_JSON describes the biLM: a file, or original, small (default), imdb or t
 Variables:
   TOKENIZER   words (default) divides raw text, whitespace takes lines as sentences of words (1 Billion Word)
   MIN_COUNT   a word seen less often is <UNK> (default 3)
-  VALID       share of the files for validation (default 0.002)
-  HELDOUT     share of the files that is held out (default 0.01)
+  VALID       share for validation (default 0.002), of the files; of documents or sentences where there are few files
+  HELDOUT     share that is held out (default 0.01); 0 leaves a part out
   VOCAB       a vocabulary to use instead of building one
   PYTHON      the interpreter (default: the active virtual environment's, else python3)
 END
