@@ -12,7 +12,6 @@ word2vec learns from train.txt, the text of the biLM.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +28,7 @@ from src.inference import Embedder, add_model_options, load_model
 from src.model_utils.configuration import Parser
 from src.model_utils.layers import KeyedDropout, dropout_keys
 from src.model_utils.recurrent import LSTM, padding_mask
+from src.model_utils.reporting import print_result
 from src.model_utils.runtime import UserError, init_device, run
 from src.model_utils.train_step import TrainStep
 from src.modules.scalar_mix import ScalarMix
@@ -283,13 +283,9 @@ def main(argv: Sequence[str] | None = None) -> dict:
             print("  " + marked(sentence, logits), file=sys.stderr)
         result[name] = {key: round(float(np.mean([run_scores[key] for run_scores in runs])), 4) for key in runs[0]}
         result[name]["f1_sd"] = round(float(np.std([run_scores["f1"] for run_scores in runs])), 4)
-    if args.json:
-        print(json.dumps(result))
-    else:
-        for name in args.vectors:
-            print(f"{name}: {shown(result[name])}")
+    print_result(result, args.json, lambda result: print(*(f"{v}: {shown(result[v])}" for v in args.vectors), sep="\n"))
     return result
 
 
 if __name__ == "__main__":
-    run(lambda: main(sys.argv[1:]))
+    run(main)

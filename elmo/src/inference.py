@@ -67,10 +67,9 @@ def build_model(options: ModelOptions, vocabulary_size: int, seed: int = 0) -> L
 
 
 def load_trained(ckpt_path) -> tuple[LanguageModel, ModelOptions, Vocabulary]:
-    """Build the model of a checkpoint from the options.json and vocab.txt beside it, and load its weights."""
-    folder = Path(ckpt_path).parent
+    """Return the model of a checkpoint with its weights, and the options and vocabulary that lie beside it."""
     parameters, _ = load_checkpoint(ckpt_path)
-    options, vocabulary = load_options(folder / "options.json"), load_vocabulary(folder / "vocab.txt")
+    options, vocabulary = load_options(find_options(ckpt_path)), load_vocabulary(Path(ckpt_path).with_name("vocab.txt"))
     model = build_model(options, len(vocabulary))
     if model.weight.name not in parameters:
         raise UserError(

@@ -5,8 +5,6 @@ python -m src.kneser_ney DIR reads train.txt, heldout.txt and vocab.txt of scrip
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ import numpy as np
 from src.data.tokenizer import read_documents
 from src.data.vocabulary import BEGIN, END, UNKNOWN, Vocabulary, load_vocabulary
 from src.model_utils.configuration import Parser
+from src.model_utils.reporting import print_result
 from src.model_utils.runtime import UserError, run
 
 
@@ -150,12 +149,9 @@ def main(argv: Sequence[str] | None = None) -> dict:
         "perplexity": float(np.exp(-scores.mean())),
         "seconds": round(time.monotonic() - start, 1),
     }
-    if args.json:
-        print(json.dumps(result))
-    else:
-        print(", ".join(f"{key} {value}" for key, value in result.items()))
+    print_result(result, args.json, lambda result: print(", ".join(f"{key} {value}" for key, value in result.items())))
     return result
 
 
 if __name__ == "__main__":
-    run(lambda: main(sys.argv[1:]))
+    run(main)

@@ -16,7 +16,7 @@ def test_vocabulary_is_ordered_and_checked(tmp_path):
     assert again.words == vocabulary.words and again.fingerprint == vocabulary.fingerprint
     for content, words in (
         ("<S>\n</S>\nx\n", ":3: must be <UNK>"),
-        ("<S>\n</S>\n<UNK>\na\nb\na\n", ":6: 'a' is there twice"),
+        ("<S>\n</S>\n<UNK>\na\nb\na\n", ":6: 'a' occurs twice"),
         ("<S>\n</S>\n<UNK>\na b\n", ":4: 'a b' is not one word"),
         ("<S>\n</S>\n<UNK>\n\nb\n", ":4: '' is not one word"),
     ):

@@ -1,7 +1,7 @@
-"""Text to shards of MindRecord and back: each row is a shard of about a million words, read one at a time.
+"""Text to shards of MindRecord and back: a row is a shard of about a million words, and one is read at a time.
 
-A shard keeps its words as ids of the vocabulary. Words outside it get ids from the vocabulary's size on and are kept
-as text in the shard, because the character encoder reads what the softmax cannot predict.
+A shard keeps its words as ids of the vocabulary. Words outside it get ids from the vocabulary's size on and are
+kept as text in the shard, because the character encoder reads even what the softmax cannot predict.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +43,9 @@ class Shard:
     unknown: list[str]
 
 
-def make_shards(documents, vocabulary: Vocabulary, max_bytes: int, shard_tokens: int, counts: dict) -> Iterator[Shard]:
+def make_shards(
+    documents: Iterable[list[list[str]]], vocabulary: Vocabulary, max_bytes: int, shard_tokens: int, counts: dict
+) -> Iterator[Shard]:
     """Turn documents into shards of at least `shard_tokens` ids, of whole documents; `counts` is filled on the way.
 
     Unknown words are cut to `max_bytes` bytes of UTF-8, which is all that the character encoder can read.

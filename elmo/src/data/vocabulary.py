@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from src.data.tokenizer import TOKENIZERS, read_documents
 from src.model_utils.configuration import Parser
@@ -58,7 +57,7 @@ def load_vocabulary(path) -> Vocabulary:
     seen: set[str] = set()
     for number, word in enumerate(words, 1):
         if not word or word in seen or len(word.split()) != 1:
-            what = "is there twice" if word in seen else "is not one word"
+            what = "occurs twice" if word in seen else "is not one word"
             raise UserError(f"{path}:{number}: '{word}' {what}; one word a line, each once")
         seen.add(word)
     return Vocabulary(words)
@@ -76,7 +75,9 @@ def check_same_vocabulary(path, vocabulary: Vocabulary, data) -> None:
         )
 
 
-def build_vocabulary(documents, min_count: int = 1, max_size: int = 0) -> tuple[Vocabulary, Counter]:
+def build_vocabulary(
+    documents: Iterable[list[list[str]]], min_count: int = 1, max_size: int = 0
+) -> tuple[Vocabulary, Counter[str]]:
     """Count the words of documents and keep those seen `min_count` times, at most `max_size` with the special ones.
 
     Most frequent first, equals in alphabetical order. Returns the vocabulary and all counts.
@@ -119,4 +120,4 @@ def main(argv: Sequence[str] | None = None) -> Vocabulary:
 
 
 if __name__ == "__main__":
-    run(lambda: main(sys.argv[1:]))
+    run(main)
