@@ -12,14 +12,14 @@ def sigmoid(x):
 
 def read(path) -> dict[str, np.ndarray]:
     """Return every data set of an HDF5 file, float64."""
-    found = {}
+    arrays = {}
     with h5py.File(path, "r") as file:
         file.visititems(
             lambda name, item: (
-                found.update({name: item[...].astype(np.float64)}) if isinstance(item, h5py.Dataset) else None
+                arrays.update({name: item[...].astype(np.float64)}) if isinstance(item, h5py.Dataset) else None
             )
         )
-    return found
+    return arrays
 
 
 def char_ids(word: str, width: int) -> list[int]:
@@ -32,13 +32,13 @@ def word_vector(word: str, weights: dict, options) -> np.ndarray:
     """Return the vector (P,) of one word, at full width."""
     characters = weights["char_embed"][char_ids(word, options.max_characters_per_token)]  # (W, D)
     activation = np.tanh if options.activation == "tanh" else lambda x: np.maximum(x, 0)
-    found = []
+    pooled = []
     for k, (width, number) in enumerate(options.filters):
         kernel, best = weights[f"CNN/W_cnn_{k}"][0], np.full(number, -np.inf)  # (width, D, number)
         for start in range(len(characters) - width + 1):
             best = np.maximum(best, np.einsum("wd,wdn->n", characters[start : start + width], kernel))
-        found.append(activation(best + weights[f"CNN/b_cnn_{k}"]))
-    x = np.concatenate(found)
+        pooled.append(activation(best + weights[f"CNN/b_cnn_{k}"]))
+    x = np.concatenate(pooled)
     for k in range(options.n_highway):
         part = {name: weights[f"CNN_high_{k}/{name}"] for name in ("W_carry", "b_carry", "W_transform", "b_transform")}
         gate = sigmoid(x @ part["W_carry"] + part["b_carry"])

@@ -19,11 +19,11 @@ def test_embeddings_are_the_mixture_of_the_layers(published):
     elmo.set_train(False)
     network, options = load_model(published.ckpt)
     expected = dict(Embedder(network, options, 3, stateful=False)(published.sentences))
-    found = elmo(*inputs(elmo, published.sentences)).asnumpy()  # (T, B, 2P)
-    assert found.shape == (max(map(len, published.sentences)), 5, elmo.output_size)
+    embeddings = elmo(*inputs(elmo, published.sentences)).asnumpy()  # (T, B, 2P)
+    assert embeddings.shape == (max(map(len, published.sentences)), 5, elmo.output_size)
     for number, sentence in enumerate(published.sentences):
-        np.testing.assert_allclose(found[: len(sentence), number], expected[number].mean(0), atol=2e-6)
-        assert not found[len(sentence) :, number].any()
+        np.testing.assert_allclose(embeddings[: len(sentence), number], expected[number].mean(0), atol=2e-6)
+        assert not embeddings[len(sentence) :, number].any()
 
 
 class Tagger(nn.Cell):

@@ -42,14 +42,14 @@ def test_a_batch_is_padded_with_zeros():
     assert replaced[:, 1].tolist() == [1, 1] + [0] * 62
 
 
-def test_score_and_marks():
+def test_predictions_are_scored_and_marked():
     sentence = Sentence(["So", "Ann", "and", "tea"], None, np.array([0, 1, 0, 1.0]))
     logits = np.array([-1, 2, 3, -4.0])
     assert score([(sentence, logits)]) == {"precision": 0.5, "recall": 0.5, "f1": pytest.approx(0.5)}
     assert marked(sentence, logits) == "So *Ann* ?and? !tea!"
 
 
-def test_all_vectors_are_tried(trained, tmp_path, capsys):
+def test_all_vectors_find_what_is_replaced_in_predictable_sentences(trained, tmp_path, capsys):
     draw = random.Random(0)
     lines = [f"Then {draw.choice(('Ann', 'Dmitri', 'singers', 'cooks'))} played the piano .\n" for _ in range(400)]
     text = "\n".join("".join(lines[start : start + 10]) for start in range(0, 400, 10))
@@ -67,7 +67,7 @@ def test_all_vectors_are_tried(trained, tmp_path, capsys):
         assert f"{name}, seed 1: " in shown
 
 
-def test_too_little_text(trained, tmp_path, exit_of):
+def test_too_little_text_is_refused(trained, tmp_path, exit_of):
     (tmp_path / "heldout.txt").write_text("one document\n")
     code, _, error = exit_of(replaced_words.main, "--ckpt_path", trained.best, "--data_url", tmp_path)
     assert code == 2

@@ -24,7 +24,7 @@ def test_probabilities_sum_to_one(text, order):
         assert total == pytest.approx(1, abs=1e-9)
 
 
-def test_bigrams_by_hand(text):
+def test_bigram_probabilities_follow_the_equations(text):
     model = KneserNey(text, 2, 13)
     pairs: dict = {}
     for first, second in zip(text[:-1], text[1:]):
@@ -46,12 +46,12 @@ def test_bigrams_by_hand(text):
         unigram = (before[second] - low[min(before[second], 3)]) / total + free
         of_first = [c for (word, _), c in pairs.items() if word == first]
         rest = sum(high[min(c, 3)] for c in of_first) / sum(of_first)
-        wanted = (count - high[min(count, 3)]) / sum(of_first) + rest * unigram
-        found = np.exp(model.log_probabilities(np.array([BEGIN, first, second]))[-1])
-        assert found == pytest.approx(wanted, rel=1e-9)
+        expected = (count - high[min(count, 3)]) / sum(of_first) + rest * unigram
+        probability = np.exp(model.log_probabilities(np.array([BEGIN, first, second]))[-1])
+        assert probability == pytest.approx(expected, rel=1e-9)
 
 
-def test_longer_contexts_help(text):
+def test_longer_contexts_predict_better(text):
     pattern = np.array([BEGIN, 3, 4, 5, 3, 4, 6, 3, 7, END] * 30, np.int32)
     scores = [KneserNey(pattern, order, 13).log_probabilities(pattern[:10]).mean() for order in (1, 2, 3, 5)]
     assert scores == sorted(scores) and scores[-1] > scores[0] + 1

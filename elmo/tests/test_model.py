@@ -20,41 +20,41 @@ def model(published):
 
 def test_stateless_embeddings_are_those_of_the_reference(published, model):
     weights = reference.read(published.weights)
-    found = dict(model[2][False](published.sentences))
+    embeddings = dict(model[2][False](published.sentences))
     assert max(map(len, published.sentences)) + 2 > STEPS
-    assert sorted(found) == list(range(len(published.sentences)))
+    assert sorted(embeddings) == list(range(len(published.sentences)))
     for number, sentence in enumerate(published.sentences):
         expected, _ = reference.embed(sentence, weights, published.options)
-        assert found[number].shape == expected.shape == (3, len(sentence), 32)
-        np.testing.assert_allclose(found[number], expected, atol=5e-6)
+        assert embeddings[number].shape == expected.shape == (3, len(sentence), 32)
+        np.testing.assert_allclose(embeddings[number], expected, atol=5e-6)
 
 
-def test_stateful_embeddings_go_on_with_the_state_of_their_row(published, model):
+def test_stateful_embeddings_continue_from_the_state_of_their_row(published, model):
     weights, states = reference.read(published.weights), [None, None]
-    found = list(model[2][True](published.sentences))
-    assert [number for number, _ in found] == list(range(len(published.sentences)))
-    for number, layers in found:
+    embeddings = list(model[2][True](published.sentences))
+    assert [number for number, _ in embeddings] == list(range(len(published.sentences)))
+    for number, layers in embeddings:
         row = number % 2
         expected, states[row] = reference.embed(published.sentences[number], weights, published.options, states[row])
         np.testing.assert_allclose(layers, expected, atol=5e-6)
     alone, _ = reference.embed(published.sentences[2], weights, published.options)
-    assert np.abs(found[2][1] - alone).max() > 1e-3
+    assert np.abs(embeddings[2][1] - alone).max() > 1e-3
 
 
-def test_state_runs_on_from_call_to_call(published, model, monkeypatch):
+def test_the_state_is_carried_from_call_to_call(published, model, monkeypatch):
     monkeypatch.setattr("src.inference.ROUNDS", 2)  # five sentences in two rows: the third round is a run of its own
     embedder = Embedder(*model[:2], 2)
     expected = [layers for _, layers in embedder(published.sentences)]
     embedder.restart()
     parts = published.sentences[:1], published.sentences[1:4], published.sentences[4:]
-    found = [layers for part in parts for _, layers in embedder(part)]
-    for one, other in zip(found, expected):
+    embeddings = [layers for part in parts for _, layers in embedder(part)]
+    for one, other in zip(embeddings, expected):
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
-def test_sentence_without_words(model):
-    (found,) = model[2][False]([[]])
-    assert found[0] == 0 and found[1].shape == (3, 0, 32)
+def test_a_sentence_without_words_has_layers_of_no_words(model):
+    ((number, layers),) = model[2][False]([[]])
+    assert number == 0 and layers.shape == (3, 0, 32)
 
 
 def test_forgotten_words_are_encoded_again(model, monkeypatch):
@@ -67,7 +67,7 @@ def test_forgotten_words_are_encoded_again(model, monkeypatch):
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])
-def test_published_fixture(elmo_fixture, batch_size):
+def test_embeddings_of_published_weights_are_the_published_ones(elmo_fixture, batch_size):
     network, options = load_model(elmo_fixture.weights)
     embedder = Embedder(network, options, batch_size)
     with h5py.File(elmo_fixture.embeddings, "r") as file:
@@ -109,7 +109,7 @@ def inputs_of(options, sentences, steps, keys=0):
     return [Tensor(array) for array in arrays]
 
 
-def test_training_network(published):
+def test_state_and_gradients_and_dropout_in_training(published):
     """State, gradient of every parameter, and dropout by keys; one network because each compilation takes seconds."""
     network, options = load_model(published.weights)
     sentences = [published.sentences[k] for k in (0, 2)]
@@ -121,10 +121,10 @@ def test_training_network(published):
     weights = reference.read(published.weights)
     for row, sentence in enumerate(sentences):
         x = np.array([reference.word_vector(word, weights, options) for word in sentence[:6]])
-        for number, (found, given) in enumerate(((forward, x), (backward, x[::-1]))):
-            layers, states = reference.direction(given, number, weights, options)
-            np.testing.assert_allclose(found.asnumpy()[0, :, row], given, atol=5e-6)
-            np.testing.assert_allclose(found.asnumpy()[1:, :, row], layers, atol=5e-6)
+        for number, (output, word_vectors) in enumerate(((forward, x), (backward, x[::-1]))):
+            layers, states = reference.direction(word_vectors, number, weights, options)
+            np.testing.assert_allclose(output.asnumpy()[0, :, row], word_vectors, atol=5e-6)
+            np.testing.assert_allclose(output.asnumpy()[1:, :, row], layers, atol=5e-6)
             for k, (state_h, state_c) in enumerate(states):
                 np.testing.assert_allclose(h.asnumpy()[number, k, row], state_h, atol=5e-6)
                 np.testing.assert_allclose(c.asnumpy()[number, k, row], state_c, atol=5e-6)

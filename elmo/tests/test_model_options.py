@@ -72,7 +72,7 @@ def test_mistakes_are_explained(path, value, message):
     assert message in str(error.value)
 
 
-def test_files_that_are_none(tmp_path):
+def test_files_without_options_are_refused(tmp_path):
     with pytest.raises(UserError, match="no such file; give an options.json or one of .*original, small, tiny"):
         load_options(tmp_path / "options.json")
     (tmp_path / "options.json").write_text('{\n"lstm": }', encoding="utf-8")

@@ -49,7 +49,7 @@ def randomize(cell, scale: float, seed: int = 0):
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
-def test_words_by_length_are_the_words_at_full_width(activation):
+def test_words_grouped_by_length_have_the_vectors_of_full_width(activation):
     options = load_options("tiny")
     cell = CharEncoder(
         characters=261,
@@ -69,7 +69,7 @@ def test_words_by_length_are_the_words_at_full_width(activation):
     assert len(set(place.tolist())) == len(WORDS)
 
 
-def test_highway():
+def test_a_highway_layer_follows_its_equation():
     cell = Highway(size=6, seed=1)
     assert cell.b_carry.asnumpy().tolist() == [-2] * 6
     weights = randomize(cell, 1.0)
@@ -118,7 +118,7 @@ def test_gradient_of_the_projected_lstm_is_that_of_finite_differences(limits):
     names = ["w_x", "w_h", "bias", "w_p"]
     parameters = [getattr(cell, name) for name in names]
     by_input, by_weight = Gradient(loss, (0, 1, 2), ms.ParameterTuple(parameters))(*inputs)
-    found = dict(zip(["x", "h", "c", *names], [g.asnumpy() for g in (*by_input, *by_weight)]))
+    gradients = dict(zip(["x", "h", "c", *names], [g.asnumpy() for g in (*by_input, *by_weight)]))
     values.update({name: weights[name] for name in names})
     ordered = [values[name] for name in ("x", "h", "c", *names)]
     assert float(loss(*inputs).asnumpy()) == pytest.approx(lstm_loss(*ordered, factors, limits), abs=1e-4)
@@ -135,11 +135,11 @@ def test_gradient_of_the_projected_lstm_is_that_of_finite_differences(limits):
                 sides.append(lstm_loss(*ordered, factors, limits))
             value[place] = kept
             gradient[place] = (sides[0] - sides[1]) / (2 * step)
-        np.testing.assert_allclose(found[name], gradient, atol=2e-5, err_msg=name)
+        np.testing.assert_allclose(gradients[name], gradient, atol=2e-5, err_msg=name)
 
 
 @pytest.mark.parametrize("layer_norm", [False, True])
-def test_scalar_mix(layer_norm):
+def test_the_mixture_weighs_the_layers_and_ignores_padding(layer_norm):
     random = np.random.default_rng(5)
     layers = random.normal(2, 3, (3, 4, 2, 6)).astype(np.float32)
     mask = np.array([[1, 1], [1, 1], [1, 0], [1, 0]], np.float32)
@@ -153,10 +153,10 @@ def test_scalar_mix(layer_norm):
         mean, deviation = real.mean((1, 2), keepdims=True), real.std((1, 2), keepdims=True)
         real = (real - mean) / deviation
     expected = 1.7 * np.tensordot(weights, real, 1)
-    found = cell(Tensor(layers), Tensor(mask)).asnumpy()
-    np.testing.assert_allclose(found[mask.astype(bool)], expected, atol=1e-5)
+    mixture = cell(Tensor(layers), Tensor(mask)).asnumpy()
+    np.testing.assert_allclose(mixture[mask.astype(bool)], expected, atol=1e-5)
     if layer_norm:
         changed = layers.copy()
-        changed[:, 2:, 1] = 100  # what stands in the padding is of no account
+        changed[:, 2:, 1] = 100  # what is in the padding does not matter
         again = cell(Tensor(changed), Tensor(mask)).asnumpy()
         np.testing.assert_allclose(again[mask.astype(bool)], expected, atol=1e-5)

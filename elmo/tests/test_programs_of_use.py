@@ -22,10 +22,12 @@ from src.model_options import save_options
 
 
 def contents(path) -> dict[str, np.ndarray]:
-    found = {}
+    datasets = {}
     with h5py.File(path, "r") as file:
-        file.visititems(lambda name, item: found.update({name: item[...]}) if isinstance(item, h5py.Dataset) else None)
-    return found
+        file.visititems(
+            lambda name, item: datasets.update({name: item[...]}) if isinstance(item, h5py.Dataset) else None
+        )
+    return datasets
 
 
 def assert_same_file(one, other):
@@ -69,17 +71,17 @@ def run_embed(published, output, exit_of, *options, ckpt=None):
 
 
 def test_embed_writes_all_layers_and_an_index(published, expected, tmp_path, exit_of):
-    found = run_embed(published, tmp_path / "new" / "out.hdf5", exit_of, "--stateless", "--batch_size", "3")
+    embeddings = run_embed(published, tmp_path / "new" / "out.hdf5", exit_of, "--stateless", "--batch_size", "3")
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["out.hdf5"]
-    index = json.loads(found.pop("sentence_to_index")[0])
+    index = json.loads(embeddings.pop("sentence_to_index")[0])
     assert index == {line: str(number) for number, line in enumerate(published.lines)}
-    assert sorted(found) == [str(number) for number in range(5)]
+    assert sorted(embeddings) == [str(number) for number in range(5)]
     for number, layers in expected.items():
-        assert found[str(number)].dtype == np.float32
-        np.testing.assert_allclose(found[str(number)], layers, atol=1e-6)
+        assert embeddings[str(number)].dtype == np.float32
+        np.testing.assert_allclose(embeddings[str(number)], layers, atol=1e-6)
 
 
-def test_embed_chooses_layers(published, expected, tmp_path, exit_of):
+def test_embed_writes_the_top_layer_or_the_average(published, expected, tmp_path, exit_of):
     options = "--stateless", "--batch_size", "3", "--forget_sentences"
     top = run_embed(published, tmp_path / "top.hdf5", exit_of, *options, "--layers", "top")
     average = run_embed(published, tmp_path / "mean.hdf5", exit_of, *options, "--layers", "average")
@@ -89,15 +91,15 @@ def test_embed_chooses_layers(published, expected, tmp_path, exit_of):
         np.testing.assert_allclose(average[str(number)], layers.mean(0), atol=1e-6)
 
 
-def test_embed_is_stateful_unless_told(published, expected, tmp_path, exit_of, monkeypatch):
+def test_embed_is_stateful_by_default(published, expected, tmp_path, exit_of, monkeypatch):
     monkeypatch.setattr("src.data.sentences.CHUNK", 2)  # a chunk of lines must not end the state
     options = "--batch_size", "1", "--layers", "top", "--forget_sentences"
-    found = run_embed(published, tmp_path / "out.hdf5", exit_of, *options, ckpt=published.weights)
+    embeddings = run_embed(published, tmp_path / "out.hdf5", exit_of, *options, ckpt=published.weights)
     network, model_options = load_model(published.weights)
     for number, layers in Embedder(network, model_options, 1)(published.sentences):
-        np.testing.assert_allclose(found[str(number)], layers[-1], atol=1e-6)
-    np.testing.assert_allclose(found["0"], expected[0][-1], atol=1e-6)
-    assert np.abs(found["1"] - expected[1][-1]).max() > 1e-3
+        np.testing.assert_allclose(embeddings[str(number)], layers[-1], atol=1e-6)
+    np.testing.assert_allclose(embeddings["0"], expected[0][-1], atol=1e-6)
+    assert np.abs(embeddings["1"] - expected[1][-1]).max() > 1e-3
 
 
 def test_embed_takes_a_line_feed_alone_for_the_end_of_a_line(published, tmp_path, exit_of):
@@ -147,8 +149,8 @@ def test_conversion_keeps_the_options_of_other_weights(published, tmp_path, exit
     """Two sets of weights of the same shapes in one folder: each is embedded with by its own options."""
     own = json.loads((published.folder / "options.json").read_text(encoding="utf-8"))
     own["char_cnn"]["activation"] = "tanh"
-    (tmp_path / "given.json").write_text(json.dumps(own), encoding="utf-8")
-    for name, options in (("tiny", published.folder / "options.json"), ("other", tmp_path / "given.json")):
+    (tmp_path / "source.json").write_text(json.dumps(own), encoding="utf-8")
+    for name, options in (("tiny", published.folder / "options.json"), ("other", tmp_path / "source.json")):
         output = tmp_path / f"{name}.ckpt"
         arguments = "--input", published.weights, "--options_path", options, "--output", output
         code, out, err = exit_of(convert_weights.main, *arguments)
@@ -157,10 +159,10 @@ def test_conversion_keeps_the_options_of_other_weights(published, tmp_path, exit
     assert load_model(tmp_path / "tiny.ckpt")[1] == published.options
     assert load_model(tmp_path / "other.ckpt")[1].activation == "tanh"
     third = dataclasses.replace(published.options, use_skip_connections=not published.options.use_skip_connections)
-    save_options(tmp_path / "given.json", third)
+    save_options(tmp_path / "source.json", third)
     code, _, err = exit_of(
         convert_weights.main,
-        *("--input", published.weights, "--options_path", tmp_path / "given.json"),
+        *("--input", published.weights, "--options_path", tmp_path / "source.json"),
         *("--output", tmp_path / "other.ckpt"),
     )
     assert code == 2 and "other_options.json: holds the options of other weights" in err
@@ -180,7 +182,7 @@ def test_conversion_keeps_the_options_of_other_weights(published, tmp_path, exit
         ("one\n", "--ckpt_path {folder}/options.json", "not a checkpoint"),
     ],
 )
-def test_mistakes_of_the_user(published, tmp_path, exit_of, text, options, message):
+def test_a_mistake_gets_one_line_and_no_output(published, tmp_path, exit_of, text, options, message):
     path = tmp_path / "text.txt"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     arguments = ["--ckpt_path", published.weights, "--input_file", path, "--output_file", tmp_path / "out.hdf5"]
@@ -216,7 +218,7 @@ def test_a_wrong_option_gets_one_line_and_exit_code_2(exit_of, program, argument
     assert err.startswith("error: ") and message in err and err.count("\n") == 1
 
 
-def test_weights_that_are_none(published, tmp_path, exit_of):
+def test_files_that_hold_no_weights_are_refused(published, tmp_path, exit_of):
     (tmp_path / "bad.hdf5").write_bytes(b"no weights")
     options = "--options_path", published.folder / "options.json", "--output", tmp_path / "out.ckpt"
     code, _, err = exit_of(convert_weights.main, "--input", tmp_path / "bad.hdf5", *options)
@@ -231,7 +233,7 @@ def test_weights_that_are_none(published, tmp_path, exit_of):
     assert code == 2 and "'softmax/W' does not belong to a biLM with these options" in err
 
 
-def test_neighbours(published, expected, exit_of):
+def test_neighbours_are_ranked_by_cosine(published, expected, exit_of):
     common = "--ckpt_path", published.ckpt, "--input_file", published.text, "--device_target", "CPU"
     code, out, err = exit_of(neighbours.main, "I saw the *film* twice .", *common, "--same_word", "--json")
     assert code == 0, err
@@ -253,7 +255,7 @@ def test_neighbours(published, expected, exit_of):
     assert code == 2 and "the model has layers 0 to 2" in err
 
 
-def test_export(published, tmp_path, exit_of, monkeypatch):
+def test_export_agrees_with_the_checkpoint_or_leaves_the_older_file(published, tmp_path, exit_of, monkeypatch):
     arguments = "--ckpt_path", published.ckpt, "--output_dir", tmp_path / "new", "--device_target", "CPU"
     code, out, err = exit_of(export.main, *arguments)
     assert code == 0, err

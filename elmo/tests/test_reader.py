@@ -50,7 +50,7 @@ def test_unusable_mindrecord_is_refused(prepared, tmp_path):
         Corpus(tmp_path / "valid.mindrecord", vocabulary)
 
 
-def test_sentences_are_marked(prepared):
+def test_every_sentence_stands_between_its_marks(prepared):
     vocabulary = load_vocabulary(prepared / "vocab.txt")
     shard = Corpus(prepared / "valid.mindrecord", vocabulary).shard(0)
     assert shard.ids[0] == BEGIN and shard.ids[-1] == END

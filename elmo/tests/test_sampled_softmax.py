@@ -54,13 +54,13 @@ def reference(hidden, weight, bias, targets, sample, log_expected_of):
 
 
 def finite_differences(function, array, step=1e-4):
-    found = np.zeros(array.shape)
+    gradient = np.zeros(array.shape)
     for place in np.ndindex(array.shape):
         plus, minus = array.astype(np.float64), array.astype(np.float64)
         plus[place] += step
         minus[place] -= step
-        found[place] = (function(plus) - function(minus)) / (2 * step)
-    return found
+        gradient[place] = (function(plus) - function(minus)) / (2 * step)
+    return gradient
 
 
 def test_sampler_follows_zipf_without_repetition():
@@ -126,15 +126,15 @@ def test_sampled_loss_and_gradients_follow_the_definition(problem):
         return sampler.log_expected(k, draws)
 
     assert loss == pytest.approx(reference(hidden, weight, bias, targets, sample, expected), abs=1e-5)
-    for found, wanted in (
+    for gradient, expected_gradient in (
         (d_hidden, finite_differences(lambda h: reference(h, weight, bias, targets, sample, expected), hidden)),
         (d_weight[place], finite_differences(lambda w: reference(hidden, w, bias, targets, sample, expected), weight)),
         (d_bias[place], finite_differences(lambda b: reference(hidden, weight, b, targets, sample, expected), bias)),
     ):
         unused = np.setdiff1d(np.arange(VOCABULARY), classes)
-        if len(found) == VOCABULARY:
-            found[unused] = 0  # rows that the step does not have
-        np.testing.assert_allclose(found, wanted, atol=2e-5)
+        if len(gradient) == VOCABULARY:
+            gradient[unused] = 0  # rows that the step does not have
+        np.testing.assert_allclose(gradient, expected_gradient, atol=2e-5)
 
 
 @pytest.mark.parametrize("scale", [1e-3, 30.0])

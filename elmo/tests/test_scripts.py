@@ -58,7 +58,7 @@ def test_from_raw_text_to_a_score(texts, tmp_path):
     assert names == ["eval_log.txt", "log.txt", "made", "outputs", "raw"]
 
 
-def test_vocabulary_of_any_text(tmp_path):
+def test_a_vocabulary_is_built_from_any_text(tmp_path):
     (tmp_path / "text.txt").write_text("b a b\nc b a", encoding="utf-8")
     done = run(tmp_path, "build_vocab.sh", "text.txt", "v.txt", "--", "--min_count", "2", PYTHON=sys.executable)
     assert done.returncode == 0, done.stderr

@@ -35,11 +35,11 @@ from src.model_utils.runtime import UserError
         ("AT&amp;T said &quot;no&#33;&quot; &c; &amp;amp; R&D", 'AT & T said " no ! " & c ; & amp ; R & D'),
     ],
 )
-def test_words(text, words):
+def test_text_is_divided_into_words(text, words):
     assert " ".join(tokenize(text)) == words
 
 
-def test_sentences():
+def test_words_are_divided_into_sentences():
     text = 'He left . " Why ? " said I . Wow ! that e.g. helps ... Yes ( it does . ) End'
     sentences = [" ".join(sentence) for sentence in split_sentences(text.split())]
     assert sentences == ["He left .", '" Why ? " said I .', "Wow ! that e.g. helps ...", "Yes ( it does . )", "End"]

@@ -48,7 +48,7 @@ def assert_same(one, two, **tolerance):
             np.testing.assert_array_equal(two[name].asnumpy(), parameter.asnumpy(), err_msg=name)
 
 
-def test_it_learns(trained):
+def test_the_perplexity_comes_near_that_of_n_grams(trained):
     """The perplexity is near that of 5-grams, which these sentences suit, and far below the 81 of a uniform guess."""
     result = evaluation.main(["--ckpt_path", str(trained.best), "--data_url", str(trained.prepared)])
     n_grams = kneser_ney([str(trained.prepared)])
@@ -66,7 +66,7 @@ def test_it_learns(trained):
     assert saved["n_train_tokens"] == counts["tokens"] and saved["n_tokens_vocab"] == words
 
 
-def test_evaluation_of_plain_text_and_rows(trained, tmp_path, capsys):
+def test_plain_text_scores_as_converted_text_and_rows_hardly_matter(trained, tmp_path, capsys):
     base = ["--ckpt_path", str(trained.best), "--device_target", "CPU", "--json"]
     whole = evaluation.main([*base, "--data_url", str(trained.prepared), "--eval_batch_size", "1"])
     plain = evaluation.main([*base, "--input_file", str(trained.prepared / "heldout.txt"), "--eval_batch_size", "1"])
@@ -88,8 +88,8 @@ def quickly_compiled(path):
 def test_killed_training_resumes_to_the_bit(prepared, tmp_path, capsys):
     settings = {"max_steps": 60, "print_steps": 1, "options_path": quickly_compiled(tmp_path / "options.json")}
     train.main(options(prepared, tmp_path / "whole", **settings))
-    wanted = LINE.findall(capsys.readouterr().out)
-    assert len(wanted) == 60
+    expected = LINE.findall(capsys.readouterr().out)
+    assert len(expected) == 60
 
     parts = tmp_path / "parts"
     command = [sys.executable, str(TRAIN), *options(prepared, parts, save_checkpoint_steps=10, **settings)]
@@ -112,7 +112,7 @@ def test_killed_training_resumes_to_the_bit(prepared, tmp_path, capsys):
     output = capsys.readouterr().out
     resumed = LINE.findall(output)
     assert "resumed from" in output and 10 <= len(resumed) < 60
-    assert resumed == wanted[-len(resumed) :], "not one digit of the curve differs"
+    assert resumed == expected[-len(resumed) :], "not one digit of the curve differs"
     whole, again = (load_checkpoint(run / "elmo-1_60.ckpt")[0] for run in (tmp_path / "whole", parts))
     assert {"state.h", "state.c", "softmax.weight", "softmax.weight.squares"} <= whole.keys()
     assert_same(whole, again)
@@ -123,7 +123,7 @@ def test_two_processes_train_as_one(prepared, tmp_path, capsys):
         pytest.skip("msrun, which MindSpore installs, is not beside this Python")
     settings = {"max_steps": 12, "print_steps": 1, "options_path": quickly_compiled(tmp_path / "options.json")}
     train.main(options(prepared, tmp_path / "one", **settings))
-    wanted = LINE.findall(capsys.readouterr().out)
+    expected = LINE.findall(capsys.readouterr().out)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -135,10 +135,10 @@ def test_two_processes_train_as_one(prepared, tmp_path, capsys):
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200)
     logs = [(tmp_path / f"logs/worker_{rank}.log").read_text(encoding="utf-8") for rank in (0, 1)]
     assert done.returncode == 0, logs[0][-3000:]
-    found = LINE.findall(logs[0])
+    lines = LINE.findall(logs[0])
     assert "processes: 2" in logs[0] and not LINE.search(logs[1]), "only rank 0 prints"
-    assert [line[:2] for line in found] == [line[:2] for line in wanted]
-    np.testing.assert_allclose([float(line[2]) for line in found], [float(line[2]) for line in wanted], rtol=1e-4)
+    assert [line[:2] for line in lines] == [line[:2] for line in expected]
+    np.testing.assert_allclose([float(line[2]) for line in lines], [float(line[2]) for line in expected], rtol=1e-4)
     one, two = (load_checkpoint(tmp_path / run / "elmo-1_12.ckpt")[0] for run in ("one", "two"))
     assert_same(one, two, atol=1e-3)
 
@@ -181,7 +181,7 @@ def test_pre_trained_weights_need_their_own_vocabulary(trained, tmp_path, exit_o
     assert code == 2 and f"{tmp_path / 'vocab.txt'}: no such file" in error
 
 
-def test_performance_and_pre_trained(trained, tmp_path):
+def test_performance_is_measured_from_pre_trained_weights_and_nothing_is_written(trained, tmp_path):
     arguments = options(trained.prepared, tmp_path, performance_steps=3)
     result = train.main([*arguments, "--pre_trained", str(trained.best)])
     assert result["steps"] == 3 and result["tokens_per_second"] > 0
