@@ -88,28 +88,28 @@ def main(argv: Sequence[str] | None = None) -> dict:
         result = evaluator.perplexity(valid)
         return {f"valid_{key}": value for key, value in result.items() if key.startswith("perplexity")}
 
-    trainer = Trainer(
-        name=NAME,
-        folder=folder,
-        network=model,
-        step=step,
-        batches=batches.endless if config.max_steps else batches,
-        steps_per_epoch=steps_per_epoch,
-        num_epochs=epochs,
-        learning_rate=lambda step: rates[step],
-        validate=validate if valid else None,
-        metric="valid_perplexity",
-        higher_is_better=False,
-        cadence=Cadence.of(config),
-    )
-    trainer.resume(weights)
     with output_folder(folder, NAME, args.resume, args.overwrite):
         if rank == 0:
             write_yaml(folder / "config.yaml", config)
             vocabulary.save(folder / "vocab.txt")
             save_options(folder / "options.json", options)
+        trainer = Trainer(
+            name=NAME,
+            folder=folder,
+            network=model,
+            step=step,
+            batches=batches.endless if config.max_steps else batches,
+            steps_per_epoch=steps_per_epoch,
+            num_epochs=epochs,
+            learning_rate=lambda step: rates[step],
+            validate=validate if valid else None,
+            metric="valid_perplexity",
+            higher_is_better=False,
+            cadence=Cadence.of(config),
+        )
+        trainer.resume(weights)
         result = trainer.train()
-        log(f"checkpoints, metrics.jsonl and curves.png: {folder}")
+    log(f"checkpoints, metrics.jsonl and curves.png: {folder}")
     return result
 
 
