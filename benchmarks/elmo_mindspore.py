@@ -21,7 +21,7 @@ from src.arguments import parse_arguments, resolve_configuration, resolve_option
 from src.data.reader import Corpus, convert
 from src.data.tokenizer import read_documents
 from src.data.vocabulary import build_vocabulary, load_vocabulary
-from src.dataset import TrainingBatches
+from src.dataset import TrainingBatches, TrainingInputs
 from src.inference import build_model
 from src.lr_schedule import warmup_decay
 from src.model_options import ModelOptions
@@ -31,11 +31,10 @@ from src.sample_data import write_sample_corpus
 from src.train_step import TrainOneStep
 
 TEXT = 4  # the first inputs of a batch: short and long character ids, forward and backward index
-CLASSES = 6  # the place of the words that the softmax chooses from
 
 
 def prepare_measurement(preset: str, changes: list[str], preprocess_path: str | None, steps: int) -> dict:
-    """Return what every side is given: config, rates, weights by name, `steps` batches and the output of the first.
+    """Return what every side gets: config, rates, weights by name, `steps` batches and the output of the first.
 
     The rates are those of two passes over the batches. `changes` are further options of train.py, and dropout, which
     belongs to options.json. Without `preprocess_path` the synthetic sample is written and used.
@@ -79,21 +78,21 @@ def prepare_measurement(preset: str, changes: list[str], preprocess_path: str | 
     }
 
 
-def rows(name: str, inputs: tuple, weights: dict[str, np.ndarray]) -> float:
+def rows(name: str, inputs: TrainingInputs, weights: dict[str, np.ndarray]) -> float:
     """Return how many vectors a weight is multiplied with in the forward pass: characters, distinct words or steps.
 
     Of the softmax each step meets the sampled words only.
     """
-    short, long, forward, *_ = inputs
+    short, long, steps = inputs.char_ids, inputs.long_char_ids, inputs.forward_index.size
     part, weight = name.split(".")[0], weights[name]
     if weight.ndim != 2 or name == "char_encoder.char_embed":
         return 0
     if part == "softmax":
-        return 2 * forward.size * inputs[CLASSES].size / len(weight)
+        return 2 * steps * inputs.classes.size / len(weight)
     if "w_cnn" in name:
         width = len(weight) // weights["char_encoder.char_embed"].shape[1]
         return sum(len(ids) * (ids.shape[1] - width + 1) for ids in (short, long))
-    return len(short) + len(long) if part == "char_encoder" else forward.size
+    return len(short) + len(long) if part == "char_encoder" else steps
 
 
 class Inference(nn.Cell):

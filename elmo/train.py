@@ -37,10 +37,10 @@ def main(argv: Sequence[str] | None = None) -> dict:
     data, folder = Path(args.data_url), Path(args.ckpt_path)
     if not args.performance_steps:
         check_output_folder(folder, NAME, args.resume, args.overwrite)
-    weights = initial_weights(folder, NAME, args.pre_trained, args.resume)
 
     # Data, with every check of it
     vocabulary = load_vocabulary(data / "vocab.txt")
+    weights = initial_weights(folder, NAME, args.pre_trained, args.resume)
     if weights.folder:
         check_same_vocabulary(weights.folder / "vocab.txt", vocabulary, data)
     train = Corpus(data / "train.mindrecord", vocabulary)
