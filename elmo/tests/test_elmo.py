@@ -7,7 +7,7 @@ from mindspore import Tensor, nn, ops
 
 from src.elmo import Elmo
 from src.inference import Embedder, load_model
-from src.model_utils.recurrent import dropout_keys
+from src.model_utils.layers import dropout_keys
 
 
 def inputs(elmo, sentences, keys=0):
