@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> list[dict]:
     embedder = Embedder(network, options, args.batch_size, stateful=False)
     ((_, layers),) = embedder([words])
     word = words[position] if args.same_word else None
-    sentences = read_sentences(args.input_file, args.tokenizer)
+    sentences = read_sentences(args.input_file, args.tokenizer, skip_blank=True)
     contexts = nearest(embedder, sentences, words, layers[args.layer, position], word, args.layer, args.count)
     if not contexts:
         raise UserError(f"{args.input_file}: has no other '{word}'; leave out --same_word")

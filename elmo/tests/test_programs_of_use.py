@@ -233,7 +233,7 @@ def test_files_that_hold_no_weights_are_refused(published, tmp_path, exit_of):
     assert code == 2 and "'softmax/W' does not belong to a biLM with these options" in err
 
 
-def test_neighbours_are_ranked_by_cosine(published, expected, exit_of):
+def test_neighbours_are_ranked_by_cosine(published, expected, tmp_path, exit_of):
     common = "--ckpt_path", published.ckpt, "--input_file", published.text, "--device_target", "CPU"
     code, out, err = exit_of(neighbours.main, "I saw the *film* twice .", *common, "--same_word", "--json")
     assert code == 0, err
@@ -242,6 +242,12 @@ def test_neighbours_are_ranked_by_cosine(published, expected, exit_of):
     one, other = expected[3][-1, 3], expected[0][-1, 1]
     cosine = one @ other / np.linalg.norm(one) / np.linalg.norm(other)
     assert answer["cosine"] == pytest.approx(cosine, abs=1e-4)
+
+    divided = tmp_path / "heldout.txt"  # with empty lines between documents, as convert_dataset.sh writes it
+    divided.write_text("\n\n".join(published.lines), encoding="utf-8")
+    arguments = *common[:2], "--input_file", divided, "--device_target", "CPU"
+    code, again, err = exit_of(neighbours.main, "I saw the *film* twice .", *arguments, "--same_word", "--json")
+    assert code == 0 and again == out, err
 
     code, out, _ = exit_of(neighbours.main, "A *film* .", *common, "--count", "2", "--layer", "0")
     assert [line.split()[0] for line in out.splitlines()] == ["1.000", "1.000"]  # layer 0 knows the word alone

@@ -25,25 +25,26 @@ def add_text_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def read_sentences(path, tokenizer: str) -> Iterator[list[tuple[str, list[str]]]]:
+def read_sentences(path, tokenizer: str, skip_blank: bool = False) -> Iterator[list[tuple[str, list[str]]]]:
     """Yield (line without surrounding space, its words) of a text file or pipe, CHUNK lines at a time.
 
-    Raises UserError naming file and line for a line without words, for what is not UTF-8, and for an empty file.
+    Lines without words are left out with `skip_blank`, else refused: then the numbers of lines and sentences agree.
+    Raises UserError naming file and line for those, for what is not UTF-8, and for a file without lines.
     """
     lines = read_lines(path)
     is_empty = True
     while chunk := list(itertools.islice(lines, CHUNK)):
         is_empty = False
-        yield [(line.strip(), _words(path, number, line, tokenizer)) for number, line in chunk]
+        sentences = []
+        for number, line in chunk:
+            words = split_line(line, tokenizer)
+            if words:
+                sentences.append((line.strip(), words))
+            elif not skip_blank:
+                raise UserError(f"{path}:{number}: a line without words; remove it")
+        yield sentences
     if is_empty:
         raise UserError(f"{path}: empty; expected one sentence a line")
-
-
-def _words(path, number: int, line: str, tokenizer: str) -> list[str]:
-    words = split_line(line, tokenizer)
-    if not words:
-        raise UserError(f"{path}:{number}: a line without words; remove it")
-    return words
 
 
 def count_lines(path) -> int | None:
