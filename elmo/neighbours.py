@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> list[dict]:
     sentences = read_sentences(args.input_file, args.tokenizer, skip_blank=True)
     contexts = nearest(embedder, sentences, words, layers[args.layer, position], word, args.layer, args.count)
     if not contexts:
-        raise UserError(f"{args.input_file}: has no other '{word}'; leave out --same_word")
+        raise UserError(f"{args.input_file}: holds no other '{word}'; leave out --same_word")
     answers = []
     for cosine, context, at in contexts:
         answers.append({"cosine": round(cosine, 4), "word": context[at], "place": at, "sentence": " ".join(context)})
