@@ -12,7 +12,6 @@ word2vec learns from train.txt, the text of the biLM.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ from src.model_utils.configuration import Parser
 from src.model_utils.layers import KeyedDropout, dropout_keys
 from src.model_utils.recurrent import LSTM, padding_mask
 from src.model_utils.reporting import print_result
-from src.model_utils.runtime import UserError, init_device, run
+from src.model_utils.runtime import UserError, init_device, resolve_workers, run
 from src.model_utils.train_step import TrainStep
 from src.modules.scalar_mix import ScalarMix
 from src.random_streams import ORDER_OF_SENTENCES, REPLACEMENTS, TAGGER_DROPOUT, WORD_VECTORS
@@ -134,7 +133,7 @@ def word2vec_vectors(text, size: int, seed: int) -> Callable:
     """Train skip-gram vectors (Mikolov et al. 2013) on a text; unknown words get zeros."""
     from gensim.models import Word2Vec
 
-    workers = os.cpu_count() or 1
+    workers = resolve_workers(0)
     vectors = Word2Vec(Text(text), vector_size=size, sg=1, min_count=2, epochs=3, seed=seed, workers=workers).wv
     return by_word(lambda word: vectors[word] if word in vectors else np.zeros(size, np.float32))
 
