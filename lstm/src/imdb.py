@@ -8,8 +8,10 @@ import random
 import re
 import unicodedata
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from src.model_utils.runtime import UserError, log
 
@@ -23,21 +25,21 @@ FILM_ID = re.compile(rb"tt[0-9]+")
 
 @dataclass(frozen=True)
 class Review:
-    """One review: where it lies, its raw text, 0 negative, 1 positive or None unlabelled, its film's id if known."""
+    """One review as the corpus has it."""
 
     path: str
     text: str
-    label: int | None
-    film: str | None
+    label: int | None  # an index into LABELS; None in train/unsup
+    film: str | None  # its id, such as tt0453418, where the corpus names it
 
 
-def read_reviews(aclimdb_path, split: str, on_bad_file: str = "error") -> list[Review]:
+def read_reviews(aclimdb_path: str | os.PathLike, split: str, on_bad_file: str = "error") -> list[Review]:
     """Read one split of an aclImdb folder: negative reviews first, each folder in the order of its files' numbers.
 
-    `split` is train, test or unsup (train/unsup, unlabelled; an empty list where that folder is absent).
-    `on_bad_file` says what becomes of empty, unreadable, non-UTF-8 and badly named files: error or skip.
-    Raises UserError for another folder layout, for bad files under the policy `error`, and for url lists that are
-    too short. Layout: the distribution's own README, https://ai.stanford.edu/~amaas/data/sentiment/.
+    `split` is train, test or unsup (train/unsup, unlabelled; an empty list where that folder is absent). Empty,
+    unreadable, non-UTF-8 and badly named files are an error, or with `on_bad_file` skip left out and listed.
+    Raises UserError for another folder layout, for bad files and for url lists that are too short. Layout: the README
+    of the distribution, https://ai.stanford.edu/~amaas/data/sentiment/.
     """
     if split not in SPLITS:
         raise UserError(f"split {split!r}: choose one of {', '.join(SPLITS)}")
@@ -52,10 +54,10 @@ def read_reviews(aclimdb_path, split: str, on_bad_file: str = "error") -> list[R
 
     reviews, bad_files = [], []
     for folder in folders:
-        found, bad = _read_folder(folder)
-        reviews += found
+        good, bad = _read_folder(folder)
+        reviews += good
         bad_files += bad
-        if not found and on_bad_file == "skip":
+        if not good and on_bad_file == "skip":
             raise UserError(f"{folder}: all {len(bad)} files are bad, first {bad[0][0]}: {bad[0][1]}")
     if bad_files and on_bad_file == "error":
         path, reason = bad_files[0]
@@ -74,17 +76,19 @@ def _check_layout(root: Path, folders: list[Path]) -> None:
         if folder.is_dir():
             continue
         nested = root / "aclImdb"
-        mend = "get the corpus by script/download_dataset.sh or check --aclimdb_path"
+        advice = "get the corpus by script/download_dataset.sh or check --aclimdb_path"
         if nested.is_dir():
-            mend = f"did you mean {nested}?"
+            advice = f"did you mean {nested}?"
+        elif root.is_file():
+            advice = f"{root} is a file: if it is the archive, unpack it and give the folder"
         raise UserError(
-            f"{folder}: no such folder; expected {root}/train/pos, train/neg, test/pos and test/neg, "
-            f"each holding files such as 0_9.txt; {mend}"
+            f"{folder}: no such folder; expected {root}/train/pos, train/neg, test/pos and test/neg with files such as"
+            f" 0_9.txt; {advice}"
         )
 
 
 def _read_folder(folder: Path) -> tuple[list[Review], list[tuple[str, str]]]:
-    """The folder's reviews and its bad files with reasons, both in order of number (badly named files first)."""
+    """The folder's reviews in the order of their numbers, and its bad files with reasons."""
     numbered, bad = [], []
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -96,7 +100,7 @@ def _read_folder(folder: Path) -> tuple[list[Review], list[tuple[str, str]]]:
             else:
                 bad.append((entry.path, "badly named, expected <number>_<rating>.txt"))
     if not numbered and not bad:
-        raise UserError(f"{folder}: empty folder, it should hold reviews such as 0_9.txt; unpack the corpus again")
+        raise UserError(f"{folder}: empty folder, expected reviews such as 0_9.txt; unpack the corpus again")
     bad.sort()
 
     label = LABELS.index(folder.name) if folder.name in LABELS else None
@@ -112,7 +116,9 @@ def _read_folder(folder: Path) -> tuple[list[Review], list[tuple[str, str]]]:
 
 
 def _read_text(path: str) -> tuple[str, str]:
-    """A file's text and, if it is of no use, why."""
+    """A file's text, and the reason why it cannot be used, "" if it can."""
+    if not os.path.isfile(path):  # opening a pipe would wait for ever
+        return "", "unreadable: no regular file"
     try:
         with open(path, "rb") as file:
             text = file.read().decode("utf-8-sig")
@@ -127,11 +133,13 @@ def _read_films(path: Path) -> tuple[Path, list[str | None]] | None:
     """The url list and the film id on each of its lines, None for a line without one; None where there is no list."""
     if not path.is_file():
         return None
-    ids = (FILM_ID.search(line) for line in path.read_bytes().splitlines())
-    return path, [found[0].decode() if found else None for found in ids]
+    lines = path.read_bytes().removesuffix(b"\n").split(b"\n")
+    matches = [FILM_ID.search(line) for line in lines]
+    return path, [match[0].decode() if match else None for match in matches]
 
 
 def _film_of(number: int, review_path: str, films: tuple[Path, list[str | None]] | None) -> str | None:
+    """The id of the film of a review; line `number` + 1 of the list names it."""
     if films is None:
         return None
     path, ids = films
@@ -144,12 +152,20 @@ def _film_of(number: int, review_path: str, films: tuple[Path, list[str | None]]
     )
 
 
-def split_by_film(reviews: list[Review], fraction: float, seed: int) -> tuple[list[int], list[int]]:
+class Splittable(Protocol):
+    """What `split_by_film` looks at: a Review, or a sample made from it."""
+
+    path: str
+    label: int
+    film: str | None
+
+
+def split_by_film(reviews: Sequence[Splittable], fraction: float, seed: int) -> tuple[list[int], list[int]]:
     """Set aside about `fraction` of the reviews for validation, with no film on both sides and the labels balanced.
 
-    Returns the ascending indices of the training and of the validation reviews. The same reviews are chosen for a seed
-    in whatever order they come. Where a film is unknown the split is random, which is logged: reviews of one film
-    share names and opinions. Raises UserError where a side would lack one of the labels.
+    Returns the ascending indices of the training and of the validation reviews. A seed chooses the same reviews in
+    whatever order they come. Where a film is unknown the split is random, which is logged: reviews of one film share
+    names and opinions. Raises UserError where a side would lack one of the labels.
     """
     if not 0 < fraction < 1:
         raise UserError(f"validation fraction {fraction}: choose a number between 0 and 1, such as 0.1")
@@ -167,7 +183,7 @@ def split_by_film(reviews: list[Review], fraction: float, seed: int) -> tuple[li
             groups[reviews[i].film].append(i)
         groups = {film: groups[film] for film in sorted(groups)}
 
-    missing = [0] * len(LABELS)  # reviews of each label that validation still lacks
+    missing = [0.0] * len(LABELS)  # how many reviews of each label validation still lacks
     for review in reviews:
         missing[review.label] += fraction
     shuffled = list(groups.values())
@@ -175,9 +191,9 @@ def split_by_film(reviews: list[Review], fraction: float, seed: int) -> tuple[li
     validation = []
     for group in shuffled:
         labels = [reviews[i].label for i in group]
-        left = [lacking - labels.count(label) for label, lacking in enumerate(missing)]
-        if sum(map(abs, left)) < sum(map(abs, missing)):  # taking this film brings both labels closer to their share
-            missing = left
+        remaining = [count - labels.count(label) for label, count in enumerate(missing)]
+        if sum(map(abs, remaining)) < sum(map(abs, missing)):  # this film brings the labels closer to their share
+            missing = remaining
             validation += group
     train = set(range(len(reviews))).difference(validation)
     for side in (train, validation):
@@ -191,17 +207,20 @@ def split_by_film(reviews: list[Review], fraction: float, seed: int) -> tuple[li
 
 LINE_BREAK_TAG = "<br />"  # as the corpus spells it nearly always; replaced as plain text because that is fast
 OTHER_TAG = re.compile(r"</?(?:br|p|hr|i|b|u|em|strong)\s*/?>", re.IGNORECASE)
-# One spelling for what keyboards and old encodings spell differently; U+0085 to U+0097 are Windows-1252 bytes that
-# were decoded as Latin-1, which the corpus has hundreds of.
+# One spelling for what keyboards and old encodings spell differently. U+0084 to U+0097 are Windows-1252 bytes that were
+# decoded as Latin-1; the corpus has hundreds of them.
 PLAIN_PUNCTUATION = str.maketrans(
     {
         **dict.fromkeys("\x91\x92‘’´", "'"),
         **dict.fromkeys("\x84\x93\x94“”„", '"'),
         **dict.fromkeys("\x96\x97–—", "--"),
         **dict.fromkeys("\x85…", "..."),
-        **dict.fromkeys("\xad\u200b\ufeff", None),  # invisible
+        **dict.fromkeys("\xad\u200b\ufeff", None),  # invisible, as are marks of direction and of an emoji's style
+        **dict.fromkeys(map(chr, [0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2060, 0x2070)]), None),
+        **dict.fromkeys(map(chr, range(0xFE00, 0xFE10)), None),
     }
 )
+JOINERS = "\u200c\u200d"  # invisible, but part of a word: Persian and Indic spelling needs them
 LONG_RUNS = (("....", "..."), ("---", "--"), ("!!!!", "!!!"), ("????", "???"))
 TOKEN = re.compile(
     r"""
@@ -221,20 +240,41 @@ TOKEN = re.compile(
 
 
 def tokenize(text: str) -> list[str]:
-    """Lower-case tokens of a review, spelt as in glove.6B, which the Stanford Penn Treebank tokenizer prepared.
+    """Return the lower-case tokens of a review, spelt as in glove.6B, which the Stanford PTB tokenizer prepared.
 
-    Line breaks in HTML become white space, entities characters, accents composed (NFC). Contractions are split
-    (do n't, it 's, can not), hyphenated words too; a rating (8/10), an emoticon, an abbreviation (u.s.) and a run of
-    ! ? . - or * is one token. Long runs are shortened.
+    Line breaks in HTML become white space, entities characters, accents composed (NFC); a word keeps the combining
+    marks and joiners that remain. Contractions are split (do n't, it 's, can not), hyphenated words too; a rating
+    (8/10), an emoticon, an abbreviation (u.s.) and a run of ! ? . - or * is one token. Long runs are shortened.
     """
     text = text.replace(LINE_BREAK_TAG, " ")
     if "<" in text:
         text = OTHER_TAG.sub(" ", text)
     text = html.unescape(text)
+    has_marks = False
     if not text.isascii():
         text = unicodedata.normalize("NFC", text).translate(PLAIN_PUNCTUATION)
+        has_marks = any(map(_belongs_to_the_letter_before, set(text)))
     text = text.lower().replace("`", "'").replace("''", '"').replace("n't", " n't").replace("cannot", "can not")
     for long, short in LONG_RUNS:
         while long in text:
             text = text.replace(long, short)
-    return TOKEN.findall(text)
+    return _tokens_with_marks(text) if has_marks else TOKEN.findall(text)
+
+
+def _belongs_to_the_letter_before(character: str) -> bool:
+    return character in JOINERS or unicodedata.category(character) in ("Mn", "Mc", "Me")
+
+
+def _tokens_with_marks(text: str) -> list[str]:
+    """The tokens of a text with combining marks or joiners, which TOKEN alone would take for tokens of their own."""
+    tokens, end, in_word = [], -1, False
+    for match in TOKEN.finditer(text):
+        token, adjacent = match[0], match.start() == end
+        is_mark = _belongs_to_the_letter_before(token[0])
+        if adjacent and (is_mark or (in_word and token[0].isalnum())):
+            tokens[-1] += token
+        else:
+            tokens.append(token)
+        in_word = is_mark and tokens[-1][0].isalnum()  # then letters that follow go on with the word
+        end = match.end()
+    return [token for token in (token.strip(JOINERS) for token in tokens) if token]

@@ -97,6 +97,50 @@ def test_bad_files_are_an_error_that_names_the_first_and_the_count(corpus):
     assert message_of(corpus, "train").startswith(f"{corpus}/train/pos/5_8.txt: unreadable: ")
 
 
+def test_carriage_return_ends_no_line_of_the_url_list(corpus):
+    urls = corpus / "train" / "urls_pos.txt"
+    urls.write_bytes(b"http://x/tt1/a\rb\r\n\nhttp://x/tt3/\n")
+    with pytest.raises(UserError, match=r"urls_pos\.txt:2: no film id"):
+        read_reviews(corpus, "train")
+    urls.write_bytes(b"\xef\xbb\xbfhttp://x/tt1/a\rb\r\nhttp://x/tt2/")
+    assert [review.film for review in read_reviews(corpus, "train") if review.label] == ["tt1", "tt2"]
+
+
+def test_pipe_and_broken_link_among_the_reviews_are_bad_files(corpus):
+    """A pipe is not opened, which would wait for ever."""
+    os.mkfifo(corpus / "train" / "pos" / "2_8.txt")
+    assert message_of(corpus, "train").startswith(f"{corpus}/train/pos/2_8.txt: unreadable: no regular file")
+    (corpus / "train" / "pos" / "2_8.txt").unlink()
+    (corpus / "train" / "pos" / "3_8.txt").symlink_to("lost.txt")
+    assert message_of(corpus, "train").startswith(f"{corpus}/train/pos/3_8.txt: unreadable: no regular file")
+
+
+def test_linked_folders_are_followed(corpus):
+    reviews = [review.text for review in read_reviews(corpus, "train")]
+    (corpus / "train" / "pos").rename(corpus / "elsewhere")
+    (corpus / "train" / "pos").symlink_to(corpus / "elsewhere")
+    assert [review.text for review in read_reviews(corpus, "train")] == reviews
+    (corpus / "train" / "pos").unlink()
+    (corpus / "train" / "pos").symlink_to("pos")  # a loop
+    assert message_of(corpus, "train").startswith(f"{corpus}/train/pos: no such folder")
+
+
+def test_byte_order_mark_is_no_text(corpus):
+    (corpus / "train" / "neg" / "0_2.txt").write_bytes(b"\xef\xbb\xbfA film.")
+    assert read_reviews(corpus, "train")[0].text == "A film."
+
+
+def test_utf16_review_is_a_bad_file(corpus):
+    (corpus / "train" / "neg" / "0_2.txt").write_bytes("A film.".encode("utf-16"))
+    assert message_of(corpus, "train").startswith(f"{corpus}/train/neg/0_2.txt: not UTF-8 at byte 0")
+
+
+def test_packed_corpus_is_called_a_file(tmp_path):
+    (tmp_path / "aclImdb_v1.tar.gz").touch()
+    message = message_of(tmp_path / "aclImdb_v1.tar.gz", "train")
+    assert f"{tmp_path}/aclImdb_v1.tar.gz is a file: if it is the archive, unpack it" in message
+
+
 def test_bad_files_can_be_left_out_and_are_listed(corpus, capsys):
     good = read_reviews(corpus, "train")
     spoil(corpus)
@@ -220,6 +264,12 @@ def test_split_refuses_what_cannot_be_split():
         ("cafe\u0301 na\u00efve \u00c9", "café naïve é"),
         ("zero\u200bwidth soft\xadhyphen", "zerowidth softhyphen"),
         ("电影 很好", "电影 很好"),
+        ("हिन्दी में film's", "हिन्दी में film 's"),  # combining marks that have no composed form
+        ("x\u0302y", "x\u0302y"),
+        ("ที่นี่ดี!!!!", "ที่นี่ดี !!!"),
+        ("می\u200cخواهم \u200cdon't\u200d", "می\u200cخواهم do n't"),  # joiners within words only
+        ("a\u200e \u2066b\u2069 \u2060c", "a b c"),  # marks of direction, a word joiner
+        ("\u2764\ufe0fgood 1\ufe0f\u20e3", "\u2764 good 1\u20e3"),  # emoji with a variation selector
         ("", ""),
         (" \n\t", ""),
     ],
