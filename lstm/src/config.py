@@ -11,27 +11,27 @@ lstm_cfg = edict(
     # network
     num_classes=2,  # classes of the classifier
     embed_size=300,  # size of the word vectors: 50, 100, 200 or 300 with GloVe
-    projection_size=128,  # linear projection of the word vectors before the LSTM; 0 for none
-    trained_words=10000,  # most frequent words that learn an offset to their (projected) vector; 0 for none
+    projection_size=128,  # size of the linear projection of the word vectors before the LSTM; 0 disables it
+    trained_words=10000,  # how many of the most frequent words learn an offset to their vector; 0 disables it
     num_hiddens=128,  # LSTM units per direction
     num_layers=1,  # LSTM layers
     bidirectional=True,  # read the review in both directions
-    pooling="mean_max",  # over time: ends, mean, max, mean_max or attention
+    pooling="mean_max",  # summary of the LSTM outputs over time: ends, mean, max, mean_max or attention
     # data
     max_length=400,  # tokens of a review that are read
     truncation="head_tail",  # which tokens of a longer review: head, or head_tail for half from each end
-    min_count=5,  # a token seen less often is unknown
-    validation_fraction=0.12,  # share of the training reviews, by film, that selects the best checkpoint; 0 for none
-    split_seed=0,  # seed of the validation split, apart from --seed so that runs can be compared
+    min_count=5,  # tokens that occur less often are unknown words
+    validation_fraction=0.12,  # share of the training reviews, by film, that selects the best checkpoint; 0 disables it
+    split_seed=0,  # seed of the validation split; it is not --seed, so that runs with different seeds are comparable
     on_bad_file="error",  # empty, unreadable or badly named files: error or skip
-    vector_epochs=8,  # epochs of the in-domain word vectors, used where no GloVe is given
-    vector_window=8,  # window of the in-domain word vectors, tokens to each side
+    vector_epochs=8,  # epochs of the in-domain word vectors, which are trained where no GloVe is given
+    vector_window=8,  # window of the in-domain word vectors, in tokens to each side
     vector_workers=2,  # threads of the in-domain word vectors; with 1 they are reproducible
     vector_seed=1,  # seed of the in-domain word vectors
     # language-model pre-training of the LSTM on all reviews but those of validation and test
-    pretrain_epochs=1,  # passes over the reviews; 0 for none
-    pretrain_length=100,  # tokens of the segments that reviews are cut into
-    pretrain_batch_size=48,  # segments a step, over all processes
+    pretrain_epochs=1,  # passes over the reviews; 0 disables it
+    pretrain_length=100,  # tokens of a segment; reviews are cut into segments
+    pretrain_batch_size=48,  # segments per step, over all processes
     pretrain_learning_rate=0.004,  # peak rate
     # optimization
     optimizer="adam",  # adam or momentum
@@ -41,24 +41,24 @@ lstm_cfg = edict(
     warmup_epochs=0.5,  # epochs over which the rate rises, with dynamic_lr
     momentum=0.9,  # of the momentum optimizer; beta1 of adam
     weight_decay=0.0,  # L2 penalty on the weights
-    gradient_clip=1.0,  # largest global norm of the gradient; 0 for none
+    gradient_clip=1.0,  # largest global norm of the gradient; 0 disables it
     num_epochs=3,  # passes over the training reviews
-    batch_size=64,  # reviews a step, over all processes
+    batch_size=64,  # reviews per step, over all processes
     dropout=0.5,  # on the pooled features and between LSTM layers
-    embedding_dropout=0.0,  # on the columns of the word vectors, the same at every step
-    word_dropout=0.15,  # share of the training tokens that become unknown
-    label_smoothing=0.0,  # share of the target spread over all classes
-    adversarial_epsilon=0.0,  # adversarial move of the word vectors relative to their norm; 0 for none
-    weight_average=0.998,  # decay of the moving average of the weights; 0 for none
+    embedding_dropout=0.0,  # on the columns of the word vectors, the same at every step of a review
+    word_dropout=0.15,  # share of the training tokens that are replaced by the unknown word
+    label_smoothing=0.0,  # share of the target that is spread over all classes
+    adversarial_epsilon=0.0,  # adversarial shift of the word vectors, relative to their norm; 0 disables it
+    weight_average=0.998,  # decay of the moving average of the weights; 0 disables it
     amp_level="O0",  # mixed precision on GPU and Ascend: O0 (float32), O1, O2 or O3
     # running
     seed=1,  # of weights, batches and dropout
-    eval_batch_size=128,  # reviews a step of evaluation
-    early_stop_patience=0,  # validations without a better accuracy until training stops; 0 for never
-    validate_steps=0,  # validate every N steps besides the end of each epoch; 0 for not
-    save_checkpoint_steps=0,  # save every N steps besides the end of each epoch; 0 for not
-    keep_checkpoint_max=5,  # newest training checkpoints that are kept; 0 for all
-    print_steps=50,  # steps between log lines
+    eval_batch_size=128,  # reviews per step of evaluation
+    early_stop_patience=0,  # stop after so many validations without a better accuracy; 0 disables it
+    validate_steps=0,  # validate every N steps besides the end of each epoch; 0 disables it
+    save_checkpoint_steps=0,  # save every N steps besides the end of each epoch; 0 disables it
+    keep_checkpoint_max=5,  # how many of the newest training checkpoints are kept; 0 keeps all
+    print_steps=50,  # steps between log lines; 0 leaves one line per epoch
 )
 
 lstm_cfg_ascend = edict(
@@ -66,7 +66,7 @@ lstm_cfg_ascend = edict(
     lr_init=0.0,  # rate at the first step, with dynamic_lr
     lr_max=0.002,  # rate after the warm-up, with dynamic_lr
     lr_end=0.0,  # rate after the decay, with dynamic_lr
-    lr_adjust_epoch=0,  # epoch at which the decay ends; 0 for the last
+    lr_adjust_epoch=0,  # epoch at which the decay ends; 0 is the last
     global_step=0,  # step of the schedule at which training starts
     keep_checkpoint_max=10,
 )
