@@ -15,8 +15,9 @@ from mindspore_training import MindSporeSide, load_weights
 
 from src.arguments import configure, parse
 from src.dataset import TrainingBatches, load_samples, load_vectors, load_vocabulary, prepare, split_train
-from src.inference import Classifier, build_network
+from src.inference import Classifier
 from src.model_utils.runtime import UserError, init_device
+from src.network import build_network
 from src.sample_data import write_sample_corpus
 from src.train_step import build_step, learning_rates
 

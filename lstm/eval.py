@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from src.dataset import encode_reviews, load_samples, load_vocabulary, split_train
+from src.dataset import Sample, encode_reviews, labels_of, load_samples, load_vocabulary, split_train
 from src.imdb import LABELS, read_reviews
 from src.inference import Classifier, add_checkpoint_options, apply_settings, beginning, load_trained
 from src.metrics import classification_report, log_softmax
@@ -50,8 +50,8 @@ def parse(argv=None):
     return args
 
 
-def read_samples(args, config, vocabulary):
-    """Return the samples of the asked split, and the reviews' texts by path (empty where only MindRecord is read)."""
+def read_samples(args, config, vocabulary: dict[str, int]) -> tuple[list[Sample], dict[str, str]]:
+    """Return the samples of --split, and the reviews' texts by path (empty where only MindRecord is read)."""
     folder = "test" if args.split == "test" else "train"
     texts = {}
     if args.aclimdb_path:
@@ -74,19 +74,19 @@ def read_samples(args, config, vocabulary):
     return samples, texts
 
 
-def most_wrong(logits, samples, texts, count: int) -> list[dict]:
-    """Return the `count` wrong answers that the network was surest of, the surest first."""
+def most_wrong(logits: np.ndarray, samples: list[Sample], texts: dict[str, str], count: int) -> list[dict]:
+    """Return the `count` wrong answers that the network was most confident of, the most confident first."""
     probabilities = np.exp(log_softmax(logits))
     answers = logits.argmax(1)
-    wrong = np.flatnonzero(answers != samples.labels)
+    wrong = np.flatnonzero(answers != labels_of(samples))
     wrong = wrong[np.argsort(-probabilities[wrong, answers[wrong]], kind="stable")][:count]
     return [
         {
-            "path": samples.paths[i],
-            "label": LABELS[samples.labels[i]],
+            "path": samples[i].path,
+            "label": LABELS[samples[i].label],
             "answer": LABELS[answers[i]],
             "probability": float(probabilities[i, answers[i]]),
-            "text": beginning(texts[samples.paths[i]], 200) if texts else None,
+            "text": beginning(texts[samples[i].path], 200) if texts else None,
         }
         for i in wrong
     ]
@@ -97,13 +97,13 @@ def show(result: dict) -> None:
     print(f"\n{result['reviews']} {result['split']} reviews, {result['reviews_per_second']:.0f} reviews/s")
     for key in ("accuracy", "precision", "recall", "f1", "roc_auc", "loss"):
         print(f"{key.replace('_', ' '):12}{result[key]:8.4f}")
-    print("\nconfusion   " + "".join(f"{'said ' + label:>10}" for label in LABELS))
+    print("\nconfusion   " + "".join(f"{'predicted ' + label:>15}" for label in LABELS))
     for label, row in zip(LABELS, result["confusion_matrix"]):
-        print(f"{label:12}" + "".join(f"{count:10}" for count in row))
+        print(f"{label:12}" + "".join(f"{count:15}" for count in row))
     if result["worst"]:
         print("\nmost confidently wrong")
     for review in result["worst"]:
-        print(f"{review['path']}: {review['label']}, said {review['answer']} with {review['probability']:.4f}")
+        print(f"{review['path']}: {review['label']}, predicted {review['answer']} with {review['probability']:.4f}")
         if review["text"]:
             print(f"    {review['text']}")
 
@@ -118,14 +118,14 @@ def main(argv=None) -> dict:
         samples, texts = read_samples(args, config, vocabulary)
         log(f"{args.ckpt_path}: {len(samples)} {args.split} reviews of {args.aclimdb_path or args.preprocess_path}")
         classifier = Classifier(network, config)
-        classifier.logits(samples.select([0]))  # compiles, which is not part of the speed
+        classifier.logits(samples[:1])  # compiles, which is not part of the speed
         start = time.monotonic()
         logits = classifier.logits(samples, "evaluation")
         seconds = time.monotonic() - start
     result = {
         "checkpoint": str(args.ckpt_path),
         "split": args.split,
-        **classification_report(logits, samples.labels),
+        **classification_report(logits, labels_of(samples)),
         "reviews_per_second": round(len(samples) / seconds, 1),
         "worst": most_wrong(logits, samples, texts, args.worst),
     }

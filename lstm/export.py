@@ -10,7 +10,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from src.dataset import Samples, encode, encode_reviews, pad, save_vocabulary, truncate
+from src.dataset import Sample, encode, encode_reviews, pad, save_vocabulary, truncate
 from src.imdb import read_reviews, tokenize
 from src.inference import Classifier, add_checkpoint_options, apply_settings, load_trained
 from src.metrics import log_softmax
@@ -91,28 +91,28 @@ def parse(argv=None):
     return args
 
 
-def samples_to_compare(args, config, vocabulary) -> Samples:
+def samples_to_compare(args, config, vocabulary: dict[str, int]) -> list[Sample]:
     """Return reviews of many lengths, cut as in training: the sentences, one of full length, and test reviews."""
     tokens = [tokenize(sentence) for sentence in SENTENCES]
     tokens.append(sum(tokens, []) * (1 + config.max_length // len(sum(tokens, []))))
     ids = [encode(words, vocabulary) for words in tokens]
     if args.aclimdb_path:
         reviews = read_reviews(args.aclimdb_path, "test", config.on_bad_file)
-        ids += encode_reviews(reviews[:: -(-len(reviews) // REVIEWS)], vocabulary).ids
-    ids = [truncate(sequence, config.max_length, config.truncation) for sequence in ids]
-    return Samples(ids, np.zeros(len(ids), np.int32), [None] * len(ids), [""] * len(ids))
+        samples = encode_reviews(reviews[:: -(-len(reviews) // REVIEWS)], vocabulary)
+        ids += [sample.ids for sample in samples]
+    return [Sample(truncate(sequence, config.max_length, config.truncation)) for sequence in ids]
 
 
-def largest_difference(exported, samples: Samples, expected: np.ndarray) -> float:
+def largest_difference(exported, samples: list[Sample], expected: np.ndarray) -> float:
     """Compare `exported` with the probabilities (N, C), on every sample alone and on all of them in one batch."""
-    every = range(len(samples))
+    every = list(range(len(samples)))
     difference = 0.0
-    for chosen in [*([i] for i in every), list(every)]:
-        words, tokens, lengths = pad([samples.ids[i] for i in chosen])
-        found = exported(np.ascontiguousarray(words[tokens].T), lengths)
-        if found.shape != expected[chosen].shape or not np.isfinite(found).all():
+    for indices in [*([i] for i in every), every]:
+        words, tokens, lengths = pad([samples[i].ids for i in indices])
+        probabilities = exported(np.ascontiguousarray(words[tokens].T), lengths)
+        if probabilities.shape != expected[indices].shape or not np.isfinite(probabilities).all():
             return float("inf")
-        difference = max(difference, float(np.abs(found - expected[chosen]).max()))
+        difference = max(difference, float(np.abs(probabilities - expected[indices]).max()))
     return difference
 
 
@@ -130,6 +130,7 @@ def main(argv=None) -> dict[str, float]:
     unfinished = output / f".unfinished-{os.getpid()}"
     unfinished.mkdir(parents=True)
     differences = {}
+    lengths = [len(sample.ids) for sample in samples]
     try:
         for name in args.formats:
             path = unfinished / FILES[name]
@@ -145,8 +146,7 @@ def main(argv=None) -> dict[str, float]:
             os.replace(unfinished / FILES[name], output / FILES[name])
             log(
                 f"{output / FILES[name]}: ok, differs by {differences[name]:.1e} at most from the checkpoint's"
-                f" probabilities on {len(samples)} reviews of {min(map(len, samples.ids))} to"
-                f" {max(map(len, samples.ids))} tokens"
+                f" probabilities on {len(samples)} reviews of {min(lengths)} to {max(lengths)} tokens"
             )
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from src.dataset import Samples, encode
+from src.dataset import Sample, encode
 from src.explain import Explainer
 from src.imdb import tokenize
 from src.inference import Classifier, add_checkpoint_options, apply_settings, beginning, load_trained
@@ -39,16 +39,15 @@ class Predictor:
         """
         answers = [{"label": None, "probability": None, "text": beginning(text, TEXT_SHOWN)} for text in texts]
         tokens = [tokenize(text) for text in texts]
-        asked = [i for i in range(len(texts)) if tokens[i]]
-        ids = [encode(tokens[i], self.vocabulary) for i in asked]
-        samples = Samples(ids, np.zeros(len(asked), np.int32), [None] * len(asked), [""] * len(asked))
-        probabilities = np.exp(log_softmax(self.classifier.logits(samples))) if asked else ()
-        for i, row in zip(asked, probabilities):
+        nonempty = [i for i in range(len(texts)) if tokens[i]]
+        samples = [Sample(encode(tokens[i], self.vocabulary)) for i in nonempty]
+        probabilities = np.exp(log_softmax(self.classifier.logits(samples))) if samples else ()
+        for i, row in zip(nonempty, probabilities):
             answers[i].update(label=SENTIMENTS[row.argmax()], probability=round(float(row.max()), 6))
         if self.explainer:
             for answer in answers:
                 answer["words"] = []
-            for i, contributions in zip(asked, self.explainer(samples)):
+            for i, contributions in zip(nonempty, self.explainer(samples)):
                 largest = sorted(contributions.items(), key=lambda pair: -abs(pair[1]))[: self.explain]
                 answers[i]["words"] = [[self.words[word], round(value, 4)] for word, value in largest]
         return answers

@@ -9,6 +9,7 @@ import mindspore as ms
 from src.arguments import configure, parse
 from src.dataset import (
     TrainingBatches,
+    labels_of,
     load_samples,
     load_vectors,
     load_vocabulary,
@@ -16,13 +17,14 @@ from src.dataset import (
     save_vocabulary,
     split_train,
 )
-from src.inference import Classifier, build_network
+from src.inference import Classifier
 from src.language_model import pretrain
 from src.metrics import accuracy_and_loss
 from src.model_utils.checkpoint import load_checkpoint, load_into, training_checkpoints
 from src.model_utils.configuration import write_yaml
 from src.model_utils.runtime import UserError, init_device, log, rank_and_size, run
 from src.model_utils.training import Trainer, claim_folder, measure_throughput
+from src.network import build_network
 from src.train_step import build_step, learning_rates
 
 NAME = "lstm"
@@ -85,7 +87,7 @@ def main(argv=None) -> dict:
     classifier = Classifier(network, config)
 
     def validate() -> dict:
-        accuracy, loss = accuracy_and_loss(classifier.logits(valid, "validation"), valid.labels)
+        accuracy, loss = accuracy_and_loss(classifier.logits(valid, "validation"), labels_of(valid))
         return {"valid_accuracy": accuracy, "valid_loss": loss}
 
     trainer = Trainer(

@@ -7,9 +7,10 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,13 +20,13 @@ from src.model_utils.conversion import convert_once, read_mindrecord, write_mind
 from src.model_utils.recurrent import dropout_keys
 from src.model_utils.runtime import UserError, atomic_write, log
 from src.model_utils.training import Batch
-from src.word_vectors import read_glove, train_word_vectors
+from src.word_vectors import find_vectors_file, read_pretrained_vectors, train_word_vectors
 
 PADDING_ID, UNKNOWN_ID = 0, 1
 NO_LABEL = -1
 SPECIAL_TOKENS = ("<pad>", "<unk>")
 VERSION = 2  # of the files below; raise it when their content changes
-POOL = 50  # batches that are sorted by length together: enough that a batch's reviews differ by a few tokens
+POOL = 50  # batches that are sorted by length together: enough that the reviews of a batch differ by a few tokens
 _SCHEMA = {
     "ids": {"type": "int32", "shape": [-1]},
     "label": {"type": "int32"},
@@ -34,30 +35,42 @@ _SCHEMA = {
 }
 
 
-@dataclass
-class Samples:
-    """Reviews as the network needs them: `ids[i]` (length,) int32, `labels` (N,) int32, film ids and file names."""
+@dataclass(frozen=True)
+class Sample:
+    """A review as the network needs it."""
 
-    ids: list[np.ndarray]
-    labels: np.ndarray
-    films: list[str | None]
-    paths: list[str]
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def __add__(self, other: Samples) -> Samples:
-        labels = np.concatenate([self.labels, other.labels])
-        return Samples(self.ids + other.ids, labels, self.films + other.films, self.paths + other.paths)
-
-    def select(self, indices) -> Samples:
-        """Return the samples at `indices`, in their order."""
-        pick = [self.ids[i] for i in indices], self.labels[indices]
-        return Samples(*pick, [self.films[i] for i in indices], [self.paths[i] for i in indices])
+    ids: np.ndarray  # (length,) int32
+    label: int = NO_LABEL  # an index into LABELS, or NO_LABEL
+    film: str | None = None
+    path: str = ""
 
 
-def build_vocabulary(token_lists, min_count: int) -> dict[str, int]:
-    """Return token -> id for tokens seen at least `min_count` times: padding 0, unknown 1, then by falling count.
+class Inputs(NamedTuple):
+    """The network's inputs for B reviews; int32."""
+
+    words: np.ndarray  # (U,), the distinct ids of the batch
+    tokens: np.ndarray  # (T, B), indices into words
+    lengths: np.ndarray  # (B,)
+    dropout_keys: np.ndarray  # (B,), ignored outside training
+
+
+class TrainingInputs(NamedTuple):
+    """The inputs of the loss: those of the network, and the labels."""
+
+    words: np.ndarray
+    tokens: np.ndarray
+    lengths: np.ndarray
+    dropout_keys: np.ndarray
+    labels: np.ndarray  # (B,) int32
+
+
+def labels_of(samples: Sequence[Sample]) -> np.ndarray:
+    """Return the labels (N,) int32 of samples."""
+    return np.array([sample.label for sample in samples], np.int32)
+
+
+def build_vocabulary(token_lists: Iterable[list[str]], min_count: int) -> dict[str, int]:
+    """Return token -> id for tokens that occur at least `min_count` times: padding 0, unknown 1, then by falling count.
 
     Ties are in alphabetical order, so the ids depend on the texts alone.
     """
@@ -66,19 +79,19 @@ def build_vocabulary(token_lists, min_count: int) -> dict[str, int]:
     return {token: number for number, token in enumerate([*SPECIAL_TOKENS, *kept])}
 
 
-def save_vocabulary(path, vocabulary: dict[str, int]) -> None:
+def save_vocabulary(path: str | os.PathLike, vocabulary: dict[str, int]) -> None:
     """Write the tokens in the order of their ids as a JSON list."""
     with atomic_write(path) as file:
         json.dump(list(vocabulary), file, ensure_ascii=False, indent=0)
 
 
-def load_vocabulary(path) -> dict[str, int]:
+def load_vocabulary(path: str | os.PathLike) -> dict[str, int]:
     """Read what `save_vocabulary` wrote; UserError where it is missing or no such list."""
     try:
         tokens = parse_json(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(
-            f"{path}: no such file; it lies beside the checkpoint that train.py wrote, keep them together"
+            f"{path}: no such file; train.py writes it beside its checkpoints, keep them together"
         ) from None
     except ValueError:
         raise UserError(f"{path}: not valid JSON; restore it from the folder of the training") from None
@@ -92,26 +105,27 @@ def load_vocabulary(path) -> dict[str, int]:
 
 
 def encode(tokens: list[str], vocabulary: dict[str, int]) -> np.ndarray:
-    """Return the ids of tokens, (length,) int32; a text without any token is one unknown token long."""
+    """Return the ids of tokens, (length,) int32; those of a text without any token are one unknown word."""
     return np.array([vocabulary.get(token, UNKNOWN_ID) for token in tokens] or [UNKNOWN_ID], np.int32)
 
 
-def encode_reviews(reviews: list[Review], vocabulary: dict[str, int], token_lists=None) -> Samples:
-    """Encode reviews, tokenizing them unless their `token_lists` are given; an unlabelled one has label -1."""
+def encode_reviews(
+    reviews: Iterable[Review], vocabulary: dict[str, int], token_lists: Iterable[list[str]] | None = None
+) -> list[Sample]:
+    """Encode reviews; they are tokenized unless their `token_lists` are given."""
     if token_lists is None:
+        reviews = list(reviews)
         token_lists = (tokenize(review.text) for review in reviews)
-    return Samples(
-        [encode(tokens, vocabulary) for tokens in token_lists],
-        np.array([NO_LABEL if review.label is None else review.label for review in reviews], np.int32),
-        [review.film for review in reviews],
-        [review.path for review in reviews],
-    )
+    return [
+        Sample(encode(tokens, vocabulary), NO_LABEL if review.label is None else review.label, review.film, review.path)
+        for review, tokens in zip(reviews, token_lists)
+    ]
 
 
 def truncate(ids: np.ndarray, max_length: int, truncation: str) -> np.ndarray:
     """Cut a review to `max_length` tokens: its beginning ("head"), or half from each end ("head_tail").
 
-    Verdicts stand at the beginning and at the end of a review; the plot in between says less.
+    A review states its verdict at the beginning and at the end; the plot in between says less.
     """
     if len(ids) <= max_length:
         return ids
@@ -119,8 +133,16 @@ def truncate(ids: np.ndarray, max_length: int, truncation: str) -> np.ndarray:
     return np.concatenate([ids[:head], ids[len(ids) - (max_length - head) :]])
 
 
-def prepare(aclimdb_path, glove_path, preprocess_path, config) -> None:
-    """Convert the corpus to MindRecord, vocabulary and word vectors in `preprocess_path`, unless that is done."""
+def prepare(
+    aclimdb_path: str | os.PathLike, glove_path: str | os.PathLike | None, preprocess_path: str | os.PathLike, config
+) -> None:
+    """Convert the corpus to MindRecord, vocabulary and word vectors in `preprocess_path`, unless that is done.
+
+    Without `glove_path` the word vectors are trained on the reviews but those of test. Raises UserError for what
+    `read_reviews` and `read_pretrained_vectors` refuse.
+    """
+    if glove_path:
+        find_vectors_file(glove_path, config.embed_size)  # before minutes are spent on the reviews
     fingerprint = _fingerprint(aclimdb_path, glove_path, config)
     convert_once(preprocess_path, fingerprint, lambda folder: _convert(aclimdb_path, glove_path, folder, config))
 
@@ -136,7 +158,8 @@ def _convert(aclimdb_path, glove_path, folder: Path, config) -> None:
     vocabulary = build_vocabulary(texts, config.min_count)
     covered = sum(token in vocabulary for text in texts for token in text) / max(1, tokens)
     log(
-        f"vocabulary: {len(vocabulary)} tokens seen {config.min_count} times or more, {100 * covered:.2f} % of the text"
+        f"vocabulary: {len(vocabulary)} tokens that occur {config.min_count} times or more,"
+        f" {100 * covered:.2f} % of the text"
     )
     save_vocabulary(folder / "vocab.json", vocabulary)
     _write_mindrecord(folder / "train.mindrecord", encode_reviews(train, vocabulary, texts[: len(train)]))
@@ -144,8 +167,8 @@ def _convert(aclimdb_path, glove_path, folder: Path, config) -> None:
         _write_mindrecord(folder / "unsup.mindrecord", encode_reviews(unlabelled, vocabulary, texts[len(train) :]))
     _write_mindrecord(folder / "test.mindrecord", encode_reviews(test, vocabulary))
     if glove_path:
-        vectors, found = read_glove(glove_path, config.embed_size, vocabulary)
-        log(f"word vectors: {found} of {len(vocabulary)} tokens found in {glove_path}")
+        vectors, known = read_pretrained_vectors(glove_path, config.embed_size, vocabulary)
+        log(f"word vectors: {known} of {len(vocabulary)} tokens are in {glove_path}")
     else:
         vectors = train_word_vectors(
             texts,
@@ -182,42 +205,38 @@ def _fingerprint(aclimdb_path, glove_path, config) -> dict:
     return {"version": VERSION, "corpus": digest.hexdigest(), **options}
 
 
-def _write_mindrecord(path: Path, samples: Samples) -> None:
-    def row(i):
-        path = "/".join(Path(samples.paths[i]).parts[-3:])
-        return {"ids": samples.ids[i], "label": int(samples.labels[i]), "film": samples.films[i] or "", "path": path}
+def _write_mindrecord(path: Path, samples: list[Sample]) -> None:
+    def row(sample: Sample) -> dict:
+        path = "/".join(Path(sample.path).parts[-3:])
+        return {"ids": sample.ids, "label": sample.label, "film": sample.film or "", "path": path}
 
     starts = range(0, len(samples), 1000)
-    batches = ([row(i) for i in range(start, min(start + 1000, len(samples)))] for start in starts)
+    batches = ([row(sample) for sample in samples[start : start + 1000]] for start in starts)
     write_mindrecord(path, _SCHEMA, "tokenized reviews", batches)
 
 
-def load_samples(preprocess_path, split: str, missing_ok: bool = False) -> Samples:
+def load_samples(preprocess_path: str | os.PathLike, split: str, missing_ok: bool = False) -> list[Sample]:
     """Read a split that `prepare` wrote; UserError where it is missing (no samples if `missing_ok`) or damaged."""
     path = Path(preprocess_path) / f"{split}.mindrecord"
-    if missing_ok and not path.is_file():
-        return Samples([], np.zeros(0, np.int32), [], [])
     if not path.is_file():
+        if missing_ok:
+            return []
         raise UserError(f"{path}: no such file; run train.py with --preprocess true and --aclimdb_path first")
-    rows = read_mindrecord(path)
-    return Samples(
-        [np.asarray(row["ids"], np.int32) for row in rows],
-        np.array([row["label"] for row in rows], np.int32).reshape(-1),
-        [str(row["film"]) or None for row in rows],
-        [str(row["path"]) for row in rows],
-    )
+    return [
+        Sample(np.asarray(row["ids"], np.int32), int(row["label"]), str(row["film"]) or None, str(row["path"]))
+        for row in read_mindrecord(path)
+    ]
 
 
-def split_train(samples: Samples, config) -> tuple[Samples, Samples | None]:
+def split_train(samples: list[Sample], config) -> tuple[list[Sample], list[Sample] | None]:
     """Split the train samples by film: training and validation, which is None where validation_fraction is 0."""
     if not config.validation_fraction:
         return samples, None
-    reviews = [Review(path, "", int(y), film) for path, y, film in zip(samples.paths, samples.labels, samples.films)]
-    train, valid = split_by_film(reviews, config.validation_fraction, config.split_seed)
-    return samples.select(train), samples.select(valid)
+    train, valid = split_by_film(samples, config.validation_fraction, config.split_seed)
+    return [samples[i] for i in train], [samples[i] for i in valid]
 
 
-def load_vectors(preprocess_path) -> np.ndarray:
+def load_vectors(preprocess_path: str | os.PathLike) -> np.ndarray:
     """Read the word vectors (V, E) float32 that `prepare` wrote."""
     path = Path(preprocess_path) / "vectors.npy"
     try:
@@ -227,9 +246,8 @@ def load_vectors(preprocess_path) -> np.ndarray:
 
 
 def pad(sequences: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Collate B sequences into the network's inputs.
+    """Collate B sequences into the words, tokens and lengths of `Inputs`.
 
-    Returns words (U,), the distinct ids of the batch; tokens (T, B), indices into words; lengths (B,); all int32.
     Looking up and projecting only distinct words is several times less work than doing so for every token.
     """
     lengths = np.array([len(sequence) for sequence in sequences], np.int32)
@@ -240,20 +258,20 @@ def pad(sequences: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray
     return words.astype(np.int32), tokens.reshape(ids.shape).astype(np.int32), lengths
 
 
-def evaluation_batches(samples: Samples, config) -> Iterator[tuple[np.ndarray, tuple]]:
+def evaluation_batches(samples: Sequence[Sample], config) -> Iterator[tuple[np.ndarray, Inputs]]:
     """Yield (indices of the samples, network inputs), all samples once, the longest first."""
-    sequences = [truncate(ids, config.max_length, config.truncation) for ids in samples.ids]
+    sequences = [truncate(sample.ids, config.max_length, config.truncation) for sample in samples]
     order = sorted(range(len(sequences)), key=lambda i: -len(sequences[i]))
     for start in range(0, len(order), config.eval_batch_size):
-        chosen = np.array(order[start : start + config.eval_batch_size])
-        inputs = pad([sequences[i] for i in chosen])
-        yield chosen, (*inputs, np.zeros(len(chosen), np.int32))
+        indices = np.array(order[start : start + config.eval_batch_size])
+        words, tokens, lengths = pad([sequences[i] for i in indices])
+        yield indices, Inputs(words, tokens, lengths, np.zeros(len(indices), np.int32))
 
 
 def bucketed_plan(lengths: np.ndarray, batch_size: int, seed) -> np.ndarray:
-    """Return (steps, batch_size) indices: a shuffle in which the sequences of a batch are about equally long.
+    """Return (steps, batch_size) indices: a shuffle in which the sequences of a batch have similar lengths.
 
-    Sequences that do not fill a last batch are left out, others for another seed.
+    Sequences that do not fill a last batch are left out, different ones for another seed.
     """
     random = np.random.default_rng(seed)
     order = random.permutation(len(lengths))[: len(lengths) // batch_size * batch_size]
@@ -264,21 +282,21 @@ def bucketed_plan(lengths: np.ndarray, batch_size: int, seed) -> np.ndarray:
 
 
 class TrainingBatches:
-    """Shuffled batches of about equal lengths; every epoch is a pure function of (seed, epoch).
+    """Shuffled batches of similar lengths; every epoch is a pure function of (seed, epoch).
 
-    Call it with an epoch (from 1) and the number of steps to skip. Each step's batch holds `batch_size` reviews, of
-    which a data-parallel process takes every size-th. An epoch leaves out the up to batch_size - 1 reviews that do not
-    fill a batch, others in each epoch.
+    Call it with an epoch (from 1) and the number of steps to skip. A step's batch holds `batch_size` reviews, of which
+    a data-parallel process takes every size-th. An epoch leaves out the up to batch_size - 1 reviews that do not fill
+    a batch, different ones in each epoch.
     """
 
-    def __init__(self, samples: Samples, config, rank: int = 0, size: int = 1):
+    def __init__(self, samples: Sequence[Sample], config, rank: int = 0, size: int = 1):
         if config.batch_size % size:
             raise UserError(f"batch_size {config.batch_size} does not divide among {size} processes; set --batch_size")
         if len(samples) < config.batch_size:
             raise UserError(f"{len(samples)} training reviews do not fill one batch of {config.batch_size}")
-        self.sequences = [truncate(ids, config.max_length, config.truncation) for ids in samples.ids]
+        self.sequences = [truncate(sample.ids, config.max_length, config.truncation) for sample in samples]
         self.lengths = np.array([len(sequence) for sequence in self.sequences])
-        self.labels = samples.labels
+        self.labels = labels_of(samples)
         self.batch_size, self.word_dropout, self.seed = config.batch_size, config.word_dropout, config.seed
         self.rank, self.size = rank, size
         self.steps_per_epoch = len(samples) // config.batch_size
@@ -290,13 +308,15 @@ class TrainingBatches:
     def __call__(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         plan = self.plan(epoch)
         for step in range(first_step, len(plan)):
-            sequences = [self.sequences[i] for i in plan[step]]
+            indices = plan[step]
+            sequences = [self.sequences[i] for i in indices]
             if self.word_dropout:
                 sequences = self._drop_words(sequences, epoch, step)
             keys = dropout_keys(self.seed, (epoch - 1) * len(plan) + step, len(sequences))
-            mine = slice(self.rank, None, self.size)
-            inputs = (*pad(sequences[mine]), keys[mine], self.labels[plan[step]][mine])
-            yield Batch(inputs, len(plan[step]), int(self.lengths[plan[step]].sum()))
+            own = slice(self.rank, None, self.size)
+            words, tokens, lengths = pad(sequences[own])
+            inputs = TrainingInputs(words, tokens, lengths, keys[own], self.labels[indices][own])
+            yield Batch(inputs, len(indices), int(self.lengths[indices].sum()))
 
     def _drop_words(self, sequences, epoch: int, step: int):
         """Replace a random share of the tokens by the unknown word (Iyyer et al. 2015, word dropout)."""

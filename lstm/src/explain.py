@@ -1,56 +1,57 @@
-"""Which words moved a decision."""
+"""Which words moved a decision, by integrated gradients."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from src.dataset import UNKNOWN_ID, Samples, evaluation_batches
-from src.inference import dynamic_inputs
+from src.dataset import UNKNOWN_ID, Sample, evaluation_batches
 from src.model_utils.recurrent import BesideTheCaller
-from src.network import SentimentNet
+from src.network import SentimentNet, dynamic_inputs
 
-STEPS = 16  # points on the way from the baseline to the review
+STEPS = 16  # points on the line from the baseline to the review
 
 
 class Explainer:
     """Splits the difference of the positive and the negative logit among the words of a review.
 
     Integrated gradients (Sundararajan et al. 2017, eqs. 1 and 3; midpoints): the gradient with respect to each word
-    vector, averaged on the straight way from a baseline to the review, times the distance. The baseline, which says
-    nothing, is a review of as many unknown words; what the words contribute adds up to what sets the review apart from
-    it, as nearly as STEPS points tell. The gradient at the review alone (Simonyan et al. 2014) is nearly zero where the
-    network is sure of itself, and then often names the wrong words.
+    vector, averaged on the straight line from a baseline to the review, times the distance. The neutral baseline is a
+    review of as many unknown words; the contributions add up to the difference between the review and the baseline, up
+    to the error of STEPS points. The gradient at the review alone (Simonyan et al. 2014) is nearly zero where the
+    network is confident, and then often names the wrong words.
     """
 
     def __init__(self, network: SentimentNet, config):
         self.network = _PathGradient(network)
         self.network.set_train(False)
-        self.network.set_inputs(*dynamic_inputs()[:4], Tensor(0.0, ms.float32))
+        self.network.set_inputs(*dynamic_inputs(), Tensor(0.0, ms.float32))
         self.config = config
 
-    def __call__(self, samples: Samples) -> list[dict[int, float]]:
-        """Return for each sample word id -> contribution, summed over the word's places; positive speaks for positive.
+    def __call__(self, samples: Sequence[Sample]) -> list[dict[int, float]]:
+        """Return word id -> contribution for each sample, summed over the places of the word.
 
-        Only tokens that the network read, that is not cut off, count. Unknown words, which contribute 0, are left out.
+        A positive contribution speaks for a positive review. Tokens that are cut off do not count; unknown words, which
+        contribute 0, are left out.
         """
         results: list[dict[int, float]] = [{}] * len(samples)
         for indices, inputs in evaluation_batches(samples, self.config):
-            words, tokens, lengths, _ = inputs
             tensors = [Tensor(array) for array in inputs]
             shares = [(step + 0.5) / STEPS for step in range(STEPS)]
             values = sum(self.network(*tensors, Tensor(share, ms.float32)).asnumpy() for share in shares) / STEPS
-            for column, index in enumerate(indices):
-                places = tokens[: lengths[column], column]
-                sums = np.bincount(places, values[: lengths[column], column], len(words))
-                results[index] = {int(words[place]): float(sums[place]) for place in np.unique(places)}
+            for column, (index, length) in enumerate(zip(indices, inputs.lengths)):
+                places = inputs.tokens[:length, column]
+                sums = np.bincount(places, values[:length, column], len(inputs.words))
+                results[index] = {int(inputs.words[place]): float(sums[place]) for place in np.unique(places)}
                 results[index].pop(UNKNOWN_ID, None)
         return results
 
 
 class _PathGradient(nn.Cell):
-    """Contributions (T, B) to the logit difference at one point between the baseline and the review."""
+    """Contributions (T, B) to the difference of the logits at one point between the baseline and the review."""
 
     def __init__(self, network: SentimentNet):
         super().__init__(auto_prefix=False)
@@ -65,10 +66,10 @@ class _PathGradient(nn.Cell):
         return (logits[:, 1] - logits[:, 0]).sum()  # each review depends on its own column of x alone
 
     def construct(self, words, tokens, lengths, dropout_keys, share):
-        """Map the network's inputs and the share of the way, 0 at the baseline, to contributions (T, B) float32."""
+        """Map the network's inputs and the share of the line, 0 at the baseline, to contributions (T, B) float32."""
         baseline = self.network.embedding.table(self.unknown)[0]  # (D,)
         x = ops.stop_gradient(self.network.embedding(words, tokens))  # (T, B, D)
-        rows = x.reshape(-1, x.shape[2])  # a bias is added many times faster than such shapes are broadcast
+        rows = x.reshape(-1, x.shape[2])  # adding a bias is many times faster than broadcasting such shapes
         distance = self.add_bias(rows, -baseline)  # (T * B, D)
         point = self.add_bias(share * distance, baseline)
         gradient = self.gradient(point.reshape(x.shape), lengths, dropout_keys)  # (T, B, D)

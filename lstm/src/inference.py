@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import mindspore as ms
@@ -11,12 +13,12 @@ from mindspore import Tensor, nn
 from tqdm import tqdm
 
 from src.config import lstm_cfg
-from src.dataset import Samples, evaluation_batches, load_vocabulary
+from src.dataset import Sample, evaluation_batches, load_vocabulary
 from src.model_utils.checkpoint import load_checkpoint, load_into
 from src.model_utils.configuration import Parser, read_yaml, require, resolve
 from src.model_utils.recurrent import BesideTheCaller
 from src.model_utils.runtime import UserError
-from src.network import SentimentNet
+from src.network import SentimentNet, build_network, dynamic_inputs
 
 SETTINGS = {  # the configuration keys that may differ from the training's, as none changes the network
     "eval_batch_size": "reviews a step",
@@ -26,25 +28,7 @@ SETTINGS = {  # the configuration keys that may differ from the training's, as n
 }
 
 
-def build_network(config, vocabulary_size: int) -> SentimentNet:
-    """Build the network of a configuration; its word vectors are zero until they are set or loaded."""
-    return SentimentNet(
-        vocabulary_size,
-        config.embed_size,
-        config.num_hiddens,
-        config.num_layers,
-        config.bidirectional,
-        config.num_classes,
-        config.pooling,
-        config.projection_size,
-        config.trained_words,
-        config.embedding_dropout,
-        config.dropout,
-        config.seed,
-    )
-
-
-def load_trained(ckpt_path) -> tuple[SentimentNet, EasyDict, dict[str, int]]:
+def load_trained(ckpt_path: str | os.PathLike) -> tuple[SentimentNet, EasyDict, dict[str, int]]:
     """Return (network, configuration, vocabulary) of a checkpoint, from the files that train.py left beside it.
 
     A training checkpoint that holds a weight average gives the averaged weights. Raises UserError for a missing or
@@ -100,15 +84,15 @@ def beginning(text: str, characters: int) -> str:
 
 
 class Classifier:
-    """Runs a network on samples in length-sorted batches; compiled once for all batch sizes and lengths."""
+    """Runs a network on samples sorted by length; compiled once for all batch sizes and lengths."""
 
     def __init__(self, network: SentimentNet, config):
         self.network = _Logits(network)
         self.network.set_train(False)
-        self.network.set_inputs(*dynamic_inputs()[:4])
+        self.network.set_inputs(*dynamic_inputs())
         self.config = config
 
-    def logits(self, samples: Samples, progress: str = "") -> np.ndarray:
+    def logits(self, samples: Sequence[Sample], progress: str = "") -> np.ndarray:
         """Return (N, C) float32 logits in the order of the samples; `progress` names a bar on a terminal."""
         rows = np.zeros((len(samples), self.config.num_classes), np.float32)
         with tqdm(total=len(samples), desc=progress, disable=None if progress else True, leave=False) as bar:
@@ -119,7 +103,7 @@ class Classifier:
 
 
 class _Logits(nn.Cell):
-    """The network under a compilation of its own, so that training and evaluation do not disturb each other."""
+    """The network with a compilation of its own, so that training and evaluation do not disturb each other."""
 
     def __init__(self, network):
         super().__init__(auto_prefix=False)
@@ -127,11 +111,6 @@ class _Logits(nn.Cell):
         self.beside_the_caller = BesideTheCaller()
 
     def construct(self, words, tokens, lengths, dropout_keys):
+        """Map the network's inputs to logits (B, C) float32."""
         logits = self.network(words, tokens, lengths, dropout_keys, True).astype(ms.float32)
         return self.beside_the_caller(logits, lengths)
-
-
-def dynamic_inputs() -> list[Tensor]:
-    """The dynamic shapes of words (U,), tokens (T, B), lengths (B,), dropout_keys (B,), labels (B,)."""
-    shapes = [None], [None, None], [None], [None], [None]
-    return [Tensor(shape=shape, dtype=ms.int32) for shape in shapes]

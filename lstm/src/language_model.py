@@ -2,56 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from src.dataset import PADDING_ID, Samples, bucketed_plan, pad, truncate
-from src.inference import dynamic_inputs
+from src.dataset import PADDING_ID, Sample, bucketed_plan, pad, truncate
 from src.lr_schedule import warmup_decay
 from src.model_utils.checkpoint import training_checkpoints
 from src.model_utils.recurrent import dropout_keys, padding_mask
 from src.model_utils.runtime import UserError, log, quiet, rank_and_size
 from src.model_utils.training import Batch, Trainer, TrainStep
-from src.network import SentimentNet
+from src.network import SentimentNet, dynamic_inputs
+from src.random_streams import Stream
 
 
 class LanguageModelLoss(nn.Cell):
-    """Each direction of the LSTM predicts the word that it reads next; the mean cross entropy over both.
+    """Mean cross entropy of the word that each direction of the LSTM reads next.
 
     Pre-training the classifier's LSTM as a language model is from Dai & Le 2015. The softmax is over the distinct words
-    of the batch, which are known to the batch anyway and number about 1,500: a word's rivals are the words of other
-    reviews, drawn as often as they occur. That is no normalized model of the vocabulary, but it teaches the LSTM the
-    same context at a fraction of the cost. Output vectors are a learned projection of the fixed word vectors.
+    of the batch, about 1,500, which are looked up anyway: the words of other reviews, as often as they occur, are a
+    word's competitors. That is no normalized model of the vocabulary, but it teaches the LSTM the same context at a
+    fraction of the cost. Output vectors are a learned projection of the fixed word vectors.
     """
 
-    def __init__(self, network: SentimentNet, config):
+    def __init__(self, network: SentimentNet, *, num_hiddens: int, bidirectional: bool, seed: int):
         super().__init__(auto_prefix=False)  # the names of the parameters stay the network's own
         self.embedding = network.embedding
         self.lstm = network.lstm
-        self.hidden_size = config.num_hiddens
-        self.bidirectional = config.bidirectional
-        bound = (3 / (config.embed_size * config.num_hiddens)) ** 0.5
-        shape = config.embed_size, config.num_hiddens
-        weight = np.random.default_rng([config.seed, 200]).uniform(-bound, bound, shape)
-        self.project, self.product = ops.MatMul(), ops.MatMul(transpose_b=True)
+        self.hidden_size = num_hiddens
+        self.bidirectional = bidirectional
+        embed_size = network.embedding.vectors.shape[1]
+        bound = (3 / (embed_size * num_hiddens)) ** 0.5
+        random = np.random.default_rng([seed, Stream.OUTPUT_PROJECTION])
+        weight = random.uniform(-bound, bound, (embed_size, num_hiddens))
+        self.matmul, self.matmul_nt = ops.MatMul(), ops.MatMul(transpose_b=True)
         self.output_projection = Parameter(Tensor(weight.astype(np.float32)), name="output_projection")
 
     def construct(self, words, tokens, lengths, dropout_keys, pairs):
-        """Return the scalar loss. words[0] must be padding; `pairs` (1,) float32 divides the sum of the losses.
-
-        It is the number of neighbouring words in the batch, or a process's equal share of those in the global batch.
-        """
+        """Return the scalar loss of `PretrainingInputs`."""
         padding = padding_mask(lengths, tokens.shape[0])  # (T, B, 1)
         x = ops.gather(self.embedding.table(words), tokens, 0)  # (T, B, D)
         outputs = self.lstm(x, padding, dropout_keys)  # (T, B, H * directions)
-        rivals = ops.gather(self.embedding.vectors, words[1:], 0)  # (U - 1, E), padding is never predicted
-        candidates = self.project(rivals, self.output_projection)  # (U - 1, H)
+        vectors = ops.gather(self.embedding.vectors, words[1:], 0)  # (U - 1, E), padding is never predicted
+        candidates = self.matmul(vectors, self.output_projection)  # (U - 1, H)
         real = 1 - padding[1:].reshape(-1)  # ((T - 1) * B,), both steps of a pair are real where the later one is
-        none = ops.zeros_like(padding[0]).reshape(-1)  # (B,), the pair around the end; slices of outputs would be slow
+        none = ops.zeros_like(padding[0]).reshape(-1)  # (B,), the pair around the end; slicing outputs would be slow
         parts = ops.split(outputs, self.hidden_size, 2)  # (T, B, H) of each direction
         following = ops.cat((tokens[1:], tokens[:1]))  # (T, B)
         loss = self._cross_entropy(parts[0], candidates, following, ops.cat((real, none)))
@@ -63,12 +62,12 @@ class LanguageModelLoss(nn.Cell):
     def _cross_entropy(self, states, candidates, targets, weights):
         """Summed cross entropy of states (T, B, H) with the words targets (T, B), each with its weight (T * B,).
 
-        Written out because ops.cross_entropy takes three times as long over this many classes; tiled because
-        subtracting a column from a matrix takes as long as the LSTM.
+        It is written out because ops.cross_entropy takes three times as long for so many classes, and tiled because
+        subtracting a column from a matrix would take as long as the LSTM.
         """
         states = states.reshape(-1, self.hidden_size)  # (N, H)
         targets = ops.maximum(targets.reshape(-1) - 1, 0)  # (N,), indices of candidates; any for padding, of weight 0
-        logits = self.product(states, candidates).astype(ms.float32)  # (N, U)
+        logits = self.matmul_nt(states, candidates).astype(ms.float32)  # (N, U)
         highest = ops.stop_gradient(logits.max(1, keepdims=True))  # (N, 1)
         shifted = logits - ops.tile(highest, (1, candidates.shape[0]))  # (N, U)
         normalizer = ops.log(ops.exp(shifted).sum(1)) + highest.reshape(-1)  # (N,)
@@ -76,10 +75,20 @@ class LanguageModelLoss(nn.Cell):
         return (losses * weights).sum()
 
 
-class PretrainingBatches:
-    """Segments of the reviews in shuffled batches of about equal lengths; an epoch is a function of (seed, epoch).
+class PretrainingInputs(NamedTuple):
+    """The inputs of LanguageModelLoss for B segments; int32 but for `pairs`."""
 
-    A data-parallel process takes every size-th segment of a batch, but all processes share the batch's words.
+    words: np.ndarray  # (U,), the distinct ids of the global batch, the first of which is padding
+    tokens: np.ndarray  # (T, B), indices into words
+    lengths: np.ndarray  # (B,)
+    dropout_keys: np.ndarray  # (B,)
+    pairs: np.ndarray  # (1,) float32, a process's equal share of the neighbouring words in the global batch
+
+
+class PretrainingBatches:
+    """Segments of the reviews in shuffled batches of similar lengths; an epoch is a function of (seed, epoch).
+
+    A data-parallel process takes every size-th segment of a batch, but all processes share the words of the batch.
     """
 
     def __init__(self, sequences: list[np.ndarray], length: int, batch_size: int, seed: int, rank: int, size: int):
@@ -98,39 +107,41 @@ class PretrainingBatches:
         self.steps_per_epoch = len(self.segments) // batch_size
 
     def __call__(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
-        plan = bucketed_plan(self.lengths, self.batch_size, [self.seed, 1, epoch])
+        plan = bucketed_plan(self.lengths, self.batch_size, [self.seed, Stream.PRETRAINING, epoch])
         for step in range(first_step, len(plan)):
             keys = dropout_keys(self.seed + 1, (epoch - 1) * len(plan) + step, self.batch_size)
-            mine = slice(self.rank, None, self.size)
+            own = slice(self.rank, None, self.size)
             segments = [self.segments[i] for i in plan[step]]
             words, tokens, lengths = pad([*segments, np.array([PADDING_ID])])  # the last one makes padding a word
-            tokens, lengths = tokens[:, :-1][:, mine], lengths[:-1][mine]
+            tokens, lengths = tokens[:, :-1][:, own], lengths[:-1][own]
             total = int(self.lengths[plan[step]].sum())
             pairs = np.array([(total - self.batch_size) / self.size], np.float32)
-            inputs = words, np.ascontiguousarray(tokens[: lengths.max()]), lengths, keys[mine], pairs
-            yield Batch(inputs, self.batch_size, total)
+            tokens = np.ascontiguousarray(tokens[: lengths.max()])
+            yield Batch(PretrainingInputs(words, tokens, lengths, keys[own], pairs), self.batch_size, total)
 
 
-def pretrain(network: SentimentNet, samples: Samples, config, folder: Path, resume: bool) -> None:
+def pretrain(network: SentimentNet, samples: Sequence[Sample], config, folder: Path, resume: bool) -> None:
     """Pre-train the network in place for `pretrain_epochs` epochs; checkpoints and curves go to `folder`.
 
-    With `resume` it continues an unfinished pre-training and takes over a finished one.
+    With `resume` an unfinished pre-training is continued, and a finished one gives its weights.
     """
     rank, size = rank_and_size()
-    sequences = [truncate(ids, config.max_length, config.truncation) for ids in samples.ids]
+    sequences = [truncate(sample.ids, config.max_length, config.truncation) for sample in samples]
     batches = PretrainingBatches(sequences, config.pretrain_length, config.pretrain_batch_size, config.seed, rank, size)
     steps = config.pretrain_epochs * batches.steps_per_epoch
     log(
         f"pre-training: {len(samples)} reviews, {int(batches.lengths.sum())} tokens,"
         f" {len(batches.segments)} segments, {steps} steps"
     )
-    loss_network = LanguageModelLoss(network, config)
+    loss_network = LanguageModelLoss(
+        network, num_hiddens=config.num_hiddens, bidirectional=config.bidirectional, seed=config.seed
+    )
     weights = [weight for weight in loss_network.trainable_params() if "offsets" not in weight.name]
     rates = warmup_decay(steps, steps // 20, steps, 0.0, config.pretrain_learning_rate, 0.0)
-    with quiet():  # of a deprecated operator inside it
+    with quiet():  # it warns of a deprecated operator of its own
         optimizer = nn.Adam(weights, learning_rate=rates, beta2=0.98)
     step = TrainStep(loss_network, optimizer, gradient_clip=1.0)
-    step.set_inputs(*dynamic_inputs()[:4], Tensor(shape=[1], dtype=ms.float32))
+    step.set_inputs(*dynamic_inputs(), Tensor(shape=[1], dtype=ms.float32))
     trainer = Trainer(
         name="lm",
         folder=folder,

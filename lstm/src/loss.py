@@ -9,12 +9,13 @@ from mindspore import nn, ops
 class ClassificationLoss(nn.Cell):
     """Mean cross entropy of a network's logits with labels (B,), in float32."""
 
-    def __init__(self, network: nn.Cell, label_smoothing: float = 0.0):
+    def __init__(self, network: nn.Cell, *, label_smoothing: float = 0.0):
         super().__init__(auto_prefix=False)  # the names of the parameters stay the network's own
         self.network = network
         self.label_smoothing = float(label_smoothing)
 
     def construct(self, words, tokens, lengths, dropout_keys, labels):
+        """Return the scalar loss of the network's inputs with labels (B,) int32."""
         logits = self.network(words, tokens, lengths, dropout_keys)
         return self.cross_entropy(logits, labels)
 
@@ -24,14 +25,14 @@ class ClassificationLoss(nn.Cell):
 
 
 class AdversarialGradient(nn.Cell):
-    """Gradients of the loss plus that of the word vectors moved by `epsilon` in the worst direction.
+    """Gradients of the loss plus the loss with the word vectors moved by `epsilon` in the worst direction.
 
     Miyato et al. 2017, eqs. 2, 5 and 6, with the L2 norm taken over each review. `epsilon` is relative to the norm of
     the review's vectors. The first backward pass gives the direction and the gradient of the plain loss together, so a
-    step costs twice a plain one. Returns (plain loss, gradients of `weights`).
+    step costs two plain ones. Returns (plain loss, gradients of `weights`).
     """
 
-    def __init__(self, loss_network: ClassificationLoss, weights, epsilon: float):
+    def __init__(self, loss_network: ClassificationLoss, *, weights, epsilon: float):
         super().__init__(auto_prefix=False)
         self.loss_network = loss_network
         self.network = loss_network.network
@@ -44,6 +45,7 @@ class AdversarialGradient(nn.Cell):
         return self.loss_network.cross_entropy(self.network.classify(x, lengths, dropout_keys), labels)
 
     def construct(self, words, tokens, lengths, dropout_keys, labels):
+        """Map the inputs of the loss to the plain loss and the gradients."""
         batch = (words, tokens, lengths, dropout_keys, labels)
         x = ops.stop_gradient(self.network.embedding(words, tokens))  # (T, B, D)
         loss, (direction, gradients) = self.plain(ops.zeros_like(x), *batch)

@@ -7,37 +7,39 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from src.model_utils.recurrent import LSTM, CounterDropout, padding_mask
+from src.random_streams import Stream
 
 POOLINGS = ("ends", "mean", "max", "mean_max", "attention")
-_VECTOR_NORM = 5.0  # mean length the word vectors are scaled to: GloVe's and word2vec's differ by much
+_VECTOR_NORM = 5.0  # mean norm that the word vectors are scaled to, since GloVe's and word2vec's differ widely
 
 
 class Embedding(nn.Cell):
     """Fixed word vectors, linearly projected, plus a trained offset for each of the most frequent words.
 
-    The projection and the offset are computed for the distinct words of a batch only and then gathered. Ids count
-    words by falling frequency, so the first `trained_words` ids are the frequent ones. The offset starts at zero: a
-    word seldom seen keeps what its pretrained vector says, a frequent one learns its sentiment.
+    The projection and the offset are computed for the distinct words of a batch only and then gathered. Ids are in the
+    order of falling frequency, so the first `trained_words` ids are the frequent words. The offsets start at zero: a
+    rare word keeps its pretrained meaning, a frequent one learns its sentiment.
     """
 
-    def __init__(self, vocabulary_size: int, embed_size: int, projection_size: int, trained_words: int, seed: int):
+    def __init__(self, *, vocabulary_size: int, embed_size: int, projection_size: int, trained_words: int, seed: int):
         super().__init__()
         self.vectors = Parameter(
             Tensor(np.zeros((vocabulary_size, embed_size), np.float32)), name="vectors", requires_grad=False
         )
         self.size = projection_size or embed_size
-        self.project = ops.MatMul(transpose_b=True)
+        self.matmul_nt = ops.MatMul(transpose_b=True)
         self.projected = projection_size > 0
         self.trained_words = min(trained_words, vocabulary_size)
         if self.projected:
             bound = (3 / embed_size) ** 0.5  # keeps the variance
-            weight = np.random.default_rng([seed, 300]).uniform(-bound, bound, (projection_size, embed_size))
+            random = np.random.default_rng([seed, Stream.WORD_PROJECTION])
+            weight = random.uniform(-bound, bound, (projection_size, embed_size))
             self.projection = Parameter(Tensor(weight.astype(np.float32)), name="projection")
         if trained_words:
             self.offsets = Parameter(Tensor(np.zeros((self.trained_words, self.size), np.float32)), name="offsets")
 
     def set_vectors(self, vectors: np.ndarray) -> None:
-        """Take pretrained vectors (V, E) float32, scaled as a whole to a mean length of 5; padding stays zero."""
+        """Set the pretrained vectors (V, E) float32, scaled as a whole to a mean norm of 5; padding stays zero."""
         mean_norm = np.linalg.norm(vectors[1:], axis=1).mean()
         self.vectors.set_data(Tensor((vectors * (_VECTOR_NORM / mean_norm)).astype(np.float32)))
 
@@ -49,11 +51,11 @@ class Embedding(nn.Cell):
         """Return the vectors (U, D) of the words (U,)."""
         table = ops.gather(self.vectors, words, 0)  # (U, E)
         if self.projected:
-            table = self.project(table, self.projection.astype(table.dtype))  # (U, D)
+            table = self.matmul_nt(table, self.projection.astype(table.dtype))  # (U, D)
         if self.trained_words:
-            known = (words < self.trained_words).astype(table.dtype).expand_dims(1)  # (U, 1)
+            is_trained = (words < self.trained_words).astype(table.dtype).expand_dims(1)  # (U, 1)
             rows = ops.minimum(words, self.trained_words - 1)  # (U,)
-            table = table + known * ops.gather(self.offsets, rows, 0)  # (U, D)
+            table = table + is_trained * ops.gather(self.offsets, rows, 0)  # (U, D)
         return table
 
 
@@ -64,14 +66,14 @@ class Pooling(nn.Cell):
     one learned score a step (Yang et al. 2016, without the hidden layer).
     """
 
-    def __init__(self, kind: str, size: int, seed: int):
+    def __init__(self, *, kind: str, size: int, seed: int):
         super().__init__()
         self.kind = kind
         self.output_size = size * (2 if kind in ("ends", "mean_max") else 1)
         if kind == "attention":
             bound = size**-0.5
-            weight = np.random.default_rng([seed, 301]).uniform(-bound, bound, (1, 1, size)).astype(np.float32)
-            self.score = Parameter(Tensor(weight), name="score")
+            weight = np.random.default_rng([seed, Stream.ATTENTION]).uniform(-bound, bound, (1, 1, size))
+            self.score = Parameter(Tensor(weight.astype(np.float32)), name="score")
 
     def construct(self, outputs, padding, lengths):
         """Map outputs (T, B, H), padding (T, B, 1) and lengths (B,) to (B, output_size)."""
@@ -97,6 +99,7 @@ class SentimentNet(nn.Cell):
 
     def __init__(
         self,
+        *,
         vocabulary_size: int,
         embed_size: int,
         num_hiddens: int,
@@ -112,28 +115,60 @@ class SentimentNet(nn.Cell):
     ):
         super().__init__()
         output_size = num_hiddens * (2 if bidirectional else 1)
-        self.embedding = Embedding(vocabulary_size, embed_size, projection_size, trained_words, seed)
-        self.embedding_dropout = CounterDropout(embedding_dropout, self.embedding.size, [seed, 303])
+        self.embedding = Embedding(
+            vocabulary_size=vocabulary_size,
+            embed_size=embed_size,
+            projection_size=projection_size,
+            trained_words=trained_words,
+            seed=seed,
+        )
+        self.embedding_dropout = CounterDropout(
+            embedding_dropout, self.embedding.size, [seed, Stream.EMBEDDING_DROPOUT]
+        )
         self.lstm = LSTM(self.embedding.size, num_hiddens, num_layers, bidirectional, dropout, seed=seed)
-        self.pooling = Pooling(pooling, output_size, seed)
-        self.pooled_dropout = CounterDropout(dropout, self.pooling.output_size, [seed, 304])
+        self.pooling = Pooling(kind=pooling, size=output_size, seed=seed)
+        self.pooled_dropout = CounterDropout(dropout, self.pooling.output_size, [seed, Stream.POOLED_DROPOUT])
         bound = self.pooling.output_size**-0.5
-        weight = np.random.default_rng([seed, 302]).uniform(-bound, bound, (num_classes, self.pooling.output_size))
+        random = np.random.default_rng([seed, Stream.CLASSIFIER])
+        weight = random.uniform(-bound, bound, (num_classes, self.pooling.output_size))
         self.weight = Parameter(Tensor(weight.astype(np.float32)), name="weight")
         self.bias = Parameter(Tensor(np.zeros(num_classes, np.float32)), name="bias")
-        self.project = ops.MatMul(transpose_b=True)
+        self.matmul_nt = ops.MatMul(transpose_b=True)
 
     def construct(self, words, tokens, lengths, dropout_keys, forward_only=False):
         """Map words (U,), tokens (T, B), lengths (B,) and dropout_keys (B,), all int32, to logits (B, C).
 
-        `forward_only` (a constant) says that no gradient will be asked for, which is faster.
+        `forward_only`, a constant, takes a faster kernel that has no gradient.
         """
         return self.classify(self.embedding(words, tokens), lengths, dropout_keys, forward_only)
 
     def classify(self, x, lengths, dropout_keys, forward_only=False):
-        """Map word vectors x (T, B, D), zero or not on padding, to logits (B, C)."""
+        """Map word vectors x (T, B, D), whatever they are on padding, to logits (B, C)."""
         padding = padding_mask(lengths, x.shape[0]).astype(x.dtype)  # (T, B, 1)
         x = self.embedding_dropout(x, dropout_keys)
         outputs = self.lstm(x, padding, dropout_keys, forward_only)  # (T, B, H)
         pooled = self.pooled_dropout(self.pooling(outputs, padding, lengths), dropout_keys)  # (B, P)
-        return self.project(pooled, self.weight.astype(pooled.dtype)) + self.bias  # (B, C)
+        return self.matmul_nt(pooled, self.weight.astype(pooled.dtype)) + self.bias  # (B, C)
+
+
+def build_network(config, vocabulary_size: int) -> SentimentNet:
+    """Build the network of a configuration; its word vectors are zero until they are set or loaded."""
+    return SentimentNet(
+        vocabulary_size=vocabulary_size,
+        embed_size=config.embed_size,
+        num_hiddens=config.num_hiddens,
+        num_layers=config.num_layers,
+        bidirectional=config.bidirectional,
+        num_classes=config.num_classes,
+        pooling=config.pooling,
+        projection_size=config.projection_size,
+        trained_words=config.trained_words,
+        embedding_dropout=config.embedding_dropout,
+        dropout=config.dropout,
+        seed=config.seed,
+    )
+
+
+def dynamic_inputs() -> list[Tensor]:
+    """Return the shapes of words (U,), tokens (T, B), lengths (B,) and dropout_keys (B,), of any size."""
+    return [Tensor(shape=shape, dtype=ms.int32) for shape in ([None], [None, None], [None], [None])]

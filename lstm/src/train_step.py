@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import mindspore as ms
-from mindspore import nn
+from mindspore import Tensor, nn
 
-from src.inference import dynamic_inputs
 from src.loss import AdversarialGradient, ClassificationLoss
 from src.lr_schedule import warmup_decay
 from src.model_utils.runtime import UserError, quiet
 from src.model_utils.training import TrainStep
+from src.network import SentimentNet, dynamic_inputs
 
 
-def learning_rates(config, steps_per_epoch: int):
+def learning_rates(config, steps_per_epoch: int) -> float | list[float]:
     """Return the constant rate, or the list of the rates of every step."""
     if not config.dynamic_lr:
         return config.learning_rate
@@ -30,12 +30,12 @@ def learning_rates(config, steps_per_epoch: int):
     )
 
 
-def build_step(network, config, rates) -> TrainStep:
+def build_step(network: SentimentNet, config, rates: float | list[float]) -> TrainStep:
     """Put loss, gradients and optimizer of a configuration around the network."""
-    loss_network = ClassificationLoss(network, config.label_smoothing)
+    loss_network = ClassificationLoss(network, label_smoothing=config.label_smoothing)
     weights = network.trainable_params()
     if config.optimizer == "adam":
-        with quiet():  # of a deprecated operator inside it
+        with quiet():  # it warns of a deprecated operator of its own
             optimizer = nn.Adam(
                 weights, learning_rate=rates, beta1=config.momentum, beta2=0.98, weight_decay=config.weight_decay
             )
@@ -49,7 +49,7 @@ def build_step(network, config, rates) -> TrainStep:
     if config.adversarial_epsilon > 0:
         if scaler:
             raise UserError("adversarial_epsilon needs float32; set --amp_level O0 or --adversarial_epsilon 0")
-        gradient = AdversarialGradient(loss_network, optimizer.parameters, config.adversarial_epsilon)
+        gradient = AdversarialGradient(loss_network, weights=optimizer.parameters, epsilon=config.adversarial_epsilon)
     step = TrainStep(loss_network, optimizer, config.gradient_clip, config.weight_average, gradient, scaler)
-    step.set_inputs(*dynamic_inputs())
+    step.set_inputs(*dynamic_inputs(), Tensor(shape=[None], dtype=ms.int32))
     return step

@@ -24,7 +24,7 @@ def configure(*words, target="CPU"):
 
 
 @pytest.mark.parametrize(
-    "arguments,message",
+    "words,message",
     [
         (["--num_classes", "1"], "num_classes is 1 but must be 2 or more"),
         (["--dropout", "1"], "dropout is 1.0 but must be at least 0 and below 1"),
@@ -36,9 +36,9 @@ def configure(*words, target="CPU"):
         (["--lr_max", "0.1"], "--lr_max belongs to lstm_cfg_ascend and has no effect on CPU"),
     ],
 )
-def test_mistakes_on_the_command_line(arguments, message):
+def test_mistakes_on_the_command_line(words, message):
     with pytest.raises(UserError, match=message):
-        configure(*arguments)
+        configure(*words)
 
 
 def test_missing_corpus_is_named():
@@ -110,8 +110,8 @@ def test_ascend_configuration_takes_its_own_keys():
 
 
 def ascend_rates(**changes):
-    arguments = [word for key, value in changes.items() for word in (f"--{key}", str(value))]
-    return learning_rates(configure("--preset", "zoo", *arguments, target="Ascend"), 10)
+    words = [word for key, value in changes.items() for word in (f"--{key}", str(value))]
+    return learning_rates(configure("--preset", "zoo", *words, target="Ascend"), 10)
 
 
 @pytest.mark.parametrize(

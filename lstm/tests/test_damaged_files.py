@@ -9,7 +9,6 @@ from src.dataset import build_vocabulary, load_vocabulary, save_vocabulary
 from src.imdb import read_reviews, tokenize
 from src.model_utils.checkpoint import load_checkpoint, save_checkpoint
 from src.sample_data import write_sample_corpus
-from src.word_vectors import read_glove
 
 
 @pytest.fixture(scope="module")
@@ -26,14 +25,6 @@ def test_reviews(corpus):
 
 def test_list_of_films(corpus):
     read_damaged(corpus / "train/urls_pos.txt", lambda: read_reviews(corpus, "train"))
-
-
-def test_vectors(tmp_path):
-    path = tmp_path / "glove.6B.50d.txt"
-    rows = np.random.default_rng(0).normal(size=(30, 50))
-    path.write_text("".join(f"word{k} {' '.join(f'{value:.5f}' for value in row)}\n" for k, row in enumerate(rows)))
-    vocabulary = {f"word{k}": k for k in range(40)}
-    assert read_damaged(path, lambda: read_glove(path, 50, vocabulary)) > 20
 
 
 def test_vocabulary(tmp_path):

@@ -14,7 +14,7 @@ from src.config import lstm_cfg, presets
 from src.dataset import (
     PADDING_ID,
     UNKNOWN_ID,
-    Samples,
+    Sample,
     TrainingBatches,
     build_vocabulary,
     encode,
@@ -53,7 +53,7 @@ def prepared(corpus):
 def make_samples(count=100, seed=0):
     random = np.random.default_rng(seed)
     ids = [random.integers(2, 50, length).astype(np.int32) for length in random.integers(1, 60, count)]
-    return Samples(ids, np.arange(count, dtype=np.int32) % 2, [None] * count, [str(i) for i in range(count)])
+    return [Sample(sequence, i % 2, None, str(i)) for i, sequence in enumerate(ids)]
 
 
 # vocabulary and encoding
@@ -100,13 +100,12 @@ def test_mindrecord_holds_what_the_corpus_says(corpus, prepared):
     assert load_vectors(prepared).shape == (len(vocabulary), 50)
     for split in ("train", "test"):
         reviews = read_reviews(corpus, split)
-        wanted, found = encode_reviews(reviews, vocabulary), load_samples(prepared, split)
-        assert len(found) == len(reviews) == 40
-        rows = {path: i for i, path in enumerate(found.paths)}
-        for i, review in enumerate(reviews):
-            row = rows["/".join(review.path.split(os.sep)[-3:])]
-            assert found.ids[row].tolist() == wanted.ids[i].tolist()
-            assert (found.labels[row], found.films[row]) == (review.label, review.film)
+        samples = {sample.path: sample for sample in load_samples(prepared, split)}
+        assert len(samples) == len(reviews) == 40
+        for review, encoded in zip(reviews, encode_reviews(reviews, vocabulary)):
+            sample = samples["/".join(review.path.split(os.sep)[-3:])]
+            assert sample.ids.tolist() == encoded.ids.tolist()
+            assert (sample.label, sample.film) == (review.label, review.film)
 
 
 def test_mindrecord_survives_moving_beside_another_one(prepared, tmp_path):
@@ -114,7 +113,8 @@ def test_mindrecord_survives_moving_beside_another_one(prepared, tmp_path):
     shutil.copytree(prepared, moved)
     shutil.copytree(prepared, tmp_path / "preprocess")
     (tmp_path / "preprocess" / "train.mindrecord").write_bytes(b"another one")
-    assert load_samples(moved, "train").paths == load_samples(prepared, "train").paths
+    paths = [[sample.path for sample in load_samples(folder, "train")] for folder in (moved, prepared)]
+    assert paths[0] == paths[1]
 
 
 def snapshot(folder):
@@ -160,7 +160,17 @@ def test_missing_or_damaged_files_are_named(tmp_path):
         load_vectors(tmp_path)
 
 
+def test_mistyped_word_vectors_are_named_before_the_reviews_are_read(corpus, tmp_path):
+    with pytest.raises(UserError, match=f"{tmp_path}/lost: no such file or folder; check --glove_path"):
+        prepare(tmp_path / "no corpus either", tmp_path / "lost", tmp_path / "preprocess", make_config())
+
+
 # batches
+
+
+def ids_of(inputs, column):
+    """The ids of one review of a batch."""
+    return inputs.words[inputs.tokens[: inputs.lengths[column], column]].tolist()
 
 
 def test_pad_collates_distinct_words():
@@ -200,12 +210,12 @@ def test_every_batch_is_full_and_an_epoch_sees_all_that_fill_one():
         seen.append(plan)
     assert not np.array_equal(seen[0], seen[1]) and len(left_out) > 5
     for step, batch in enumerate(batches(1)):
-        words, tokens, lengths, keys, labels = batch.inputs
-        assert len(keys) == len(labels) == len(lengths) == tokens.shape[1] == batch.samples == 16
-        assert batch.tokens == lengths.sum() and tokens.shape[0] == lengths.max()
+        inputs = batch.inputs
+        assert len(inputs.dropout_keys) == len(inputs.labels) == len(inputs.lengths) == batch.samples == 16
+        assert batch.tokens == inputs.lengths.sum() and inputs.tokens.shape == (inputs.lengths.max(), 16)
         for column, i in enumerate(seen[0][step]):
-            assert words[tokens[: lengths[column], column]].tolist() == samples.ids[i].tolist()
-            assert labels[column] == samples.labels[i]
+            assert ids_of(inputs, column) == samples[i].ids.tolist()
+            assert inputs.labels[column] == samples[i].label
 
 
 def test_batches_hold_reviews_of_about_equal_length():
@@ -218,13 +228,14 @@ def test_two_ranks_make_up_the_global_batch():
     samples, config = make_samples(), make_config(word_dropout=0.3)
     ranks = [TrainingBatches(samples, config, rank, 2)(2) for rank in (0, 1)]
     for whole, *parts in zip(TrainingBatches(samples, config)(2), *ranks):
-        for k in (2, 3, 4):  # lengths, dropout keys, labels
-            merged = np.empty_like(whole.inputs[k])
-            merged[0::2], merged[1::2] = (part.inputs[k] for part in parts)
-            np.testing.assert_array_equal(merged, whole.inputs[k])
+        for name in ("lengths", "dropout_keys", "labels"):
+            expected = getattr(whole.inputs, name)
+            merged = np.empty_like(expected)
+            merged[0::2], merged[1::2] = (getattr(part.inputs, name) for part in parts)
+            np.testing.assert_array_equal(merged, expected)
         for rank, part in enumerate(parts):
             assert (part.samples, part.tokens) == (whole.samples, whole.tokens)
-            ids, whole_ids = (batch.inputs[0][batch.inputs[1]] for batch in (part, whole))
+            ids, whole_ids = (batch.inputs.words[batch.inputs.tokens] for batch in (part, whole))
             np.testing.assert_array_equal(ids, whole_ids[: len(ids), rank::2])
 
 
@@ -233,20 +244,21 @@ def test_word_dropout_takes_its_share_and_never_a_length():
     batches = TrainingBatches(samples, make_config(word_dropout=0.25))
     unknown = total = 0
     for batch, rows in zip(batches(1), batches.plan(1)):
-        words, tokens, lengths = batch.inputs[:3]
-        assert lengths.tolist() == [len(samples.ids[i]) for i in rows]
-        real = np.arange(len(tokens))[:, None] < lengths
-        unknown, total = unknown + (words[tokens][real] == UNKNOWN_ID).sum(), total + lengths.sum()
+        inputs = batch.inputs
+        assert inputs.lengths.tolist() == [len(samples[i].ids) for i in rows]
+        real = np.arange(len(inputs.tokens))[:, None] < inputs.lengths
+        unknown += (inputs.words[inputs.tokens][real] == UNKNOWN_ID).sum()
+        total += inputs.lengths.sum()
     assert unknown / total == pytest.approx(0.25, abs=5 * (0.25 * 0.75 / total) ** 0.5)
-    assert all(UNKNOWN_ID not in ids for ids in samples.ids)  # the samples themselves stay
+    assert all(UNKNOWN_ID not in sample.ids for sample in samples)  # the samples themselves stay
 
 
 def test_evaluation_sees_every_sample_once():
     samples = make_samples(37)
     seen = []
-    for indices, (words, tokens, lengths, _) in evaluation_batches(samples, make_config(eval_batch_size=8)):
+    for indices, inputs in evaluation_batches(samples, make_config(eval_batch_size=8)):
         for column, i in enumerate(indices):
-            assert words[tokens[: lengths[column], column]].tolist() == samples.ids[i].tolist()
+            assert ids_of(inputs, column) == samples[i].ids.tolist()
         seen += indices.tolist()
     assert sorted(seen) == list(range(37))
 

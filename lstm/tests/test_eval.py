@@ -66,8 +66,8 @@ def test_table(trained, capsys):
     for words in (
         f"accuracy      {result['accuracy']:.4f}",
         f"roc auc       {result['roc_auc']:.4f}",
-        "said neg  said pos",
-        f"{false_positives:10}\npos",
+        "predicted neg  predicted pos",
+        f"{false_positives:15}\npos",
         "reviews/s",
         result["worst"][0]["path"],
     ):

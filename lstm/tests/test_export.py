@@ -38,10 +38,10 @@ def test_exported_files_answer_real_reviews_like_the_checkpoint(trained, tmp_pat
     assert json.loads((tmp_path / "vocab.json").read_text(encoding="utf-8")) == list(vocabulary)
     samples = encode_reviews(read_reviews(trained.corpus, "test")[::30], vocabulary)
     expected = np.exp(log_softmax(Classifier(network, config).logits(samples)))
-    lengths = np.array([len(ids) for ids in samples.ids], np.int32)
-    ids = np.full((len(samples), lengths.max() + 3), 7, np.int32)  # what stands behind the end is of no account
-    for row, sequence in zip(ids, samples.ids):
-        row[: len(sequence)] = sequence
+    lengths = np.array([len(sample.ids) for sample in samples], np.int32)
+    ids = np.full((len(samples), lengths.max() + 3), 7, np.int32)  # what stands behind the end is ignored
+    for row, sample in zip(ids, samples):
+        row[: len(sample.ids)] = sample.ids
     loaded = nn.GraphCell(ms.load(str(tmp_path / "lstm.mindir")))
     np.testing.assert_allclose(loaded(Tensor(ids), Tensor(lengths)).asnumpy(), expected, atol=1e-5)
     np.testing.assert_allclose(run_onnx(tmp_path / "lstm.onnx", ids, lengths), expected, atol=1e-5)
@@ -59,7 +59,18 @@ def test_exported_files_answer_real_reviews_like_the_checkpoint(trained, tmp_pat
 )
 def test_onnx_graph_of_every_configuration(pooling, layers, bidirectional, projection, offsets):
     random = np.random.default_rng(1)
-    network = SentimentNet(40, 8, 5, layers, bidirectional, 2, pooling, projection, 12 * offsets, seed=3)
+    network = SentimentNet(
+        vocabulary_size=40,
+        embed_size=8,
+        num_hiddens=5,
+        num_layers=layers,
+        bidirectional=bidirectional,
+        num_classes=2,
+        pooling=pooling,
+        projection_size=projection,
+        trained_words=12 * offsets,
+        seed=3,
+    )
     for parameter in network.get_parameters():
         parameter.set_data(Tensor(random.normal(0, 0.5, parameter.shape).astype(np.float32)))
     exported = export.ExportedNet(network)

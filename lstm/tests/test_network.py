@@ -26,7 +26,19 @@ def cpu():
 
 def make_network(pooling="mean_max", layers=1, projection=0, trained=True, dropout=0.0, seed=0):
     words = 12 if trained else 0  # fewer than the vocabulary, so that some words have no offset
-    network = SentimentNet(VOCABULARY, 6, 8, layers, True, 2, pooling, projection, words, 0.0, dropout, seed)
+    network = SentimentNet(
+        vocabulary_size=VOCABULARY,
+        embed_size=6,
+        num_hiddens=8,
+        num_layers=layers,
+        bidirectional=True,
+        num_classes=2,
+        pooling=pooling,
+        projection_size=projection,
+        trained_words=words,
+        dropout=dropout,
+        seed=seed,
+    )
     vectors = np.random.default_rng(7).normal(0, 1, (VOCABULARY, 6)).astype(np.float32)
     vectors[0] = 0
     network.embedding.set_vectors(vectors)
@@ -82,9 +94,9 @@ def test_pooling_equals_numpy(kind):
     padding = (np.arange(7)[:, None] >= lengths).astype(np.float32)[:, :, None]
     outputs *= 1 - padding
     outputs[:, 2] = -np.abs(outputs[:, 2])  # a maximum below the zeros of the padding
-    pooling = Pooling(kind, 5, 0)
-    found = pooling(Tensor(outputs), Tensor(padding), Tensor(lengths)).asnumpy()
-    assert found.shape == (3, pooling.output_size)
+    pooling = Pooling(kind=kind, size=5, seed=0)
+    pooled = pooling(Tensor(outputs), Tensor(padding), Tensor(lengths)).asnumpy()
+    assert pooled.shape == (3, pooling.output_size)
     for b, length in enumerate(lengths):
         real = outputs[:length, b].astype(np.float64)
         wanted = {
@@ -96,7 +108,7 @@ def test_pooling_equals_numpy(kind):
         if kind == "attention":
             scores = np.exp(real @ pooling.score.asnumpy().reshape(-1).astype(np.float64))
             wanted["attention"] = (real * scores[:, None]).sum(0) / scores.sum()
-        np.testing.assert_allclose(found[b], wanted[kind], atol=1e-6)
+        np.testing.assert_allclose(pooled[b], wanted[kind], atol=1e-6)
 
 
 def make_step(network, epsilon=0.0, rate=0.05, **options):
@@ -176,10 +188,11 @@ class MovedLoss(nn.Cell):
 def test_adversarial_gradient_is_two_explicit_passes():
     network = make_network("mean_max", 1, 4)
     words, tokens, lengths, keys, labels = tensors(reviews([5, 2, 7]), [0, 1, 1])
-    loss_network = ClassificationLoss(network, 0.1)
+    loss_network = ClassificationLoss(network, label_smoothing=0.1)
     weights = ms.ParameterTuple(network.trainable_params())
     epsilon = 0.3
-    loss, found = AdversarialGradient(loss_network, weights, epsilon)(words, tokens, lengths, keys, labels)
+    gradient = AdversarialGradient(loss_network, weights=weights, epsilon=epsilon)
+    loss, gradients = gradient(words, tokens, lengths, keys, labels)
 
     x = network.embedding(words, tokens)
     shifted = ShiftedLoss(loss_network)
@@ -195,7 +208,7 @@ def test_adversarial_gradient_is_two_explicit_passes():
     moved, none = Tensor(shift.astype(np.float32)), Tensor(np.zeros_like(shift, np.float32))
     gradient = ms.grad(MovedLoss(shifted), None, weights)
     batch = words, tokens, lengths, keys, labels
-    for parameter, value, a, b in zip(weights, found, gradient(none, *batch), gradient(moved, *batch)):
+    for parameter, value, a, b in zip(weights, gradients, gradient(none, *batch), gradient(moved, *batch)):
         np.testing.assert_allclose(value.asnumpy(), a.asnumpy() + b.asnumpy(), atol=1e-6, err_msg=parameter.name)
 
     # The direction is the worst one: no random move of the same length raises the loss of a review as much.
@@ -233,5 +246,6 @@ def test_label_smoothing_equals_numpy():
     logits, labels = np.random.default_rng(0).normal(0, 2, (6, 3)).astype(np.float32), np.array([0, 1, 2, 0, 1, 2])
     log_probs = logits - np.log(np.exp(logits).sum(1, keepdims=True))
     targets = np.eye(3)[labels] * 0.8 + 0.2 / 3
-    found = ClassificationLoss(nn.Cell(), 0.2).cross_entropy(Tensor(logits), Tensor(labels.astype(np.int32)))
-    assert float(found.asnumpy()) == pytest.approx(-(targets * log_probs).sum(1).mean(), rel=1e-5)
+    loss = ClassificationLoss(nn.Cell(), label_smoothing=0.2)
+    value = loss.cross_entropy(Tensor(logits), Tensor(labels.astype(np.int32)))
+    assert float(value.asnumpy()) == pytest.approx(-(targets * log_probs).sum(1).mean(), rel=1e-5)

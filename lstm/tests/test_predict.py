@@ -11,7 +11,7 @@ import pytest
 
 import predict
 from src import explain
-from src.dataset import UNKNOWN_ID, Samples, encode, encode_reviews
+from src.dataset import UNKNOWN_ID, Sample, encode, encode_reviews
 from src.imdb import read_reviews, tokenize
 from src.inference import Classifier, load_trained
 from src.metrics import log_softmax
@@ -28,7 +28,7 @@ def reviews(trained):
 
 
 def samples_of(ids):
-    return Samples(ids, np.zeros(len(ids), np.int32), [None] * len(ids), [""] * len(ids))
+    return [Sample(sequence) for sequence in ids]
 
 
 def answers(out):

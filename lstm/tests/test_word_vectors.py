@@ -1,11 +1,13 @@
-"""GloVe files and in-domain vectors."""
+"""Pretrained and in-domain word vectors. What is right and wrong in a file of vectors is tested with its reader."""
+
+import os
 
 import numpy as np
 import pytest
 
 from src.model_utils.runtime import UserError
 from src.sample_data import write_sample_glove
-from src.word_vectors import fill_absent_rows, read_glove, train_word_vectors
+from src.word_vectors import fill_absent_rows, find_vectors_file, read_pretrained_vectors, train_word_vectors
 
 VOCABULARY = {"<pad>": 0, "<unk>": 1, "the": 2, "café": 3, "film": 4, "n't": 5}
 LINES = ["the 1 2 3", "film -0.5 0.25 1e-2", ". 9 9 9", "café 4 5 6"]
@@ -18,7 +20,7 @@ def write(path, lines, end="\n"):
 
 def message_of(*args):
     with pytest.raises(UserError) as caught:
-        read_glove(*args)
+        read_pretrained_vectors(*args)
     return str(caught.value)
 
 
@@ -28,42 +30,51 @@ def test_rows_of_the_vocabulary(tmp_path, header, end):
     path = write(tmp_path / "glove.6B.3d.txt", header + LINES, end)
     before = path.read_bytes(), path.stat().st_mtime_ns
     for place in (path, tmp_path, str(tmp_path)):
-        vectors, found = read_glove(place, 3, VOCABULARY)
+        vectors, known = read_pretrained_vectors(place, 3, VOCABULARY)
         assert vectors.dtype == np.float32 and vectors.shape == (6, 3)
-        assert found == 3
+        assert known == 3
         np.testing.assert_array_equal(vectors[[2, 3, 4]], np.float32([[1, 2, 3], [4, 5, 6], [-0.5, 0.25, 0.01]]))
         assert not vectors[0].any()
         assert vectors[[1, 5]].all()
     assert (path.read_bytes(), path.stat().st_mtime_ns) == before
 
 
-def test_odd_tokens_and_windows_line_ends(tmp_path):
-    vocabulary = {"": 0, "\u00a0": 1, "\u2028": 2, "\x85": 3, "400000": 4}
-    path = tmp_path / "glove.txt"
-    path.write_bytes(b"".join(f"{token} {i} {i}\r\n".encode() for token, i in vocabulary.items() if i))
-    vectors, found = read_glove(path, 2, vocabulary)
-    assert found == 4
-    np.testing.assert_array_equal(vectors[:, 0], range(5))
+def test_binary_word2vec_file_is_read(tmp_path):
+    path = tmp_path / "GoogleNews.bin"
+    rows = {b"the": [1, 2, 3], b"film": [-0.5, 0.25, 4]}
+    path.write_bytes(b"2 3\n" + b"".join(word + b" " + np.array(row, "<f4").tobytes() for word, row in rows.items()))
+    vectors, known = read_pretrained_vectors(path, 3, VOCABULARY)
+    assert known == 2 and vectors[[2, 4]].tolist() == [[1, 2, 3], [-0.5, 0.25, 4]]
 
 
-def test_absent_rows_are_seeded_and_as_wide_as_the_found_ones(tmp_path):
-    found = np.zeros(4000, bool)
-    found[1:2000] = True
+def test_tokens_of_the_file_may_contain_blanks(tmp_path):
+    path = write(tmp_path / "glove.840B.3d.txt", [*LINES, ". . . 1 2 3", "at name@domain.com 4 5 6"])
+    assert read_pretrained_vectors(path, 3, VOCABULARY)[1] == 3
+
+
+def test_padding_has_no_vector_even_where_the_file_has_one(tmp_path):
+    vectors, known = read_pretrained_vectors(write(tmp_path / "v.txt", ["<pad> 1 2 3", *LINES]), 3, VOCABULARY)
+    assert known == 3 and not vectors[0].any()
+
+
+def test_absent_rows_are_seeded_and_as_wide_as_the_present_ones():
+    present = np.zeros(4000, bool)
+    present[1:2000] = True
     vectors = np.zeros((4000, 10), np.float32)
-    vectors[found] = np.random.default_rng(1).normal(0, 0.37, (1999, 10))
-    kept = vectors.copy()
-    fill_absent_rows(vectors, found, seed=3)
-    np.testing.assert_array_equal(vectors[found], kept[found])
+    vectors[present] = np.random.default_rng(1).normal(0, 0.37, (1999, 10))
+    original = vectors.copy()
+    fill_absent_rows(vectors, present, seed=3)
+    np.testing.assert_array_equal(vectors[present], original[present])
     assert vectors[2000:].std() == pytest.approx(0.37, rel=0.03)
     assert not vectors[0].any()
-    again, other = kept.copy(), kept.copy()
-    fill_absent_rows(again, found, seed=3)
-    fill_absent_rows(other, found, seed=4)
+    again, other = original.copy(), original.copy()
+    fill_absent_rows(again, present, seed=3)
+    fill_absent_rows(other, present, seed=4)
     np.testing.assert_array_equal(again, vectors)
     assert (other[2000:] != vectors[2000:]).any(axis=1).all()
 
 
-def test_missing_files(tmp_path):
+def test_missing_file_is_named_with_those_that_are_there(tmp_path):
     assert message_of(tmp_path / "no", 300, VOCABULARY).startswith(f"{tmp_path}/no: no such file or folder")
     message = message_of(tmp_path, 300, VOCABULARY)
     assert message.startswith(f"{tmp_path}/glove.6B.300d.txt: no such file; there is no GloVe file in that folder")
@@ -72,53 +83,30 @@ def test_missing_files(tmp_path):
         (tmp_path / name).touch()
     message = message_of(tmp_path, 300, VOCABULARY)
     assert "there is only glove.6B.100d.txt, glove.6B.50d.txt" in message and "--embed_size" in message
-    (tmp_path / "glove.6B.zip").touch()
-    assert message_of(tmp_path / "glove.6B.zip", 300, VOCABULARY).startswith(f"{tmp_path}/glove.6B.zip: is packed")
 
 
-@pytest.mark.parametrize("header", [[], ["4 3"]])
-def test_wrong_dimension_names_the_right_one(tmp_path, header):
-    path = write(tmp_path / "vectors.txt", header + LINES)
-    message = message_of(path, 300, VOCABULARY)
-    assert message == f"{path}:1: vectors of 3 numbers, but embed_size is 300; use --embed_size 3"
+def test_pipe_is_refused_because_the_next_run_could_not_compare_it(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/null"):
+        with pytest.raises(UserError, match=f"{path}: is a pipe or a device; give a file"):
+            find_vectors_file(path, 50)
 
 
-def test_other_text_is_no_vector_file(tmp_path):
-    path = write(tmp_path / "vectors.txt", ["hello", "world"])
-    assert "this is no file of word vectors" in message_of(path, 3, VOCABULARY)
+def test_wrong_size_names_the_right_one(tmp_path):
+    path = write(tmp_path / "vectors.txt", LINES)
+    assert message_of(path, 300, VOCABULARY).startswith(f"{path}:1: vectors of 3 numbers, but 300 are expected")
 
 
-@pytest.mark.parametrize(
-    ("lines", "place", "what"),
-    [
-        ([*LINES, "zebra 1 2"], 5, "expected a word and 3 numbers, found 2"),  # truncated, outside the vocabulary
-        ([LINES[0], "film 1 2 3 4"], 2, "found 4"),
-        ([LINES[0], "film 1 2 x"], 2, "could not convert"),
-        ([LINES[0], "film 1 2 nan"], 2, "not a finite number"),
-        ([LINES[0], "", LINES[1]], 2, "found 1"),
-        (["5 3", *LINES], 5, "the file ends here, before the 5 vectors that line 1 announces"),
-        (["5 3"], 1, "the file ends here"),
-    ],
-)
-def test_damaged_lines_name_the_place(tmp_path, lines, place, what):
-    path = write(tmp_path / "vectors.txt", lines)
-    message = message_of(path, 3, VOCABULARY)
-    assert message.startswith(f"{path}:{place}: ") and what in message
-
-
-def test_empty_file_and_nothing_found(tmp_path):
-    path = tmp_path / "vectors.txt"
-    path.touch()
-    assert message_of(path, 3, VOCABULARY).startswith(f"{path}:0: the file ends here, before word vectors")
-    write(path, ["The 1 2 3", "<pad> 1 2 3"])
-    assert message_of(path, 3, VOCABULARY).startswith(f"{path}: none of the 5 words of the vocabulary is in it")
+def test_file_without_any_word_of_the_vocabulary_is_an_error(tmp_path):
+    path = write(tmp_path / "vectors.txt", ["The 1 2 3", "<pad> 1 2 3"])
+    assert message_of(path, 3, VOCABULARY).startswith(f"{path}: holds no vector for any of the 5 tokens")
 
 
 def test_sample_glove_is_read_back(tmp_path):
     path = write_sample_glove(tmp_path / "glove", 50, ["the", "film"], seed=1)
     assert path.name == "glove.6B.50d.txt"
-    vectors, found = read_glove(tmp_path / "glove", 50, VOCABULARY)
-    assert found == 2 and vectors.shape == (6, 50)
+    vectors, known = read_pretrained_vectors(tmp_path / "glove", 50, VOCABULARY)
+    assert known == 2 and vectors.shape == (6, 50)
 
 
 @pytest.fixture(scope="module")
@@ -149,5 +137,5 @@ def test_training_gives_the_vocabulary_rows_and_neighbours(texts, capsys):
 
 @pytest.mark.parametrize("token_lists", [[], [["other", "words"]], [["<pad>"]]])
 def test_training_without_a_known_word_is_an_error(token_lists):
-    with pytest.raises(UserError, match="hold no word of the vocabulary"):
+    with pytest.raises(UserError, match="no word of the vocabulary"):
         train_word_vectors(token_lists, 4, VOCABULARY, seed=0, epochs=1, workers=1)
