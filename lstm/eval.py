@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import sys
+import argparse
 import time
 from pathlib import Path
 
 import numpy as np
 
+from src import config as config_module
+from src.config import lstm_cfg
 from src.dataset import Sample, encode_reviews, labels_of, load_samples, load_vocabulary, split_train
 from src.imdb import LABELS, read_reviews
-from src.inference import Classifier, add_checkpoint_options, apply_settings, beginning, load_trained
+from src.inference import SETTINGS, Classifier, beginning, load_trained
 from src.metrics import classification_report, log_softmax
-from src.model_utils.configuration import Parser
+from src.model_utils.configuration import Parser, apply_settings
+from src.model_utils.reporting import messages_to_stderr, print_result
 from src.model_utils.runtime import UserError, init_device, log, run
 
 SPLITS = ("test", "valid", "train")
 
 
-def parse(argv=None):
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = Parser(__doc__)
-    add_checkpoint_options(parser, "eval_batch_size", "max_length", "truncation", "on_bad_file")
+    parser.add_checkpoint_options(config_module, lstm_cfg, SETTINGS)
     parser.add_argument("--aclimdb_path", metavar="DIR", help="the unpacked aclImdb folder")
     parser.add_argument(
         "--preprocess_path", metavar="DIR", help="folder of the converted corpus, used without --aclimdb_path"
@@ -50,12 +51,12 @@ def parse(argv=None):
     return args
 
 
-def read_samples(args, config, vocabulary: dict[str, int]) -> tuple[list[Sample], dict[str, str]]:
+def read_samples(args: argparse.Namespace, config, vocabulary: dict[str, int]) -> tuple[list[Sample], dict[str, str]]:
     """Return the samples of --split, and the reviews' texts by path (empty where only MindRecord is read)."""
     folder = "test" if args.split == "test" else "train"
     texts = {}
     if args.aclimdb_path:
-        reviews = read_reviews(args.aclimdb_path, folder, config.on_bad_file)
+        reviews = read_reviews(args.aclimdb_path, folder, config.on_bad_input)
         samples = encode_reviews(reviews, vocabulary)
         texts = {review.path: review.text for review in reviews}
     else:
@@ -92,7 +93,7 @@ def most_wrong(logits: np.ndarray, samples: list[Sample], texts: dict[str, str],
     ]
 
 
-def show(result: dict) -> None:
+def show_table(result: dict) -> None:
     """Print the metrics as a table."""
     print(f"\n{result['reviews']} {result['split']} reviews, {result['reviews_per_second']:.0f} reviews/s")
     for key in ("accuracy", "precision", "recall", "f1", "roc_auc", "loss"):
@@ -110,11 +111,11 @@ def show(result: dict) -> None:
 
 def main(argv=None) -> dict:
     """Evaluate as the command line says; returns the metrics."""
-    args = parse(argv)
-    with contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext():
+    args = parse_arguments(argv)
+    with messages_to_stderr(args.json):
         init_device(args.device_target, args.device_id)
         network, config, vocabulary = load_trained(args.ckpt_path)
-        config = apply_settings(config, args)
+        config = apply_settings(config, args, config_module, SETTINGS)
         samples, texts = read_samples(args, config, vocabulary)
         log(f"{args.ckpt_path}: {len(samples)} {args.split} reviews of {args.aclimdb_path or args.preprocess_path}")
         classifier = Classifier(network, config)
@@ -129,10 +130,7 @@ def main(argv=None) -> dict:
         "reviews_per_second": round(len(samples) / seconds, 1),
         "worst": most_wrong(logits, samples, texts, args.worst),
     }
-    if args.json:
-        print(json.dumps(result, ensure_ascii=False), flush=True)
-    else:
-        show(result)
+    print_result(result, args.json, show_table)
     return result
 
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import sys
-from collections.abc import Iterator
 
 import numpy as np
 
+from src import config as config_module
+from src.config import lstm_cfg
 from src.dataset import Sample, encode
 from src.explain import Explainer
 from src.imdb import tokenize
-from src.inference import Classifier, add_checkpoint_options, apply_settings, beginning, load_trained
+from src.inference import SETTINGS, Classifier, beginning, load_trained
 from src.metrics import log_softmax
-from src.model_utils.configuration import Parser
+from src.model_utils.configuration import Parser, apply_settings
 from src.model_utils.runtime import UserError, init_device, run
-from src.model_utils.text_input import line_chunks
+from src.model_utils.text_input import TextInput, add_input_options
 
 SENTIMENTS = ("negative", "positive")
 TEXT_SHOWN = 80  # characters
@@ -53,12 +55,11 @@ class Predictor:
         return answers
 
 
-def parse(argv=None):
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = Parser(__doc__)
-    parser.add_argument("texts", nargs="*", metavar="TEXT", help="a review; without any, standard input is read")
-    add_checkpoint_options(parser, "eval_batch_size", "max_length", "truncation")
-    parser.add_argument("--input_file", metavar="FILE", help="file with one review a line, in UTF-8")
+    add_input_options(parser, "review")
+    parser.add_checkpoint_options(config_module, lstm_cfg, SETTINGS[:3])  # there are no bad files here
     parser.add_argument("--json", action="store_true", help="one JSON object a review")
     parser.add_argument(
         "--explain",
@@ -67,59 +68,11 @@ def parse(argv=None):
         help=f"name the N words that moved the decision most (default: {EXPLAINED} for TEXT, 0 for files and pipes)",
     )
     args = parser.parse_args(argv)
-    if args.texts and args.input_file:
-        raise UserError("give either texts or --input_file, not both")
     if args.explain is None:
         args.explain = EXPLAINED if args.texts else 0
     if args.explain < 0:
         raise UserError(f"--explain {args.explain}: choose 0 or more")
     return args
-
-
-class Decoder:
-    """Turns lines into text; bytes that are not UTF-8 are replaced and their lines counted.
-
-    One bad byte must not end a job of thousands of lines, nor pass unseen: `warn` says at the end how many there were.
-    """
-
-    def __init__(self, name: str):
-        self.name, self.lines, self.bad, self.first_bad = name, 0, 0, 0
-
-    def __call__(self, lines: list[bytes]) -> list[str]:
-        texts = []
-        for line in lines:
-            self.lines += 1
-            try:
-                text = line.decode("utf-8-sig" if self.lines == 1 else "utf-8")
-            except UnicodeDecodeError:
-                text = line.decode("utf-8", "replace")
-                self.bad += 1
-                self.first_bad = self.first_bad or self.lines
-            texts.append(text)
-        return texts
-
-    def warn(self) -> None:
-        """Say on standard error how many lines were not UTF-8."""
-        if self.bad:
-            print(
-                f"warning: {self.name}:{self.first_bad}: not UTF-8; what could not be read was replaced in {self.bad}"
-                f" of {self.lines} lines",
-                file=sys.stderr,
-            )
-
-
-def chunks(args, source) -> Iterator[list[str]]:
-    """Yield the texts of the command line, or those of the lines of `source` as they come."""
-    if args.texts:
-        yield [text.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for text in args.texts]
-        return
-    name = args.input_file or "standard input"
-    decode = Decoder(name)
-    try:
-        for lines in line_chunks(source, name):
-            yield decode(lines)
-    finally:
-        decode.warn()
 
 
 def shown(answer: dict) -> str:
@@ -133,23 +86,19 @@ def shown(answer: dict) -> str:
 
 def main(argv=None) -> int:
     """Answer the reviews that the command line names; returns their number."""
-    args = parse(argv)
-    with contextlib.ExitStack() as stack:
-        source = stack.enter_context(open(args.input_file, "rb")) if args.input_file else sys.stdin
-        with contextlib.redirect_stdout(sys.stderr):  # standard output holds answers only
-            init_device(args.device_target, args.device_id)
-            network, config, vocabulary = load_trained(args.ckpt_path)
-            predictor = Predictor(network, apply_settings(config, args), vocabulary, args.explain)
-        if not args.texts and source.isatty():
-            print("type one review a line; Ctrl-D ends", file=sys.stderr)
-        if hasattr(sys.stdout, "reconfigure"):
-            sys.stdout.reconfigure(errors="replace")  # a terminal may not know every character of a review
-        count = 0
-        for texts in chunks(args, source):
-            for answer in predictor(texts):
-                print(json.dumps(answer, ensure_ascii=False) if args.json else shown(answer))
-            sys.stdout.flush()
-            count += len(texts)
+    args = parse_arguments(argv)
+    source = TextInput(args, "review")
+    with contextlib.redirect_stdout(sys.stderr):  # standard output holds answers only
+        init_device(args.device_target, args.device_id)
+        network, config, vocabulary = load_trained(args.ckpt_path)
+        config = apply_settings(config, args, config_module, SETTINGS)
+        predictor = Predictor(network, config, vocabulary, args.explain)
+    count = 0
+    for texts in source.chunks():
+        for answer in predictor(texts):
+            print(json.dumps(answer, ensure_ascii=False) if args.json else shown(answer))
+        sys.stdout.flush()
+        count += len(texts)
     return count
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import time
 from collections import Counter
@@ -15,18 +14,17 @@ from typing import NamedTuple
 import numpy as np
 
 from src.imdb import Review, read_reviews, split_by_film, tokenize
-from src.model_utils.configuration import parse_json
+from src.model_utils.batching import Batch, longest_first, pooled_plan, rows_of_process
 from src.model_utils.conversion import convert_once, read_mindrecord, write_mindrecord
-from src.model_utils.recurrent import dropout_keys
-from src.model_utils.runtime import UserError, atomic_write, log
-from src.model_utils.training import Batch
+from src.model_utils.files import atomic_write, read_json, write_json
+from src.model_utils.layers import dropout_keys
+from src.model_utils.runtime import UserError, log, resolve_workers
 from src.word_vectors import find_vectors_file, read_pretrained_vectors, train_word_vectors
 
 PADDING_ID, UNKNOWN_ID = 0, 1
 NO_LABEL = -1
 SPECIAL_TOKENS = ("<pad>", "<unk>")
 VERSION = 2  # of the files below; raise it when their content changes
-POOL = 50  # batches that are sorted by length together: enough that the reviews of a batch differ by a few tokens
 _SCHEMA = {
     "ids": {"type": "int32", "shape": [-1]},
     "label": {"type": "int32"},
@@ -81,20 +79,12 @@ def build_vocabulary(token_lists: Iterable[list[str]], min_count: int) -> dict[s
 
 def save_vocabulary(path: str | os.PathLike, vocabulary: dict[str, int]) -> None:
     """Write the tokens in the order of their ids as a JSON list."""
-    with atomic_write(path) as file:
-        json.dump(list(vocabulary), file, ensure_ascii=False, indent=0)
+    write_json(path, list(vocabulary))
 
 
 def load_vocabulary(path: str | os.PathLike) -> dict[str, int]:
     """Read what `save_vocabulary` wrote; UserError where it is missing or no such list."""
-    try:
-        tokens = parse_json(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(
-            f"{path}: no such file; train.py writes it beside its checkpoints, keep them together"
-        ) from None
-    except ValueError:
-        raise UserError(f"{path}: not valid JSON; restore it from the folder of the training") from None
+    tokens = read_json(path, "train.py writes it beside its checkpoints, keep them together")
     if (
         not isinstance(tokens, list)
         or tuple(tokens[:2]) != SPECIAL_TOKENS
@@ -149,9 +139,9 @@ def prepare(
 
 def _convert(aclimdb_path, glove_path, folder: Path, config) -> None:
     start = time.monotonic()
-    train = read_reviews(aclimdb_path, "train", config.on_bad_file)
-    unlabelled = read_reviews(aclimdb_path, "unsup", config.on_bad_file)
-    test = read_reviews(aclimdb_path, "test", config.on_bad_file)
+    train = read_reviews(aclimdb_path, "train", config.on_bad_input)
+    unlabelled = read_reviews(aclimdb_path, "unsup", config.on_bad_input)
+    test = read_reviews(aclimdb_path, "test", config.on_bad_input)
     texts = [tokenize(review.text) for review in train + unlabelled]
     tokens = sum(map(len, texts))
     log(f"reviews: train {len(train)}, unlabelled {len(unlabelled)}, test {len(test)}; {tokens} tokens without test")
@@ -176,7 +166,7 @@ def _convert(aclimdb_path, glove_path, folder: Path, config) -> None:
             vocabulary,
             config.vector_seed,
             config.vector_epochs,
-            config.vector_workers,
+            resolve_workers(config.vector_workers),
             window=config.vector_window,
         )
     with atomic_write(folder / "vectors.npy", "wb") as file:
@@ -196,7 +186,7 @@ def _fingerprint(aclimdb_path, glove_path, config) -> dict:
                         digest.update(
                             f"{folder}/{entry.name} {entry.stat().st_size} {entry.stat().st_mtime_ns}\n".encode()
                         )
-    options = {key: config[key] for key in ("min_count", "embed_size", "on_bad_file")}
+    options = {"min_count": config.min_count, "embed_size": config.embed_size, "on_bad_file": config.on_bad_input}
     if glove_path:
         files = sorted(Path(glove_path).glob("*.txt")) if Path(glove_path).is_dir() else [Path(glove_path)]
         options["glove"] = [[f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in files if f.is_file()]
@@ -236,13 +226,19 @@ def split_train(samples: list[Sample], config) -> tuple[list[Sample], list[Sampl
     return [samples[i] for i in train], [samples[i] for i in valid]
 
 
-def load_vectors(preprocess_path: str | os.PathLike) -> np.ndarray:
-    """Read the word vectors (V, E) float32 that `prepare` wrote."""
+def load_vectors(preprocess_path: str | os.PathLike, words: int, embed_size: int) -> np.ndarray:
+    """Read the word vectors (words, embed_size) float32 that `prepare` wrote; UserError for others."""
     path = Path(preprocess_path) / "vectors.npy"
     try:
-        return np.load(path, allow_pickle=False)
+        vectors = np.load(path, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: {error}; delete {preprocess_path} and preprocess again") from None
+    if vectors.shape != (words, embed_size):
+        raise UserError(
+            f"{path}: holds vectors {vectors.shape} but embed_size {embed_size} and {words} words are configured; run"
+            " with --preprocess true"
+        )
+    return vectors
 
 
 def pad(sequences: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -261,24 +257,9 @@ def pad(sequences: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray
 def evaluation_batches(samples: Sequence[Sample], config) -> Iterator[tuple[np.ndarray, Inputs]]:
     """Yield (indices of the samples, network inputs), all samples once, the longest first."""
     sequences = [truncate(sample.ids, config.max_length, config.truncation) for sample in samples]
-    order = sorted(range(len(sequences)), key=lambda i: -len(sequences[i]))
-    for start in range(0, len(order), config.eval_batch_size):
-        indices = np.array(order[start : start + config.eval_batch_size])
+    for indices in longest_first(np.array([len(sequence) for sequence in sequences]), config.eval_batch_size):
         words, tokens, lengths = pad([sequences[i] for i in indices])
         yield indices, Inputs(words, tokens, lengths, np.zeros(len(indices), np.int32))
-
-
-def bucketed_plan(lengths: np.ndarray, batch_size: int, seed) -> np.ndarray:
-    """Return (steps, batch_size) indices: a shuffle in which the sequences of a batch have similar lengths.
-
-    Sequences that do not fill a last batch are left out, different ones for another seed.
-    """
-    random = np.random.default_rng(seed)
-    order = random.permutation(len(lengths))[: len(lengths) // batch_size * batch_size]
-    for start in range(0, len(order), POOL * batch_size):
-        pool = order[start : start + POOL * batch_size]
-        order[start : start + len(pool)] = pool[np.argsort(lengths[pool], kind="stable")]
-    return random.permutation(order.reshape(-1, batch_size))
 
 
 class TrainingBatches:
@@ -290,20 +271,18 @@ class TrainingBatches:
     """
 
     def __init__(self, samples: Sequence[Sample], config, rank: int = 0, size: int = 1):
-        if config.batch_size % size:
-            raise UserError(f"batch_size {config.batch_size} does not divide among {size} processes; set --batch_size")
+        self.own_rows = rows_of_process(config.batch_size, rank, size)
         if len(samples) < config.batch_size:
             raise UserError(f"{len(samples)} training reviews do not fill one batch of {config.batch_size}")
         self.sequences = [truncate(sample.ids, config.max_length, config.truncation) for sample in samples]
         self.lengths = np.array([len(sequence) for sequence in self.sequences])
         self.labels = labels_of(samples)
         self.batch_size, self.word_dropout, self.seed = config.batch_size, config.word_dropout, config.seed
-        self.rank, self.size = rank, size
         self.steps_per_epoch = len(samples) // config.batch_size
 
     def plan(self, epoch: int) -> np.ndarray:
         """Return the sample indices of each step of an epoch, (steps, batch_size)."""
-        return bucketed_plan(self.lengths, self.batch_size, [self.seed, epoch])
+        return pooled_plan(self.lengths, self.batch_size, [self.seed, epoch])
 
     def __call__(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         plan = self.plan(epoch)
@@ -313,9 +292,9 @@ class TrainingBatches:
             if self.word_dropout:
                 sequences = self._drop_words(sequences, epoch, step)
             keys = dropout_keys(self.seed, (epoch - 1) * len(plan) + step, len(sequences))
-            own = slice(self.rank, None, self.size)
-            words, tokens, lengths = pad(sequences[own])
-            inputs = TrainingInputs(words, tokens, lengths, keys[own], self.labels[indices][own])
+            words, tokens, lengths = pad(sequences[self.own_rows])
+            labels = self.labels[indices][self.own_rows]
+            inputs = TrainingInputs(words, tokens, lengths, keys[self.own_rows], labels)
             yield Batch(inputs, len(indices), int(self.lengths[indices].sum()))
 
     def _drop_words(self, sequences, epoch: int, step: int):

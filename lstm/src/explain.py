@@ -9,7 +9,7 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 
 from src.dataset import UNKNOWN_ID, Sample, evaluation_batches
-from src.model_utils.recurrent import BesideTheCaller
+from src.model_utils.layers import RunInThreadPool
 from src.network import SentimentNet, dynamic_inputs
 
 STEPS = 16  # points on the line from the baseline to the review
@@ -59,7 +59,7 @@ class _PathGradient(nn.Cell):
         self.gradient = ms.grad(self._difference, 0)
         self.unknown = Tensor([UNKNOWN_ID], ms.int32)  # (1,)
         self.add_bias = ops.BiasAdd()
-        self.beside_the_caller = BesideTheCaller()
+        self.run_in_thread_pool = RunInThreadPool()
 
     def _difference(self, x, lengths, dropout_keys):
         logits = self.network.classify(x, lengths, dropout_keys)  # (B, 2)
@@ -74,4 +74,4 @@ class _PathGradient(nn.Cell):
         point = self.add_bias(share * distance, baseline)
         gradient = self.gradient(point.reshape(x.shape), lengths, dropout_keys)  # (T, B, D)
         contributions = (gradient * distance.reshape(x.shape)).sum(2).astype(ms.float32)
-        return self.beside_the_caller(contributions, lengths)
+        return self.run_in_thread_pool(contributions, lengths)

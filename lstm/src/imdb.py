@@ -17,7 +17,7 @@ from src.model_utils.runtime import UserError, log
 
 LABELS = ("neg", "pos")  # a review's label is the index into this tuple
 SPLITS = ("train", "test", "unsup")
-BAD_FILE_POLICIES = ("error", "skip")
+BAD_INPUT_POLICIES = ("error", "skip")
 BAD_FILES_LOGGED = 10
 FILE_NAME = re.compile(r"([0-9]+)_([0-9]+)\.txt")
 FILM_ID = re.compile(rb"tt[0-9]+")
@@ -33,18 +33,18 @@ class Review:
     film: str | None  # its id, such as tt0453418, where the corpus names it
 
 
-def read_reviews(aclimdb_path: str | os.PathLike, split: str, on_bad_file: str = "error") -> list[Review]:
+def read_reviews(aclimdb_path: str | os.PathLike, split: str, on_bad_input: str = "error") -> list[Review]:
     """Read one split of an aclImdb folder: negative reviews first, each folder in the order of its files' numbers.
 
     `split` is train, test or unsup (train/unsup, unlabelled; an empty list where that folder is absent). Empty,
-    unreadable, non-UTF-8 and badly named files are an error, or with `on_bad_file` skip left out and listed.
+    unreadable, non-UTF-8 and badly named files are an error, or with `on_bad_input` skip left out and listed.
     Raises UserError for another folder layout, for bad files and for url lists that are too short. Layout: the README
     of the distribution, https://ai.stanford.edu/~amaas/data/sentiment/.
     """
     if split not in SPLITS:
         raise UserError(f"split {split!r}: choose one of {', '.join(SPLITS)}")
-    if on_bad_file not in BAD_FILE_POLICIES:
-        raise UserError(f"--on_bad_file {on_bad_file}: choose one of {', '.join(BAD_FILE_POLICIES)}")
+    if on_bad_input not in BAD_INPUT_POLICIES:
+        raise UserError(f"--on_bad_input {on_bad_input}: choose one of {', '.join(BAD_INPUT_POLICIES)}")
     root = Path(aclimdb_path)
     names = ("unsup",) if split == "unsup" else LABELS
     folders = [root / ("train" if split == "unsup" else split) / name for name in names]
@@ -57,12 +57,12 @@ def read_reviews(aclimdb_path: str | os.PathLike, split: str, on_bad_file: str =
         good, bad = _read_folder(folder)
         reviews += good
         bad_files += bad
-        if not good and on_bad_file == "skip":
+        if not good and on_bad_input == "skip":
             raise UserError(f"{folder}: all {len(bad)} files are bad, first {bad[0][0]}: {bad[0][1]}")
-    if bad_files and on_bad_file == "error":
+    if bad_files and on_bad_input == "error":
         path, reason = bad_files[0]
         raise UserError(
-            f"{path}: {reason}; bad files in {split}: {len(bad_files)}; mend them, or leave out by --on_bad_file skip"
+            f"{path}: {reason}; bad files in {split}: {len(bad_files)}; mend them, or leave out by --on_bad_input skip"
         )
     for path, reason in bad_files[:BAD_FILES_LOGGED]:
         log(f"warning: left out {path}: {reason}")

@@ -12,20 +12,33 @@ from easydict import EasyDict
 from mindspore import Tensor, nn
 from tqdm import tqdm
 
+from src import config as config_module
 from src.config import lstm_cfg
 from src.dataset import Sample, evaluation_batches, load_vocabulary
 from src.model_utils.checkpoint import load_checkpoint, load_into
-from src.model_utils.configuration import Parser, read_yaml, require, resolve
-from src.model_utils.recurrent import BesideTheCaller
-from src.model_utils.runtime import UserError
-from src.network import SentimentNet, build_network, dynamic_inputs
+from src.model_utils.configuration import load_config
+from src.model_utils.layers import RunInThreadPool
+from src.network import SentimentNet, dynamic_inputs
 
-SETTINGS = {  # the configuration keys that may differ from the training's, as none changes the network
-    "eval_batch_size": "reviews a step",
-    "max_length": "tokens of a review that are read",
-    "truncation": "which tokens of a longer review: head, or head_tail for half from each end",
-    "on_bad_file": "empty, unreadable or badly named files: error or skip",
-}
+SETTINGS = ("eval_batch_size", "max_length", "truncation", "on_bad_input")  # may differ from those of the training
+
+
+def build_network(config, vocabulary_size: int) -> SentimentNet:
+    """Build the network of a configuration; its word vectors are zero until they are set or loaded."""
+    return SentimentNet(
+        vocabulary_size=vocabulary_size,
+        embed_size=config.embed_size,
+        num_hiddens=config.num_hiddens,
+        num_layers=config.num_layers,
+        bidirectional=config.bidirectional,
+        num_classes=config.num_classes,
+        pooling=config.pooling,
+        projection_size=config.projection_size,
+        trained_words=config.trained_words,
+        embedding_dropout=config.embedding_dropout,
+        dropout=config.dropout,
+        seed=config.seed,
+    )
 
 
 def load_trained(ckpt_path: str | os.PathLike) -> tuple[SentimentNet, EasyDict, dict[str, int]]:
@@ -36,45 +49,12 @@ def load_trained(ckpt_path: str | os.PathLike) -> tuple[SentimentNet, EasyDict, 
     """
     parameters, _ = load_checkpoint(ckpt_path)
     folder = Path(ckpt_path).parent
-    saved = read_yaml(folder / "config.yaml")
-    absent = [key for key in lstm_cfg if key not in saved]
-    if absent:
-        raise UserError(f"{folder / 'config.yaml'}: has no '{absent[0]}'; it was written for another model or version")
-    config = EasyDict(saved)
+    config = load_config(folder, config_module, lstm_cfg)
     vocabulary = load_vocabulary(folder / "vocab.json")
     network = build_network(config, len(vocabulary))
     load_into(network.get_parameters(), parameters, ckpt_path, averaged=True)
     network.set_train(False)
     return network, config, vocabulary
-
-
-def add_checkpoint_options(parser: Parser, *settings: str) -> None:
-    """Add --ckpt_path, and options for those of SETTINGS that the program uses."""
-    parser.add_argument("--ckpt_path", metavar="FILE", required=True, help="a checkpoint that train.py wrote")
-    for key in settings:
-        metavar = type(lstm_cfg[key]).__name__.upper()
-        parser.add_argument(f"--{key}", metavar=metavar, help=f"{SETTINGS[key]} (default: as in training)")
-
-
-def apply_settings(config: EasyDict, args) -> EasyDict:
-    """Return a checkpoint's configuration with the SETTINGS that the command line or --config_path changes.
-
-    Raises UserError for any other change: it would describe another model than the checkpoint's.
-    """
-    resolved = resolve(config, args)
-    changed = [key for key in config if key not in SETTINGS and resolved[key] != config[key]]
-    if changed:
-        raise UserError(
-            f"{args.config_path}: {changed[0]} is {resolved[changed[0]]}, but the checkpoint was trained with"
-            f" {config[changed[0]]}; only {', '.join(SETTINGS)} can be changed here"
-        )
-    require(
-        resolved,
-        eval_batch_size=(lambda value: value > 0, "positive"),
-        max_length=(lambda value: value > 0, "positive"),
-        truncation=(lambda value: value in ("head", "head_tail"), "head or head_tail"),
-    )
-    return resolved
 
 
 def beginning(text: str, characters: int) -> str:
@@ -108,9 +88,9 @@ class _Logits(nn.Cell):
     def __init__(self, network):
         super().__init__(auto_prefix=False)
         self.network = network
-        self.beside_the_caller = BesideTheCaller()
+        self.run_in_thread_pool = RunInThreadPool()
 
     def construct(self, words, tokens, lengths, dropout_keys):
         """Map the network's inputs to logits (B, C) float32."""
         logits = self.network(words, tokens, lengths, dropout_keys, True).astype(ms.float32)
-        return self.beside_the_caller(logits, lengths)
+        return self.run_in_thread_pool(logits, lengths)

@@ -10,14 +10,19 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from src.dataset import PADDING_ID, Sample, bucketed_plan, pad, truncate
+from src.dataset import PADDING_ID, Sample, pad, save_vocabulary, truncate
 from src.lr_schedule import warmup_decay
-from src.model_utils.checkpoint import training_checkpoints
-from src.model_utils.recurrent import dropout_keys, padding_mask
+from src.model_utils.batching import Batch, pooled_plan, rows_of_process
+from src.model_utils.checkpoint import InitialWeights, output_folder, training_checkpoints
+from src.model_utils.layers import dropout_keys
+from src.model_utils.recurrent import padding_mask
 from src.model_utils.runtime import UserError, log, quiet, rank_and_size
-from src.model_utils.training import Batch, Trainer, TrainStep
+from src.model_utils.train_step import TrainStep
+from src.model_utils.trainer import Cadence, Trainer
 from src.network import SentimentNet, dynamic_inputs
 from src.random_streams import Stream
+
+FOLDER, NAME = "pretraining", "lm"  # below the folder of the training, and of the checkpoints there
 
 
 class LanguageModelLoss(nn.Cell):
@@ -91,72 +96,89 @@ class PretrainingBatches:
     A data-parallel process takes every size-th segment of a batch, but all processes share the words of the batch.
     """
 
-    def __init__(self, sequences: list[np.ndarray], length: int, batch_size: int, seed: int, rank: int, size: int):
+    def __init__(self, samples: Sequence[Sample], config, rank: int = 0, size: int = 1):
+        self.own_rows = rows_of_process(config.pretrain_batch_size, rank, size, "pretrain_batch_size")
         self.segments = []
-        for ids in sequences:
-            pieces = np.array_split(ids, -(-len(ids) // length))
+        for sample in samples:
+            ids = truncate(sample.ids, config.max_length, config.truncation)
+            pieces = np.array_split(ids, -(-len(ids) // config.pretrain_length))
             self.segments += [piece for piece in pieces if len(piece) > 1]
         self.lengths = np.array([len(segment) for segment in self.segments])
-        if batch_size % size:
-            raise UserError(f"pretrain_batch_size {batch_size} does not divide among {size} processes; change it")
-        if len(self.segments) < batch_size:
+        self.batch_size, self.seed, self.size = config.pretrain_batch_size, config.seed, size
+        self.steps_per_epoch = len(self.segments) // self.batch_size
+        if not self.steps_per_epoch:
             raise UserError(
                 f"{len(self.segments)} segments do not fill a batch of pre-training; lower --pretrain_batch_size"
             )
-        self.batch_size, self.seed, self.rank, self.size = batch_size, seed, rank, size
-        self.steps_per_epoch = len(self.segments) // batch_size
+        log(
+            f"pre-training: {len(samples)} reviews, {int(self.lengths.sum())} tokens, {len(self.segments)} segments,"
+            f" {config.pretrain_epochs * self.steps_per_epoch} steps"
+        )
 
     def __call__(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
-        plan = bucketed_plan(self.lengths, self.batch_size, [self.seed, Stream.PRETRAINING, epoch])
+        plan = pooled_plan(self.lengths, self.batch_size, [self.seed, Stream.PRETRAINING, epoch])
         for step in range(first_step, len(plan)):
             keys = dropout_keys(self.seed + 1, (epoch - 1) * len(plan) + step, self.batch_size)
-            own = slice(self.rank, None, self.size)
             segments = [self.segments[i] for i in plan[step]]
             words, tokens, lengths = pad([*segments, np.array([PADDING_ID])])  # the last one makes padding a word
-            tokens, lengths = tokens[:, :-1][:, own], lengths[:-1][own]
+            tokens, lengths = tokens[:, :-1][:, self.own_rows], lengths[:-1][self.own_rows]
             total = int(self.lengths[plan[step]].sum())
             pairs = np.array([(total - self.batch_size) / self.size], np.float32)
             tokens = np.ascontiguousarray(tokens[: lengths.max()])
-            yield Batch(PretrainingInputs(words, tokens, lengths, keys[own], pairs), self.batch_size, total)
+            yield Batch(PretrainingInputs(words, tokens, lengths, keys[self.own_rows], pairs), self.batch_size, total)
 
 
-def pretrain(network: SentimentNet, samples: Sequence[Sample], config, folder: Path, resume: bool) -> None:
-    """Pre-train the network in place for `pretrain_epochs` epochs; checkpoints and curves go to `folder`.
+def initial_stage(folder: Path, name: str, resume: bool) -> tuple[Path, str]:
+    """Return the folder and the name of the checkpoints that a training would resume from.
 
-    With `resume` an unfinished pre-training is continued, and a finished one gives its weights.
+    They are those of its pre-training where it was stopped before the first checkpoint of its own.
     """
-    rank, size = rank_and_size()
-    sequences = [truncate(sample.ids, config.max_length, config.truncation) for sample in samples]
-    batches = PretrainingBatches(sequences, config.pretrain_length, config.pretrain_batch_size, config.seed, rank, size)
+    stopped_in_pretraining = not training_checkpoints(folder, name) and training_checkpoints(folder / FOLDER, NAME)
+    return (folder / FOLDER, NAME) if resume and stopped_in_pretraining else (folder, name)
+
+
+def pretrain(
+    network: SentimentNet,
+    batches: PretrainingBatches,
+    vocabulary: dict[str, int],
+    config,
+    folder: Path,
+    weights: InitialWeights,
+) -> None:
+    """Pre-train the network in place for `pretrain_epochs` epochs, with checkpoints and curves below `folder`.
+
+    Resumed `weights` are those of a pre-training, which goes on where it was stopped.
+    """
     steps = config.pretrain_epochs * batches.steps_per_epoch
-    log(
-        f"pre-training: {len(samples)} reviews, {int(batches.lengths.sum())} tokens,"
-        f" {len(batches.segments)} segments, {steps} steps"
-    )
     loss_network = LanguageModelLoss(
         network, num_hiddens=config.num_hiddens, bidirectional=config.bidirectional, seed=config.seed
     )
-    weights = [weight for weight in loss_network.trainable_params() if "offsets" not in weight.name]
+    trained = [weight for weight in loss_network.trainable_params() if "offsets" not in weight.name]
     rates = warmup_decay(steps, steps // 20, steps, 0.0, config.pretrain_learning_rate, 0.0)
     with quiet():  # it warns of a deprecated operator of its own
-        optimizer = nn.Adam(weights, learning_rate=rates, beta2=0.98)
+        optimizer = nn.Adam(trained, learning_rate=rates, beta2=0.98)
     step = TrainStep(loss_network, optimizer, gradient_clip=1.0)
     step.set_inputs(*dynamic_inputs(), Tensor(shape=[1], dtype=ms.float32))
-    trainer = Trainer(
-        name="lm",
-        folder=folder,
-        network=network,
-        step=step,
-        batches=batches,
-        steps_per_epoch=batches.steps_per_epoch,
-        num_epochs=config.pretrain_epochs,
-        learning_rate=lambda step_: rates[step_],
-        validate=None,
-        metric="valid_loss",
-        print_steps=config.print_steps,
-        save_checkpoint_steps=config.save_checkpoint_steps,
-        keep_checkpoint_max=1,
-    )
-    if resume and training_checkpoints(folder, "lm"):
-        trainer.resume()
-    trainer.train()
+    resume, folder = weights.state is not None, folder / FOLDER
+    with output_folder(folder, NAME, resume, overwrite=not resume):
+        if rank_and_size()[0] == 0:
+            save_vocabulary(folder / "vocab.json", vocabulary)
+        trainer = Trainer(
+            name=NAME,
+            folder=folder,
+            network=network,
+            step=step,
+            batches=batches,
+            steps_per_epoch=batches.steps_per_epoch,
+            num_epochs=config.pretrain_epochs,
+            learning_rate=lambda step_: rates[step_],
+            validate=None,
+            metric="valid_loss",
+            cadence=Cadence(
+                print_steps=config.print_steps,
+                save_checkpoint_steps=config.save_checkpoint_steps,
+                keep_checkpoint_max=1,
+            ),
+        )
+        trainer.resume(weights)
+        trainer.train()

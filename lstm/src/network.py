@@ -6,7 +6,8 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from src.model_utils.recurrent import LSTM, CounterDropout, padding_mask
+from src.model_utils.layers import KeyedDropout
+from src.model_utils.recurrent import LSTM, padding_mask
 from src.random_streams import Stream
 
 POOLINGS = ("ends", "mean", "max", "mean_max", "attention")
@@ -122,12 +123,10 @@ class SentimentNet(nn.Cell):
             trained_words=trained_words,
             seed=seed,
         )
-        self.embedding_dropout = CounterDropout(
-            embedding_dropout, self.embedding.size, [seed, Stream.EMBEDDING_DROPOUT]
-        )
+        self.embedding_dropout = KeyedDropout(embedding_dropout, self.embedding.size, [seed, Stream.EMBEDDING_DROPOUT])
         self.lstm = LSTM(self.embedding.size, num_hiddens, num_layers, bidirectional, dropout, seed=seed)
         self.pooling = Pooling(kind=pooling, size=output_size, seed=seed)
-        self.pooled_dropout = CounterDropout(dropout, self.pooling.output_size, [seed, Stream.POOLED_DROPOUT])
+        self.pooled_dropout = KeyedDropout(dropout, self.pooling.output_size, [seed, Stream.POOLED_DROPOUT])
         bound = self.pooling.output_size**-0.5
         random = np.random.default_rng([seed, Stream.CLASSIFIER])
         weight = random.uniform(-bound, bound, (num_classes, self.pooling.output_size))
@@ -149,24 +148,6 @@ class SentimentNet(nn.Cell):
         outputs = self.lstm(x, padding, dropout_keys, forward_only)  # (T, B, H)
         pooled = self.pooled_dropout(self.pooling(outputs, padding, lengths), dropout_keys)  # (B, P)
         return self.matmul_nt(pooled, self.weight.astype(pooled.dtype)) + self.bias  # (B, C)
-
-
-def build_network(config, vocabulary_size: int) -> SentimentNet:
-    """Build the network of a configuration; its word vectors are zero until they are set or loaded."""
-    return SentimentNet(
-        vocabulary_size=vocabulary_size,
-        embed_size=config.embed_size,
-        num_hiddens=config.num_hiddens,
-        num_layers=config.num_layers,
-        bidirectional=config.bidirectional,
-        num_classes=config.num_classes,
-        pooling=config.pooling,
-        projection_size=config.projection_size,
-        trained_words=config.trained_words,
-        embedding_dropout=config.embedding_dropout,
-        dropout=config.dropout,
-        seed=config.seed,
-    )
 
 
 def dynamic_inputs() -> list[Tensor]:

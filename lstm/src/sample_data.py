@@ -17,7 +17,8 @@ import numpy as np
 
 from src.imdb import LABELS
 from src.model_utils.configuration import Parser
-from src.model_utils.runtime import UserError, atomic_write, run
+from src.model_utils.files import atomic_write
+from src.model_utils.runtime import UserError, run
 
 REVIEWS_PER_FILM = 5
 LEAST_REVIEWS = 20  # so few reviews have a film each: a split by film needs several films

@@ -7,8 +7,8 @@ from mindspore import Tensor, nn
 
 from src.loss import AdversarialGradient, ClassificationLoss
 from src.lr_schedule import warmup_decay
-from src.model_utils.runtime import UserError, quiet
-from src.model_utils.training import TrainStep
+from src.model_utils.runtime import quiet
+from src.model_utils.train_step import TrainStep, mixed_precision
 from src.network import SentimentNet, dynamic_inputs
 
 
@@ -23,7 +23,7 @@ def learning_rates(config, steps_per_epoch: int) -> float | list[float]:
         round(config.warmup_epochs * steps_per_epoch),
         adjust_epoch * steps_per_epoch,
         config.get("lr_init", 0.0),
-        config.get("lr_max", config.learning_rate),
+        config.get("lr_max", 0.0) or config.learning_rate,
         config.get("lr_end", 0.0),
         config.lr_shape,
         config.get("global_step", 0),
@@ -41,14 +41,9 @@ def build_step(network: SentimentNet, config, rates: float | list[float]) -> Tra
             )
     else:
         optimizer = nn.Momentum(weights, rates, config.momentum, config.weight_decay)
-    scaler = None
-    if config.amp_level != "O0":
-        ms.amp.auto_mixed_precision(network, config.amp_level)
-        scaler = ms.amp.DynamicLossScaler(2**15, 2, 1000)
+    scaler = mixed_precision(network, config.amp_level)
     gradient = None
-    if config.adversarial_epsilon > 0:
-        if scaler:
-            raise UserError("adversarial_epsilon needs float32; set --amp_level O0 or --adversarial_epsilon 0")
+    if config.adversarial_epsilon:
         gradient = AdversarialGradient(loss_network, weights=optimizer.parameters, epsilon=config.adversarial_epsilon)
     step = TrainStep(loss_network, optimizer, config.gradient_clip, config.weight_average, gradient, scaler)
     step.set_inputs(*dynamic_inputs(), Tensor(shape=[None], dtype=ms.int32))

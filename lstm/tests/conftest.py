@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from shared_fixtures import exit_of  # noqa: F401
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -30,15 +31,11 @@ def trained(tmp_path_factory):
     )
 
 
-@pytest.fixture
-def exit_of(capsys):
-    """Runs an entry point as its script does; returns the exit code, standard output and standard error."""
-    from src.model_utils.runtime import run
+@pytest.fixture(scope="session")
+def small_corpus(tmp_path_factory):
+    """40 synthetic reviews in each split."""
+    from src.sample_data import write_sample_corpus
 
-    def call(main, *arguments):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            run(lambda: main([str(argument) for argument in arguments]))
-        return (left.value.code, *capsys.readouterr())
-
-    return call
+    folder = tmp_path_factory.mktemp("corpus") / "aclImdb"
+    write_sample_corpus(folder, 40)
+    return folder

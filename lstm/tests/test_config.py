@@ -8,16 +8,19 @@ import re
 import numpy as np
 import pytest
 
-from src import arguments
 from src import config as config_module
+from src.arguments import parse_arguments, resolve_configuration
 from src.config import lstm_cfg, lstm_cfg_ascend
+from src.imdb import BAD_INPUT_POLICIES
 from src.lr_schedule import warmup_decay
+from src.model_utils.configuration import allowed_ranges
 from src.model_utils.runtime import UserError
+from src.network import POOLINGS
 from src.train_step import learning_rates
 
 
 def configure(*words, target="CPU"):
-    return arguments.configure(arguments.parse(["--aclimdb_path", "aclImdb", *words], ""), target)
+    return resolve_configuration(parse_arguments(["--aclimdb_path", "aclImdb", *words], ""), target)
 
 
 # mistakes
@@ -26,14 +29,15 @@ def configure(*words, target="CPU"):
 @pytest.mark.parametrize(
     "words,message",
     [
-        (["--num_classes", "1"], "num_classes is 1 but must be 2 or more"),
-        (["--dropout", "1"], "dropout is 1.0 but must be at least 0 and below 1"),
-        (["--pooling", "best"], "pooling is 'best' but must be one of ends, mean"),
-        (["--optimizer", "sgd"], "optimizer is 'sgd' but must be adam or momentum"),
-        (["--on_bad_file", "eat"], "on_bad_file is 'eat' but must be error or skip"),
-        (["--seed", "-1"], "seed is -1 but must be 0 or more"),
-        (["--keep_checkpoint_max", "-1"], "keep_checkpoint_max is -1 but must be 0 or more"),
-        (["--lr_max", "0.1"], "--lr_max belongs to lstm_cfg_ascend and has no effect on CPU"),
+        (["--num_classes", "3"], "num_classes is 3 but must be 2, for the labels neg and pos"),
+        (["--dropout", "1"], "--dropout is 1.0 but must be at least 0 and below 1"),
+        (["--pooling", "best"], "--pooling is 'best' but must be ends, mean, max, mean_max or attention"),
+        (["--optimizer", "sgd"], "--optimizer is 'sgd' but must be adam or momentum"),
+        (["--on_bad_file", "eat"], "--on_bad_file is 'eat' but must be error or skip"),
+        (["--seed", "-1"], "--seed is -1 but must be at least 0"),
+        (["--keep_checkpoint_max", "-1"], "--keep_checkpoint_max is -1 but must be at least 0"),
+        (["--lr_max", "0.1"], "--lr_max has no effect on CPU"),
+        (["--amp"], "amp_level O1: mixed precision is for GPU and Ascend"),
     ],
 )
 def test_mistakes_on_the_command_line(words, message):
@@ -43,16 +47,37 @@ def test_mistakes_on_the_command_line(words, message):
 
 def test_missing_corpus_is_named():
     with pytest.raises(UserError, match="--aclimdb_path is missing"):
-        arguments.parse([], "")
-    assert arguments.parse(["--preprocess", "false"], "").preprocess is False
+        parse_arguments([], "")
+    assert parse_arguments(["--preprocess", "false"], "").preprocess is False
 
 
-# help and presets
+def test_words_of_the_other_models_are_known(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("on_bad_file: skip\nepochs: 4\n", encoding="utf-8")
+    config = configure("--lr", "0.5", "--hidden-size", "9", "--workers", "3", "--config_path", str(path))
+    assert (config.learning_rate, config.num_hiddens, config.vector_workers) == (0.5, 9, 3)
+    assert (config.on_bad_input, config.num_epochs) == ("skip", 4)
+    assert parse_arguments(["--data_path", "here"], "").aclimdb_path == "here"
+
+
+def test_adversarial_training_needs_float32():
+    with pytest.raises(UserError, match="adversarial_epsilon needs float32"):
+        configure("--adversarial_epsilon", "0.1", "--amp_level", "O2", target="GPU")
+
+
+# ranges, help and presets
+
+
+def test_every_number_has_a_range():
+    ranges = allowed_ranges(config_module)
+    numbers = {key for key, value in lstm_cfg_ascend.items() if type(value) in (int, float)}
+    assert numbers <= ranges.keys()
+    assert ranges["pooling"].choices == list(POOLINGS) and ranges["on_bad_input"].choices == list(BAD_INPUT_POLICIES)
 
 
 def test_help_explains_every_key(capsys):
     with pytest.raises(SystemExit) as ended:
-        arguments.parse(["--help"], "")
+        parse_arguments(["--help"], "")
     assert ended.value.code == 0
     shown = " ".join(capsys.readouterr().out.split())
     comments = dict(re.findall(r"^    (\w+)=.*?  # (.+)$", inspect.getsource(config_module), re.MULTILINE))
@@ -128,6 +153,22 @@ def ascend_rates(**changes):
 )
 def test_every_key_of_the_schedule_changes_the_rates(change):
     assert ascend_rates() != ascend_rates(**change)
+
+
+@pytest.mark.parametrize("preset", ["default", "zoo", "tiny"])
+def test_learning_rate_is_the_peak_on_ascend(preset, tmp_path):
+    """Also where it comes from a file, and where config.py names another peak."""
+    path = tmp_path / "mine.yaml"
+    path.write_text("learning_rate: 0.5\n", encoding="utf-8")
+    for words in (["--learning_rate", "0.5"], ["--lr", "0.5"], ["--config_path", str(path)]):
+        assert max(learning_rates(configure("--preset", preset, *words, target="Ascend"), 10)) == 0.5
+    assert max(learning_rates(configure("--preset", preset, "--lr_max", "0.25", target="Ascend"), 10)) == 0.25
+    path.write_text("lr_max: 0.3\n", encoding="utf-8")
+    edited = ["--preset", preset, "--config_path", str(path)]
+    assert max(learning_rates(configure(*edited, target="Ascend"), 10)) == 0.3
+    assert max(learning_rates(configure(*edited, "--learning_rate", "0.5", target="Ascend"), 10)) == 0.5
+    both = ["--learning_rate", "0.5", "--lr_max", "0.4"]
+    assert max(learning_rates(configure("--preset", preset, *both, target="Ascend"), 10)) == 0.4
 
 
 def test_schedule_values():

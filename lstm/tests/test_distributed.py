@@ -14,11 +14,9 @@ import numpy as np
 import pytest
 
 import train
-from src.arguments import parse
-from src.config import lstm_cfg, presets
+from src.arguments import parse_arguments, resolve_configuration
 from src.dataset import prepare
 from src.model_utils.checkpoint import load_checkpoint
-from src.model_utils.configuration import resolve
 from src.sample_data import write_sample_corpus
 
 TRAIN = Path(train.__file__).resolve()
@@ -29,7 +27,7 @@ LINE = re.compile(r"^epoch: (\d+) step: (\d+), loss is (\S+)$", re.MULTILINE)
 def preprocessed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
     write_sample_corpus(folder / "aclImdb", 40)
-    config = resolve(lstm_cfg, parse(["--preprocess", "false"], ""), presets["CPU"]["tiny"])
+    config = resolve_configuration(parse_arguments(["--preprocess", "false", "--preset", "tiny"], ""), "CPU")
     prepare(folder / "aclImdb", None, folder / "preprocess", config)
     return folder / "preprocess"
 

@@ -103,7 +103,7 @@ def test_settings_of_evaluation_may_change_but_not_the_network(trained, tmp_path
         ("--aclimdb_path {corpus} --worst -1", "--worst -1: choose 0 or more"),
         ("--aclimdb_path {corpus} --split dev", "argument --split: invalid choice: 'dev'"),
         ("--aclimdb_path {corpus} --aclimdb_pat x", "unrecognized arguments: --aclimdb_pat x"),
-        ("--aclimdb_path {corpus} --eval_batch_size 0", "eval_batch_size is 0 but must be positive"),
+        ("--aclimdb_path {corpus} --eval_batch_size 0", "--eval_batch_size is 0 but must be at least 1"),
         ("--aclimdb_path {folder}", "did you mean {folder}/aclImdb?"),
         ("--preprocess_path /nowhere", "/nowhere/vocab.json: no such file"),
     ],

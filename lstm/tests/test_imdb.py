@@ -62,7 +62,7 @@ def test_without_url_list_the_film_is_unknown(corpus):
 def test_short_url_list_names_file_and_line(corpus):
     urls = corpus / "test" / "urls_pos.txt"
     urls.write_text(urls.read_text().splitlines()[0] + "\n")
-    message = message_of(corpus, "test", on_bad_file="skip")
+    message = message_of(corpus, "test", on_bad_input="skip")
     assert message.startswith(f"{urls}:2: the file ends at line 1")
     assert str(corpus / "test/pos/1_9.txt") in message
 
@@ -87,7 +87,7 @@ def test_bad_files_are_an_error_that_names_the_first_and_the_count(corpus):
     spoil(corpus)
     message = message_of(corpus, "train")
     assert message.startswith(f"{corpus}/train/pos/copy of 1.txt: badly named, expected <number>_<rating>.txt")
-    assert "bad files in train: 5;" in message and "--on_bad_file skip" in message
+    assert "bad files in train: 5;" in message and "--on_bad_input skip" in message
     (corpus / "train" / "pos" / "copy of 1.txt").unlink()
     assert message_of(corpus, "train").startswith(f"{corpus}/train/pos/2_8.txt: empty")
     (corpus / "train" / "pos" / "2_8.txt").unlink()
@@ -146,7 +146,7 @@ def test_bad_files_can_be_left_out_and_are_listed(corpus, capsys):
     spoil(corpus)
     for number in range(20, 30):
         (corpus / "train" / "neg" / f"{number}_1.txt").touch()
-    assert read_reviews(corpus, "train", on_bad_file="skip") == good
+    assert read_reviews(corpus, "train", on_bad_input="skip") == good
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"warning: left out {corpus}/train/neg/20_1.txt: empty"
     assert len(lines) == imdb.BAD_FILES_LOGGED + 1
@@ -156,7 +156,7 @@ def test_bad_files_can_be_left_out_and_are_listed(corpus, capsys):
 def test_all_files_bad_is_an_error_even_when_they_are_left_out(corpus):
     for number in range(2):
         (corpus / "train" / "neg" / f"{number}_2.txt").write_bytes(b"")
-    assert message_of(corpus, "train", on_bad_file="skip").startswith(f"{corpus}/train/neg: all 2 files are bad")
+    assert message_of(corpus, "train", on_bad_input="skip").startswith(f"{corpus}/train/neg: all 2 files are bad")
 
 
 def test_only_hidden_files_are_ignored_silently(corpus, capsys):
@@ -183,7 +183,7 @@ def test_empty_folder_and_wrong_arguments(corpus):
         path.unlink()
     assert message_of(corpus, "test").startswith(f"{corpus}/test/neg: empty folder")
     assert "choose one of train, test, unsup" in message_of(corpus, "valid")
-    assert "--on_bad_file ignore: choose one of error, skip" in message_of(corpus, "test", on_bad_file="ignore")
+    assert "--on_bad_input ignore: choose one of error, skip" in message_of(corpus, "test", on_bad_input="ignore")
 
 
 def make_reviews(films=200, seed=0):

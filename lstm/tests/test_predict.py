@@ -156,11 +156,11 @@ def test_pipe_is_answered_at_once_and_streamed(trained):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("--ckpt_path {best} text --input_file {glove}", "give either texts or --input_file, not both"),
+        ("--ckpt_path {best} text --input_file {glove}", "give either arguments or --input_file, not both"),
         ("--ckpt_path {best} text --explain -2", "--explain -2: choose 0 or more"),
-        ("--ckpt_path {best} --input_file /nowhere", "/nowhere: No such file or directory"),
-        ("--ckpt_path {best} --input_file {folder}", "{folder}: Is a directory"),
-        ("--ckpt_path {best} text --max_length 0", "max_length is 0 but must be positive"),
+        ("--ckpt_path {best} --input_file /nowhere", "/nowhere: no such file"),
+        ("--ckpt_path {best} --input_file {folder}", "{folder}: a folder, but a file is expected"),
+        ("--ckpt_path {best} text --max_length 0", "--max_length is 0 but must be at least 1"),
         ("--ckpt_path {folder}/lost.ckpt text", "{folder}/lost.ckpt: no such checkpoint file"),
         ("text", "the following arguments are required: --ckpt_path"),
     ],

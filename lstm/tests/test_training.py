@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -16,15 +15,13 @@ import numpy as np
 import pytest
 
 import train
-from src.arguments import parse
-from src.config import lstm_cfg, presets
+from src.arguments import parse_arguments, resolve_configuration
 from src.dataset import prepare
 from src.inference import load_trained
 from src.model_utils import runtime
-from src.model_utils.checkpoint import load_checkpoint
-from src.model_utils.configuration import resolve
+from src.model_utils.checkpoint import load_checkpoint, output_folder
 from src.model_utils.runtime import UserError, init_device
-from src.model_utils.training import Trainer, claim_folder
+from src.model_utils.trainer import Trainer
 from src.sample_data import write_sample_corpus
 
 
@@ -71,7 +68,7 @@ SETTINGS = {
 def preprocessed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
     write_sample_corpus(folder / "aclImdb", 60)
-    config = resolve(lstm_cfg, parse(["--preprocess", "false"], ""), presets["CPU"]["tiny"])
+    config = resolve_configuration(parse_arguments(["--preprocess", "false", "--preset", "tiny"], ""), "CPU")
     prepare(folder / "aclImdb", None, folder / "preprocess", config)
     return folder / "preprocess"
 
@@ -161,10 +158,9 @@ def end_with(arguments, capsys):
 
 
 def test_folder_in_use_or_used_is_refused(preprocessed, uninterrupted, tmp_path, capsys):
-    lock = claim_folder(tmp_path, "lstm", False, False)
-    code, err = end_with(options(preprocessed, tmp_path), capsys)
-    assert code == 2 and "another training writes here" in err and err.count("\n") == 1
-    lock.close()
+    with output_folder(tmp_path, "lstm", False, False):
+        code, err = end_with(options(preprocessed, tmp_path), capsys)
+        assert code == 2 and "another training writes here" in err and err.count("\n") == 1
     code, err = end_with(options(preprocessed, uninterrupted), capsys)
     assert code == 2 and "--resume continues it, --overwrite deletes it" in err
 
@@ -184,6 +180,7 @@ def test_resume_with_another_setting_is_refused_by_name(preprocessed, uninterrup
         ({"preprocess_path": "absent"}, "absent"),
         ({"preprocess": "true", "aclimdb_path": "absent"}, "absent/train/neg: no such folder"),
         ({"embed_size": 100}, "embed_size 100"),
+        ({"pretrain_epochs": 1, "pretrain_batch_size": 5000}, "do not fill a batch of pre-training"),
         ({"batch_size": 64}, "do not fill one batch of 64"),
         ({"device_target": "Ascend"}, "no Ascend device"),
         ({"device_target": "GPU"}, "no GPU device"),
@@ -229,6 +226,26 @@ def test_pre_trained_weights_are_the_start(preprocessed, uninterrupted, tmp_path
         train.main(options(preprocessed, other, "--resume"))
 
 
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        {"preprocess": "true", "aclimdb_path": "absent"},
+        {"preprocess_path": "absent"},
+        {"pre_trained": "absent.ckpt"},
+        {"batch_size": 64},
+        {"pretrain_epochs": 1, "pretrain_batch_size": 5000},
+        {"learning_rate": 0},
+    ],
+)
+def test_overwrite_deletes_nothing_before_all_is_checked(preprocessed, uninterrupted, tmp_path, capsys, mistake):
+    folder = tmp_path / "outputs"
+    shutil.copytree(uninterrupted, folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    code, err = end_with(options(preprocessed, folder, "--overwrite", **mistake), capsys)
+    assert code == 2 and err.count("\n") == 1
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
 def test_overwrite_starts_anew(preprocessed, uninterrupted, tmp_path, monkeypatch):
     folder = tmp_path / "outputs"
     shutil.copytree(uninterrupted, folder)
@@ -238,9 +255,8 @@ def test_overwrite_starts_anew(preprocessed, uninterrupted, tmp_path, monkeypatc
     assert "num_epochs: 2" in (folder / "config.yaml").read_text(encoding="utf-8")
 
 
-def test_mixed_precision_and_performance_steps(preprocessed, tmp_path, capfd):
-    with contextlib.suppress(FileNotFoundError):
-        result = train.main(options(preprocessed, tmp_path / "out", amp_level="O2", performance_steps=3))
+def test_performance_steps_are_timed_and_nothing_is_written(preprocessed, tmp_path, capfd):
+    result = train.main(options(preprocessed, tmp_path / "out", performance_steps=3))
     assert result["steps"] == 3 and result["tokens_per_second"] > 0
     assert not (tmp_path / "out").exists()
     assert re.search(r"samples_per_second \d+\.\d, tokens_per_second \d+", capfd.readouterr().out)
