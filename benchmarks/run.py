@@ -19,7 +19,8 @@ FOLDER = Path(__file__).resolve().parent
 REPOSITORY = FOLDER.parent
 sys.path.insert(0, str(REPOSITORY / "lstm"))
 from src.model_utils.configuration import Parser  # noqa: E402
-from src.model_utils.runtime import UserError, atomic_write, log, run  # noqa: E402
+from src.model_utils.files import atomic_write  # noqa: E402
+from src.model_utils.runtime import UserError, log, run  # noqa: E402
 
 # model -> preset -> the PyTorch networks that it is compared with, of NETWORKS in <model>_pytorch.py
 MODELS = {
