@@ -13,11 +13,18 @@ import numpy as np
 from mindspore import Tensor
 from mindspore_training import MindSporeSide, load_weights
 
-from src.arguments import configure, parse
-from src.dataset import TrainingBatches, load_samples, load_vectors, load_vocabulary, prepare, split_train
-from src.inference import Classifier
-from src.model_utils.runtime import UserError, init_device
-from src.network import build_network
+from src.arguments import parse_arguments, resolve_configuration
+from src.dataset import (
+    TrainingBatches,
+    TrainingInputs,
+    load_samples,
+    load_vectors,
+    load_vocabulary,
+    prepare,
+    split_train,
+)
+from src.inference import Classifier, build_network
+from src.model_utils.runtime import init_device
 from src.sample_data import write_sample_corpus
 from src.train_step import build_step, learning_rates
 
@@ -32,17 +39,13 @@ def prepare_measurement(preset: str, changes: list[str], preprocess_path: str | 
     with tempfile.TemporaryDirectory() as folder:
         path = preprocess_path or f"{folder}/preprocess"
         options = ["--preset", preset, "--preprocess", "false", "--preprocess_path", path, *changes]
-        config = configure(parse(options, ""), target)
+        config = resolve_configuration(parse_arguments(options, ""), target)
         if not preprocess_path:
             write_sample_corpus(f"{folder}/aclImdb")
             prepare(f"{folder}/aclImdb", None, path, config)
         samples, _ = split_train(load_samples(path, "train"), config)
-        words, vectors = len(load_vocabulary(Path(path) / "vocab.json")), load_vectors(path)
-    if vectors.shape != (words, config.embed_size):
-        raise UserError(
-            f"{path}: holds vectors {vectors.shape} for {words} words, but embed_size is {config.embed_size};"
-            " preprocess the corpus again with lstm/train.py"
-        )
+        words = len(load_vocabulary(Path(path) / "vocab.json"))
+        vectors = load_vectors(path, words, config.embed_size)
     batches = TrainingBatches(samples, config)
     epochs = (batches(epoch) for epoch in itertools.count(1))
     network = build_network(config, words)
@@ -59,12 +62,15 @@ def prepare_measurement(preset: str, changes: list[str], preprocess_path: str | 
     }
 
 
-def rows(name: str, inputs: tuple, weights: dict[str, np.ndarray]) -> int:
+def rows(name: str, inputs: TrainingInputs, weights: dict[str, np.ndarray]) -> int:
     """Return how many vectors a weight is multiplied with in the forward pass: distinct words, steps or reviews."""
-    words, ids = inputs[:2]
     if name == "embedding.projection":
-        return len(words)
-    return {"lstm": ids.size, "weight": ids.shape[1]}.get(name.split(".")[0], 0) if weights[name].ndim == 2 else 0
+        return len(inputs.words)
+    return (
+        {"lstm": inputs.tokens.size, "weight": len(inputs.lengths)}.get(name.split(".")[0], 0)
+        if weights[name].ndim == 2
+        else 0
+    )
 
 
 class Side(MindSporeSide):

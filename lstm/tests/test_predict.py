@@ -1,6 +1,7 @@
 """predict.py: texts from arguments, files and pipes, their order, the words that moved a decision, and errors."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -70,7 +71,8 @@ def test_arguments_are_explained_for_people(trained, exit_of):
     texts = good, "", bad
     code, out, err = exit_of(predict.main, "--ckpt_path", trained.best, *texts)
     lines = out.splitlines()
-    assert code == 0 and err == "" and len(lines) == 5
+    assert code == 0 and len(lines) == 5
+    assert err == ("warning: the command line:3: not UTF-8; what could not be read was replaced in 1 of 3 arguments\n")
     assert lines[0].startswith("positive 0.") and good[:20] in lines[0]
     assert lines[2] == "empty"
     assert lines[3].startswith("negative 0.") and "\ufffd" + bad[1:20] in lines[3]
@@ -119,6 +121,31 @@ def test_contributions_add_up_to_what_sets_the_review_apart_from_unknown_words(m
     assert np.median(errors) < 0.05 * np.abs(expected).max()
     alone = explainer(samples_of(ids[:1]))[0]
     assert alone == pytest.approx(contributions[0], abs=1e-4)
+
+
+def test_carriage_return_within_a_line_is_no_line_end(trained, tmp_path, exit_of):
+    path = tmp_path / "reviews.txt"
+    path.write_bytes("\ufeffA gem.\rReally.\r\nA\u2028mess.\n".encode())
+    _, out, _ = exit_of(predict.main, "--ckpt_path", trained.best, "--input_file", path, "--json")
+    assert [answer["text"] for answer in answers(out)] == ["A gem. Really.", "A mess."]
+
+
+@pytest.mark.parametrize(
+    ("redirection", "code", "words"),
+    [("<&-", 2, "error: standard input is closed; give a review as an argument"), ("</dev/null >&-", 0, "")],
+)
+def test_closed_standard_stream_ends_in_no_traceback(trained, redirection, code, words):
+    command = f'"$0" "$1" --ckpt_path "$2" --device_target CPU {redirection}'
+    arguments = [sys.executable, predict.__file__, str(trained.best)]
+    done = subprocess.run(["bash", "-c", command, *arguments], capture_output=True, text=True, timeout=120)
+    assert done.returncode == code and done.stderr.startswith(words) and done.stderr.count("\n") == bool(words)
+
+
+def test_json_is_utf8_whatever_the_locale_says(trained):
+    command = [sys.executable, predict.__file__, "--ckpt_path", str(trained.best), "电影 Café", "--json"]
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(command, env=environment, capture_output=True, timeout=120)
+    assert json.loads(done.stdout.decode("utf-8"))["text"] == "电影 Café"
 
 
 def test_bytes_that_are_no_utf8_are_replaced_and_reported(trained, tmp_path, exit_of):
