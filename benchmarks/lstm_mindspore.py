@@ -64,13 +64,11 @@ def prepare_measurement(preset: str, changes: list[str], preprocess_path: str | 
 
 def rows(name: str, inputs: TrainingInputs, weights: dict[str, np.ndarray]) -> int:
     """Return how many vectors a weight is multiplied with in the forward pass: distinct words, steps or reviews."""
+    if weights[name].ndim != 2:
+        return 0
     if name == "embedding.projection":
         return len(inputs.words)
-    return (
-        {"lstm": inputs.tokens.size, "weight": len(inputs.lengths)}.get(name.split(".")[0], 0)
-        if weights[name].ndim == 2
-        else 0
-    )
+    return {"lstm": inputs.tokens.size, "weight": len(inputs.lengths)}.get(name.split(".")[0], 0)
 
 
 class Side(MindSporeSide):

@@ -85,10 +85,8 @@ def save_vocabulary(path: str | os.PathLike, vocabulary: dict[str, int]) -> None
 def load_vocabulary(path: str | os.PathLike) -> dict[str, int]:
     """Read what `save_vocabulary` wrote; UserError where it is missing or no such list."""
     tokens = read_json(path, "train.py writes it beside its checkpoints, keep them together")
-    if (
-        not isinstance(tokens, list)
-        or tuple(tokens[:2]) != SPECIAL_TOKENS
-        or not all(isinstance(t, str) for t in tokens)
+    if not (
+        isinstance(tokens, list) and all(isinstance(t, str) for t in tokens) and tuple(tokens[:2]) == SPECIAL_TOKENS
     ):
         raise UserError(f"{path}: not a vocabulary, expected a list of tokens that starts with {SPECIAL_TOKENS}")
     return {token: number for number, token in enumerate(tokens)}
