@@ -97,7 +97,7 @@ def test_truncate(max_length, truncation, expected):
 
 def test_mindrecord_holds_what_the_corpus_says(corpus, prepared):
     vocabulary = load_vocabulary(prepared / "vocab.json")
-    assert load_vectors(prepared).shape == (len(vocabulary), 50)
+    assert load_vectors(prepared, len(vocabulary), 50).dtype == np.float32
     for split in ("train", "test"):
         reviews = read_reviews(corpus, split)
         samples = {sample.path: sample for sample in load_samples(prepared, split)}
@@ -157,7 +157,10 @@ def test_missing_or_damaged_files_are_named(tmp_path):
         load_samples(tmp_path, "train")
     (tmp_path / "vectors.npy").write_bytes(b"\x93NUMPY\x01\x00 not numbers")
     with pytest.raises(UserError, match=r"vectors\.npy.*preprocess again"):
-        load_vectors(tmp_path)
+        load_vectors(tmp_path, 3, 2)
+    np.save(tmp_path / "vectors.npy", np.zeros((3, 5)))
+    with pytest.raises(UserError, match=r"holds vectors \(3, 5\) but embed_size 2 and 3 words are configured"):
+        load_vectors(tmp_path, 3, 2)
 
 
 def test_mistyped_word_vectors_are_named_before_the_reviews_are_read(corpus, tmp_path):
