@@ -35,21 +35,24 @@ def model_folders(root: Path) -> list[Path]:
     return sorted(train.parent for train in root.glob("*/train.py") if (train.parent / PACKAGE).is_dir())
 
 
-def imported_modules(file: Path, folder: Path) -> set[str]:
-    """Names of the model_utils modules that a Python file of a model folder imports."""
+def imported_names(file: Path, folder: Path) -> Iterator[list[str]]:
+    """The dotted name of everything that a Python file below `folder` imports, relative imports resolved.
+
+    `from src.data import reader` gives src, data, reader: whether the last one is a module only the files can tell.
+    """
     package = list(file.relative_to(folder).parent.parts)
-    found = set()
     for node in ast.walk(ast.parse(file.read_bytes(), str(file))):
         if isinstance(node, ast.Import):
-            names = [alias.name.split(".") for alias in node.names]
+            yield from (alias.name.split(".") for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else []
             base += node.module.split(".") if node.module else []
-            names = [[*base, alias.name] for alias in node.names]
-        else:
-            continue
-        found.update(name[2] for name in names if len(name) > 2 and Path(*name[:2]) == PACKAGE)
-    return found
+            yield from ([*base, alias.name] for alias in node.names)
+
+
+def imported_modules(file: Path, folder: Path) -> set[str]:
+    """Names of the model_utils modules that a Python file of a model folder imports."""
+    return {name[2] for name in imported_names(file, folder) if len(name) > 2 and Path(*name[:2]) == PACKAGE}
 
 
 def used_modules(folder: Path, original: Path) -> set[str]:
