@@ -29,7 +29,8 @@ SOURCE = Path("src")
 LONGEST_FILE = 310  # lines
 NETWORK_ROOMS = ("network.py", "loss.py")  # of src/; with all that they import from their folder
 DEVICE_WORDS = {"rank", "ranks", "rank_id", "rank_size", "group_size", "device", "device_id", "device_target"}
-DEVICE_MODULES = {"runtime", "launch"}  # of model_utils
+DEVICE_WORDS |= {"get_rank", "get_group_size", "get_context", "AllReduce"}
+DEVICE_FUNCTIONS = {"rank_and_size", "init_device", "DEVICE_TARGETS"}  # of model_utils/runtime.py
 
 
 class Problem(NamedTuple):
@@ -157,7 +158,7 @@ def check_model_imports(root: Path, folder: Path, table: Table | None) -> Iterat
         for target in sorted(targets):
             if file.parts[0] == SOURCE.name and target.parts[0] != SOURCE.name:
                 yield Problem(here / file, 0, f"imports the program {target}")
-            if rows.get(target, -1) > rows.get(file, len(rows)):
+            if file in rows and rows.get(target, 0) > rows[file]:
                 yield Problem(here / file, 0, f"imports {target}, whose row in {PAGE} is below its own")
     cells = set().union(*(reachable(graph, SOURCE / name) for name in NETWORK_ROOMS if (SOURCE / name) in graph))
     for file in sorted(cells):
@@ -167,10 +168,10 @@ def check_model_imports(root: Path, folder: Path, table: Table | None) -> Iterat
 
 def device_knowledge(file: Path, folder: Path) -> Iterator[tuple[int, str]]:
     """Where a file with a network or a loss knows what only runtime may know: line and message."""
-    allowed = [] if file.name in NETWORK_ROOMS else ["UserError"]  # a part of a network may refuse its sizes
     for name in imported_names(file, folder):
-        if Path(*name[:2]) == PACKAGE and DEVICE_MODULES & set(name[2:3]) and name[3:] != allowed:
-            yield 0, f"imports {'.'.join(name[:3])}: a network or loss knows no rank and no device"
+        from_runtime = Path(*name[:2]) == PACKAGE and name[2:3] in (["runtime"], ["launch"])
+        if from_runtime and (file.name in NETWORK_ROOMS or DEVICE_FUNCTIONS & set(name[3:])):
+            yield 0, f"imports {'.'.join(name)}: a network or loss knows no rank and no device"
         if name[:2] == ["mindspore", "communication"]:
             yield 0, "imports mindspore.communication: a network or loss knows no rank"
     for node in ast.walk(ast.parse(file.read_bytes(), str(file))):

@@ -128,11 +128,11 @@ def test_a_house_that_is_as_its_page_says_passes(house, capsys):
         # what a network may know
         (
             {"gru/src/loss.py": "from src.model_utils.runtime import UserError\n"},
-            "gru/src/loss.py: imports src.model_utils.runtime: a network or loss knows no rank and no device",
+            "gru/src/loss.py: imports src.model_utils.runtime.UserError: a network or loss knows no rank and no device",
         ),
         (
             {"gru/src/config.py": "from src.model_utils.runtime import rank_and_size\n"},
-            "gru/src/config.py: imports src.model_utils.runtime: a network or loss knows no rank and no device",
+            "gru/src/config.py: imports src.model_utils.runtime.rank_and_size: a network or loss knows no rank",
         ),
         (
             {"gru/src/network.py": "from mindspore.communication import get_rank\n"},
