@@ -1,7 +1,7 @@
-"""Checks that what the READMEs say is true: links, paths, options, figures, and that both languages say the same.
+"""Checks that READMEs, CONTRIBUTING.md and docs/ are true: links, paths, options, figures, both languages alike.
 
 - Every relative link, and every path in code that looks like a file of this repository, exists.
-- Every long option shown with a program is in that program's --help; one shown alone is in some program of the folder.
+- A long option that is shown with a program is in its --help; one that is shown alone, in some program of the folder.
 - Every number in a table of results is in the file that a comment directly above the table names, relative to the
   README: <!-- results: results/default.json -->. It is compared as rounded in the table; with a per cent sign, in the
   cell or its column's head, it is 100 times the file's. What stands in code font is not compared.
@@ -35,6 +35,7 @@ from readme_page import (
 
 ROOT = Path(__file__).resolve().parents[1]
 EXTENSIONS = {".py", ".sh", ".md", ".yaml", ".yml", ".toml", ".png", ".jsonl", ".json"}
+PAGES = ("*/README*.md", "/CONTRIBUTING.md", "/docs/*.md")
 OPTION = re.compile(r"(?<![\w-])--[A-Za-z][\w-]*")
 PROGRAM = re.compile(r"[\w./-]+\.(?:py|sh)\b")
 
@@ -52,7 +53,7 @@ class Checker:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.problems: list[str] = []
-        self._helps: dict[tuple, str | None] = {}
+        self._helps: dict[Path, str | None] = {}
         self._paths = sorted(_tracked(root))
 
     def report(self, page: Page, line: int, message: str) -> None:
@@ -176,8 +177,8 @@ class Checker:
             for line, cells in table.rows:
                 row = " ".join(cells)
                 for text in (row, head, table.section):
-                    found = (self.find(name, folders, False) for name in PROGRAM.findall(text))
-                    programs = [program for program in found if program is not None]
+                    paths = (self.find(name, folders, False) for name in PROGRAM.findall(text))
+                    programs = [path for path in paths if path is not None]
                     if programs:
                         break
                 for option in OPTION.findall(row):
@@ -247,7 +248,7 @@ class Checker:
                     self.report(chinese, line, f"{what} {text} here, {expected} in {english.path.name}")
                     return
             if len(one) != len(other):
-                self.report(chinese, 1, f"{len(other)} times {what} here, {len(one)} in {english.path.name}")
+                self.report(chinese, 1, f"{what}s: {len(other)} here, {len(one)} in {english.path.name}")
 
         pages = (english, chinese)
         compare("heading level", *([(line, str(level)) for line, level, _ in page.headings] for page in pages))
@@ -292,19 +293,18 @@ def _tracked(root: Path) -> Iterator[str]:
 
 
 def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
-    """Check the READMEs and print one line per problem; returns the exit code."""
+    """Check the pages and print one line per problem; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("readme", nargs="*", type=Path, help="default: every README*.md of the repository")
-    given = parser.parse_args(argv).readme
+    parser.add_argument("page", nargs="*", type=Path, help=f"default: every {', '.join(PAGES)}")
     root = root.resolve()
     checker = Checker(root)
-    paths = [path.resolve() for path in given]
-    if not given:
-        paths = [root / path for path in sorted(_tracked(root)) if fnmatch.fnmatch(path.split("/")[-1], "README*.md")]
+    paths = [path.resolve() for path in parser.parse_args(argv).page]
+    if not paths:
+        paths = [root / path for path in sorted(_tracked(root)) if any(fnmatch.fnmatch("/" + path, p) for p in PAGES)]
     pages = {}
     for path in paths:
         if not path.is_file() or root not in path.parents:
-            print(f"error: {path}: no file of this repository", file=sys.stderr)
+            print(f"error: {path}: not a file of this repository", file=sys.stderr)
             return 2
         pages[path] = parse(path, root)
         checker.check(pages[path])
@@ -312,7 +312,7 @@ def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
         pair = [folder / "README.md", folder / "README_CN.md"]
         if all(path.is_file() for path in pair):
             checker.check_pair(*(pages.get(path) or parse(path, root) for path in pair))
-    print("\n".join(checker.problems) or f"{len(paths)} READMEs checked, nothing to mend")
+    print("\n".join(checker.problems) or f"{len(paths)} pages checked, nothing to mend")
     return 1 if checker.problems else 0
 
 

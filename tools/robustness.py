@@ -1,14 +1,14 @@
-"""Mistreats the training programs and says what came of it: kills, Ctrl-C, two at once, full and read-only disks.
+"""Disturbs trainings and checks how they end: kills, Ctrl-C, two at once, full and read-only disks.
 
 python tools/robustness.py [--models NAME ...] [--kills N] [--seed N] needs the packages of requirements.txt and takes
-minutes for each model, on the synthetic corpora. Everything happens in a temporary folder. What is checked:
+minutes for each model, on the synthetic corpora. It works in a temporary folder. What is checked:
 
-- Conversion and training, killed by SIGKILL at N random moments and begun again each time (with --resume as soon as
-  there is something to resume from), end in the weights of the uninterrupted run, bit for bit.
-- Ctrl-C in training saves, leaves with one line and code 2, and the resumed run ends in these weights, too.
-- A second training into the same output folder leaves with one line and code 2, and the first does not notice.
-- Where the disk of the output folder is full or read-only, a program leaves with one line and code 2, and every
-  checkpoint that is there can be read. This needs `unshare` (Linux) and is left out without.
+- Conversion and training, killed by SIGKILL at N random moments and started again each time (with --resume as soon as
+  there is something to resume from), end with the weights of the uninterrupted run, bit for bit.
+- Ctrl-C saves a checkpoint and ends the training with one line and code 2; the resumed run ends with the same weights.
+- A second training into the same output folder ends with one line and code 2, and the first is not disturbed.
+- On a full or read-only disk a program ends with one line and code 2, and every checkpoint that is there can be read.
+  This needs `unshare` (Linux) and is skipped without it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = "python -m src.sample_data {data}"
 TRAIN = "python {source}/train.py --device_target CPU --preset tiny "
-LONGEST = 600  # seconds that a program may take
+TIME_LIMIT = 600  # seconds that a program may take
 
 
 class Failed(Exception):
@@ -38,7 +38,7 @@ class Failed(Exception):
 
 @dataclass
 class Model:
-    """The commands of a model; {data}, {pre} and {out} stand for its corpus, what is converted, and its output."""
+    """The commands of a model; {data}, {pre} and {out} stand for its corpus, the converted corpus and its output."""
 
     sample: str
     train: str
@@ -78,7 +78,7 @@ class Bench:
     def __init__(self, name: str, folder: Path, rng: random.Random):
         self.model, self.source, self.folder, self.rng = MODELS[name], ROOT / name, folder, rng
         self.data = folder / "data"
-        self.do(self.model.sample, folder)
+        self.run(self.model.sample, folder)
 
     def start(self, command: str, place: Path, before: tuple = ()) -> subprocess.Popen:
         """Start a command whose output and converted files go into `place`."""
@@ -95,15 +95,15 @@ class Bench:
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background shell has it ignored
         )
 
-    def do(self, command: str, place: Path, code: int = 0, message: str = "", before: tuple = ()) -> str:
-        """Run a command to its end, as in `ended`."""
-        return self.ended(self.start(command, place, before), code, message)
+    def run(self, command: str, place: Path, code: int = 0, message: str = "", before: tuple = ()) -> str:
+        """Run a command to its end, as in `wait_for`."""
+        return self.wait_for(self.start(command, place, before), code, message)
 
-    def ended(self, process, code: int, message: str = "", seconds: float = LONGEST) -> str:
+    def wait_for(self, process: subprocess.Popen, code: int, message: str = "", seconds: float = TIME_LIMIT) -> str:
         """Wait for a program and return its error line, or all that it printed.
 
-        Failed unless it ends with `code` and, if that is 2, with one error line, which has `message` in it. After
-        `seconds` it is killed, with all that it has started: subprocess.TimeoutExpired.
+        Raises Failed unless it ends with `code` and, if that is 2, with one error line that contains `message`. After
+        `seconds` the program and all that it started are killed: subprocess.TimeoutExpired.
         """
         try:
             printed, _ = process.communicate(timeout=seconds)
@@ -120,26 +120,26 @@ class Bench:
     def convert(self, place: Path) -> None:
         """Convert the corpus, where that is a program of its own."""
         if self.model.convert:
-            self.do(self.model.convert, place)
+            self.run(self.model.convert, place)
 
 
 def weights(folder: Path) -> dict[str, dict[str, bytes]]:
-    """Return the parameters of the newest training checkpoint and of the best one; Failed if one cannot be read."""
+    """Return the parameters of the newest training checkpoint and of the best one; Failed if either is unreadable."""
     import mindspore
 
-    found = {}
+    newest = {}
     for path in sorted(folder.glob("*.ckpt"), key=lambda path: path.stat().st_mtime_ns):
         try:
             parameters = mindspore.load_checkpoint(str(path))
         except (ValueError, OSError) as error:
             raise Failed(f"{path.name} cannot be read: {error}") from None
         kind = "best" if path.name.endswith("_best.ckpt") else "newest"
-        found[kind] = {name: value.asnumpy().tobytes() for name, value in parameters.items()}
-    return found
+        newest[kind] = {name: value.asnumpy().tobytes() for name, value in parameters.items()}
+    return newest
 
 
 def kills(bench: Bench, expected: dict, seconds: float, count: int) -> Iterator[str]:
-    """Kill conversion and training `count` times; yields a line on each training that came to its end all the same."""
+    """Kill conversion and training `count` times in all; yields a line for each training that reached its end."""
     left = count
     for number in range(count):  # a training that gets through with kills to spare is followed by another
         place, here = bench.folder / f"killed_{number}", left
@@ -147,35 +147,35 @@ def kills(bench: Bench, expected: dict, seconds: float, count: int) -> Iterator[
         for command in commands:
             while True:
                 resume = " --resume" if command == bench.model.train and any((place / "out").glob("*-*.ckpt")) else ""
-                moment = bench.rng.uniform(0, seconds) if left else LONGEST
+                moment = bench.rng.uniform(0, seconds) if left else TIME_LIMIT
                 try:
-                    bench.ended(bench.start(command + resume, place), 0, seconds=moment)
+                    bench.wait_for(bench.start(command + resume, place), 0, seconds=moment)
                     break
                 except subprocess.TimeoutExpired:
                     if not left:
                         raise
                     left -= 1
         if weights(place / "out") != expected:
-            raise Failed(f"after {here - left} kills the weights are others than those of the uninterrupted run")
+            raise Failed(f"after {here - left} kills the weights differ from those of the uninterrupted run")
         yield f"{here - left} kills, the same weights"
         if not left:
             return
-    raise Failed(f"only {count - left} of {count} kills hit a running program; the machine is too fast")
+    raise Failed(f"only {count - left} of {count} kills hit a running program: the programs end too soon")
 
 
 def interrupt(bench: Bench, expected: dict) -> str:
-    """Ctrl-C in the training, then --resume."""
+    """Press Ctrl-C in a training, then resume it."""
     place = bench.folder / "interrupted"
     bench.convert(place)
     process = bench.start(bench.model.train, place)
-    for line in process.stdout:
+    for line in process.stdout or ():
         if "loss is" in line:
             break
     os.killpg(process.pid, signal.SIGINT)
-    line = bench.ended(process, 2, "--resume")
-    bench.do(bench.model.train + " --resume", place)
+    line = bench.wait_for(process, 2, "--resume")
+    bench.run(bench.model.train + " --resume", place)
     if weights(place / "out") != expected:
-        raise Failed("after Ctrl-C and --resume the weights are others than those of the uninterrupted run")
+        raise Failed("after Ctrl-C and --resume the weights differ from those of the uninterrupted run")
     return line
 
 
@@ -186,15 +186,15 @@ def two_at_once(bench: Bench, expected: dict) -> str:
     first = bench.start(bench.model.train, place)
     while not (place / "out" / ".lock").exists() and first.poll() is None:
         time.sleep(0.05)
-    line = bench.do(bench.model.train, place, 2, "another training writes here")
-    bench.ended(first, 0)
+    line = bench.run(bench.model.train, place, 2, "another training writes here")
+    bench.wait_for(first, 0)
     if weights(place / "out") != expected:
-        raise Failed("the first of two trainings into one folder was disturbed by the second")
+        raise Failed("of two trainings into one folder the second disturbed the first")
     return line
 
 
 def bad_disk(bench: Bench, kind: str) -> Iterator[str]:
-    """Give conversion and training a full or a read-only disk, one folder after the other."""
+    """Run conversion and training on a full or a read-only disk, one folder after the other."""
     message = "space left on" if kind == "full" else "Read-only file system"
     for name in ("pre", "out"):
         if "{" + name + "}" not in bench.model.train:
@@ -212,17 +212,17 @@ def bad_disk(bench: Bench, kind: str) -> Iterator[str]:
         if kind == "read-only":
             mount += f" && mount -o remount,ro {disk}"
         script = f'{mount} && {{ "$@"; code=$?; cp -a {disk}/. {kept}; exit $code; }}'
-        line = bench.do(command, place, 2, message, ("unshare", "-rm", "bash", "-c", script, "bash"))
+        line = bench.run(command, place, 2, message, ("unshare", "-rm", "bash", "-c", script, "bash"))
         weights(kept / name)
         yield line.replace(str(bench.folder), "")
 
 
-def mistreat(name: str, folder: Path, count: int, rng: random.Random, disks: bool) -> None:
-    """Do everything to one model; Failed at the first thing that goes wrong."""
+def disturb(name: str, folder: Path, count: int, rng: random.Random, disks: bool) -> None:
+    """Do all of it to one model; Failed at the first thing that goes wrong."""
     bench = Bench(name, folder, rng)
     begin = time.monotonic()
     bench.convert(folder / "plain")
-    bench.do(bench.model.train, folder / "plain")
+    bench.run(bench.model.train, folder / "plain")
     seconds = time.monotonic() - begin
     expected = weights(folder / "plain" / "out")
     print(f"{name}: {seconds:.0f} s uninterrupted", flush=True)
@@ -236,22 +236,22 @@ def mistreat(name: str, folder: Path, count: int, rng: random.Random, disks: boo
 
 
 def main() -> int:
-    """Do what the command line says; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0], allow_abbrev=False)
+    """Disturb the models that the command line names; returns the exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0], allow_abbrev=False)
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS), help="default: all")
-    parser.add_argument("--kills", type=int, default=10, metavar="N", help="of each model (default: 10)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of their moments (default: 0)")
+    parser.add_argument("--kills", type=int, default=10, metavar="N", help="kills of each model (default: 10)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of their moments (default: 0)")
     args = parser.parse_args()
     disks = (
         shutil.which("unshare") and not subprocess.run(["unshare", "-rm", "true"], stderr=subprocess.DEVNULL).returncode
     )
     if not disks:
-        print("full and read-only disks are left out: this needs unshare and user namespaces")
+        print("full and read-only disks are skipped: they need unshare and user namespaces")
     failed = False
     for name in args.models:
         with tempfile.TemporaryDirectory() as folder:
             try:
-                mistreat(name, Path(folder), args.kills, random.Random(args.seed), bool(disks))
+                disturb(name, Path(folder), args.kills, random.Random(args.seed), bool(disks))
             except (Failed, subprocess.TimeoutExpired) as error:
                 print(f"{name}: FAILED: {error}")
                 failed = True

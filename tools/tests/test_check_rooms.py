@@ -152,8 +152,8 @@ def test_a_house_that_is_as_its_page_says_passes(house, capsys):
     ],
 )
 def test_what_is_wrong_is_named(house, changes, problem):
-    found = problems(house(changes))
-    assert [line for line in found if line.startswith(problem)], found
+    lines = problems(house(changes))
+    assert [line for line in lines if line.startswith(problem)], lines
 
 
 @pytest.mark.parametrize(

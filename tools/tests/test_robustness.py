@@ -1,4 +1,4 @@
-"""robustness.py tells good endings from bad ones, on a program that is no model."""
+"""robustness.py tells good endings from bad ones, on a toy program."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def test_a_good_program_passes(bench):
     assert two_at_once(bench(), expected) == "error: another training writes here"
 
 
-def test_other_weights_after_kills_are_found(bench):
-    with pytest.raises(Failed, match="weights are others"):
+def test_weights_that_differ_after_kills_are_reported(bench):
+    with pytest.raises(Failed, match="weights differ"):
         list(kills(bench(PROGRAM.replace("range(done, 6)", "range(done, 6 + done)")), {"toy-1.ckpt": "x" * 6}, 0.8, 3))
 
 
@@ -81,7 +81,7 @@ def test_endings(bench, program, code, good):
         [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     if good:
-        bench().ended(process, code)
+        bench().wait_for(process, code)
     else:
         with pytest.raises(Failed, match="ended with"):
-            bench().ended(process, code)
+            bench().wait_for(process, code)

@@ -158,9 +158,9 @@ def problems(root: Path, capsys, text: str, name: str = "lstm/README.md") -> lis
     """The lines that check_readme prints about a README with this text."""
     write_tree(root, {name: text})
     code = check_readme.main([], root)
-    found = [line for line in capsys.readouterr().out.splitlines() if re.match(r"\S+:\d+: ", line)]
-    assert code == (1 if found else 0)
-    return found
+    lines = [line for line in capsys.readouterr().out.splitlines() if re.match(r"\S+:\d+: ", line)]
+    assert code == (1 if lines else 0)
+    return lines
 
 
 def messages(root, capsys, text):
@@ -281,14 +281,14 @@ def test_a_false_readme_is_reported(repository, capsys, text, message):
 )
 def test_numbers_in_results(repository, capsys, cell, reported):
     text = f"<!-- results: results/default.json -->\n| 77 |\n|---|\n| {cell} |\n"
-    found = [line for line in messages(repository, capsys, text) if not line.startswith("link")]
-    assert found == ([f"{reported} is not in results/default.json"] if reported else [])
+    lines = [line for line in messages(repository, capsys, text) if not line.startswith("link")]
+    assert lines == ([f"{reported} is not in results/default.json"] if reported else [])
 
 
 def test_numbers_elsewhere_are_free_and_a_missing_results_file_is_not(repository, capsys):
     assert problems(repository, capsys, "| a |\n|---|\n| 12345 |\n") == []
-    found = messages(repository, capsys, "<!-- results: results/lost.json -->\n| a |\n|---|\n| 1 |\n")
-    assert len(found) == 1 and found[0].startswith("results file results/lost.json cannot be read")
+    lines = messages(repository, capsys, "<!-- results: results/lost.json -->\n| a |\n|---|\n| 1 |\n")
+    assert len(lines) == 1 and lines[0].startswith("results file results/lost.json cannot be read")
 
 
 def test_problems_carry_file_and_line(repository, capsys):
@@ -297,8 +297,8 @@ def test_problems_carry_file_and_line(repository, capsys):
 
 def test_options_alone_in_the_root_may_be_those_of_any_program(repository, capsys):
     text = "`--epochs` `--fresh` and `--lost`\n"
-    found = problems(repository, capsys, text, name="README.md")
-    assert [line.rsplit(" ", 1)[1] for line in found] == ["--lost"]
+    lines = problems(repository, capsys, text, name="README.md")
+    assert [line.rsplit(" ", 1)[1] for line in lines] == ["--lost"]
 
 
 CHINESE = GOOD.replace("# Model", "# 模型").replace("# writes lost.json", "# 写入").replace("Results", "结果")
@@ -309,10 +309,10 @@ CHINESE = GOOD.replace("# Model", "# 模型").replace("# writes lost.json", "# �
     [
         ("", "", None),
         ("## 结果", "### 结果", "heading level 3 here, 2 in README.md"),
-        ("## 结果\n", "", "2 times heading level here, 3 in README.md"),
+        ("## 结果\n", "", "heading levels: 2 here, 3 in README.md"),
         ("90.5 ±", "90.51 ±", "number 90.51% here, 90.5% in README.md"),
         ("| 11, 22, 33 |", "| 11, 22 |", "number 2026 here, 33 in README.md"),
-        ("<!-- results: results/default.json -->\n", "", "0 times results file here, 1 in README.md"),
+        ("<!-- results: results/default.json -->\n", "", "results files: 0 here, 1 in README.md"),
         ("--reviews 5", "--reviews 6", "command python -m src.sample_data outputs --reviews 6 here, "),
         ("bash quickstart.sh --fresh\n", "", "command cd script here, bash quickstart.sh --fresh in"),
     ],
@@ -321,8 +321,18 @@ def test_both_languages_say_the_same(repository, capsys, old, new, message):
     assert not old or old in CHINESE
     text = CHINESE.replace(old, new) if old else CHINESE
     write_tree(repository, {"lstm/README_CN.md": text})
-    found = messages(repository, capsys, GOOD)
-    assert (any(line.startswith(message) for line in found)) if message else found == []
+    lines = messages(repository, capsys, GOOD)
+    assert (any(line.startswith(message) for line in lines)) if message else lines == []
+
+
+def test_docs_and_contributing_are_checked_and_other_pages_are_not(repository, capsys):
+    write_tree(
+        repository, {"CHANGELOG.md": "`lost.py` went\n", "CONTRIBUTING.md": "`lost.sh`\n", "notes.md": "`lost.sh`\n"}
+    )
+    assert problems(repository, capsys, "\n[x](lost.svg)\n", "docs/architecture.md") == [
+        "CONTRIBUTING.md:1: lost.sh: no such file",
+        "docs/architecture.md:2: link to lost.svg: no such file",
+    ]
 
 
 def test_one_readme_can_be_named_and_a_missing_one_is_an_error(repository, capsys):
