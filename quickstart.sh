@@ -78,13 +78,13 @@ ACCURACY=$("$VENV_PYTHON" -c '
 import re
 import sys
 
-found = re.search(r"\"accuracy\": *([\d.]+)", open(sys.argv[1], encoding="utf-8").read())
-print(f"{100 * float(found[1]):.1f} %" if found else "see the log")' "$WORK/logs/evaluate.log")
+accuracy = re.search(r"\"accuracy\": *([\d.]+)", open(sys.argv[1], encoding="utf-8").read())
+print(f"{100 * float(accuracy[1]):.1f} %" if accuracy else "see the log")' "$WORK/logs/evaluate.log")
 
 cat <<END
 
 == done
-test accuracy  $ACCURACY (synthetic reviews: this shows that all works, not how good the model is)
+test accuracy  $ACCURACY (on synthetic reviews: a check of the pipeline, not of quality)
 checkpoint     quickstart/outputs/lstm_best.ckpt
 curves         quickstart/outputs/curves.png
 exported       quickstart/export/
