@@ -53,7 +53,7 @@ except tree.ParseError:  # pytest died before it could report
     pass
 bad = count["failures"] + count["errors"]
 print(count["tests"] - bad - count["skipped"], bad, count["skipped"])'
-# What users are told to type first, but for making an environment; stops at the first command that fails.
+# The quick start of a README without the lines that make an environment; stops at the first command that fails.
 quick_start() {
     echo "-- quick start of $2"
     sed -n '/^```bash$/,/^```$/p' "$1/README.md" | sed -e 1d -e '/^```$/,$d' -e '/venv/d' -e '/^pip install/d' \

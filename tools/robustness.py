@@ -114,7 +114,7 @@ class Bench:
         errors = [line for line in printed.splitlines() if line.startswith("error: ")]
         wrong = process.returncode != code or "Traceback" in printed or (code == 2 and len(errors) != 1)
         if wrong or (message and message not in errors[0]):
-            raise Failed(f"{' '.join(process.args)} ended with {process.returncode}:\n{printed[-2000:]}")
+            raise Failed(f"{process.args} ended with {process.returncode}:\n{printed[-2000:]}")
         return errors[0] if errors else printed
 
     def convert(self, place: Path) -> None:
