@@ -110,7 +110,7 @@ class Checker:
     # -- options
 
     def check_code(self, page: Page) -> None:
-        folders = list(dict.fromkeys([page.path.parent, self.root]))
+        folders = list(dict.fromkeys([page.home, self.root]))
         for line, text in page.listings:
             for word in re.split(r"[\s=│├└─]+", text):
                 self.check_path(page, line, word, folders, exact=False)
@@ -165,13 +165,13 @@ class Checker:
             self.report(page, line, f"{name} has no option {option}")
 
     def check_any(self, page: Page, line: int, option: str) -> None:
-        texts = (self.help(program) for program in self.programs(page.path.parent))
+        texts = (self.help(program) for program in self.programs(page.home))
         if option != "--help" and not any(option in OPTION.findall(text or "") for text in texts):
             self.report(page, line, f"no program of this folder has the option {option}")
 
     def check_option_tables(self, page: Page) -> None:
         """Options in a table belong to the programs that the row, the table's head or the heading names."""
-        folders = [page.path.parent, self.root]
+        folders = [page.home, self.root]
         for table in page.tables:
             head = " ".join(table.rows[0][1]) if table.rows else ""
             for line, cells in table.rows:

@@ -53,6 +53,7 @@ class Table:
 @dataclass
 class Page:
     path: Path
+    home: Path  # the folder that it is about: its own, or the root for a page of docs/
     headings: list[tuple[int, int, str]] = field(default_factory=list)
     commands: list[Command] = field(default_factory=list)  # of code blocks
     spans: list[tuple[int, str]] = field(default_factory=list)  # inline code
@@ -64,7 +65,7 @@ class Page:
 
 def parse(path: Path, root: Path) -> Page:
     """Read a Markdown file into what the checks need; lines count from 1."""
-    page = Page(path)
+    page = Page(path, root if path.parent == root / "docs" else path.parent)
     fence, block, language = "", [], ""
     source: tuple[int, str] | None = None
     table = False
@@ -112,7 +113,7 @@ def parse(path: Path, root: Path) -> Page:
 
 def _read_block(page: Page, block: list[tuple[int, str]], language: str, root: Path) -> None:
     """Split a code block into commands and other lines; `cd` holds to the end of the block."""
-    folders = list(dict.fromkeys([page.path.parent, root]))
+    folders = list(dict.fromkeys([page.home, root]))
     joined: list[tuple[int, str]] = []
     continued = False
     for number, line in block:
