@@ -6,7 +6,7 @@
   which import nothing else of a model.
 - Nothing imports in a circle, and nothing in src/ imports a program.
 - Networks and losses, and what they are built from, import no runtime module and name no rank and no device.
-- No file below src/ is longer than 310 lines.
+- No file below src/ is longer than 310 lines, and every train.py has the same headings in the same order.
 - Every public function outside the tests has a type hint on what it returns.
 """
 
@@ -28,6 +28,14 @@ PAGE = Path("docs/architecture.md")
 SOURCE = Path("src")
 LONGEST_FILE = 310  # lines
 NETWORK_ROOMS = ("network.py", "loss.py")  # of src/; with all that they import from their folder
+STORY = (  # the headings of train.py
+    "Arguments and device",
+    "Data, with every check of it",
+    "Network and its initial weights",
+    "Training step",
+    "Measure speed and leave",
+    "Claim the output folder and train",
+)
 DEVICE_WORDS = {"rank", "ranks", "rank_id", "rank_size", "group_size", "device", "device_id", "device_target"}
 DEVICE_WORDS |= {"get_rank", "get_group_size", "get_context", "AllReduce"}
 DEVICE_FUNCTIONS = {"rank_and_size", "init_device", "DEVICE_TARGETS"}  # of model_utils/runtime.py
@@ -229,6 +237,16 @@ def check_length(root: Path) -> Iterator[Problem]:
                 )
 
 
+def check_story(root: Path) -> Iterator[Problem]:
+    """The headings of each train.py, comments of a line that say nothing more."""
+    for folder in model_folders(root):
+        lines = (folder / "train.py").read_text(encoding="utf-8").splitlines()
+        headings = [heading for line in lines if (heading := line.strip().removeprefix("# ")) in STORY]
+        if headings != list(STORY):
+            expected = "; ".join(STORY)
+            yield Problem(folder.relative_to(root) / "train.py", 0, f"its headings must be, in this order: {expected}")
+
+
 def check_hints(root: Path) -> Iterator[Problem]:
     """Public functions that do not say what they return."""
     for function in public_functions(root):
@@ -251,6 +269,7 @@ def find_problems(root: Path) -> Iterator[Problem]:
         yield from check_model_imports(root, folder, rooms)
     yield from check_common(root, modules)
     yield from check_length(root)
+    yield from check_story(root)
     yield from check_hints(root)
 
 

@@ -29,13 +29,14 @@ PAGE = """# Rooms
 | `files.py` | reading |
 | `layers.py` | cells |
 """
+STORY = "".join(f"    # {heading}\n" for heading in check_rooms.STORY)
 TREE = {
     "docs/architecture.md": PAGE,
     "common/src/model_utils/__init__.py": "",
     "common/src/model_utils/runtime.py": "class UserError(Exception):\n    pass\n",
     "common/src/model_utils/files.py": "from src.model_utils.runtime import UserError\n",
     "common/src/model_utils/layers.py": "",
-    "gru/train.py": "from src.network import GRU\n\n\ndef main(argv=None) -> dict:\n    return {}\n",
+    "gru/train.py": "from src.network import GRU\n\n\ndef main(argv=None) -> dict:\n" + STORY + "    return {}\n",
     "gru/src/__init__.py": "",
     "gru/src/model_utils/__init__.py": "",
     "gru/src/model_utils/runtime.py": "class UserError(Exception):\n    pass\n",
@@ -144,6 +145,9 @@ def test_a_house_that_is_as_its_page_says_passes(house, capsys):
         ),
         ({"gru/src/network.py": "size = x.ranks\n"}, "gru/src/network.py:1: names ranks: a network or loss knows no "),
         # files and functions
+        ({"gru/train.py": ""}, "gru/train.py: its headings must be, in this order: Arguments and device; Data, with"),
+        ({"gru/train.py": STORY.replace("step", "steps")}, "gru/train.py: its headings must be, in this order: "),
+        ({"gru/train.py": STORY + STORY}, "gru/train.py: its headings must be, in this order: "),
         ({"gru/src/config.py": "\n" * 311}, "gru/src/config.py: 311 lines, more than 310: divide it by what it does"),
         (
             {"gru/src/config.py": "class A:\n    def size(self):\n        pass\n"},
@@ -164,7 +168,7 @@ def test_what_is_wrong_is_named(house, changes, problem):
         {"gru/src/network.py": "sum_over_ranks = None  # handed in by what knows them\n"},
         {"gru/src/config.py": "\n" * 310},
         {"gru/src/config.py": "def _size(x):\n    pass\n\n\nclass _A:\n    def size(self):\n        pass\n"},
-        {"gru/train.py": "import src.pairs\n"},
+        {"gru/train.py": "import src.pairs\n" + STORY},
     ],
 )
 def test_what_is_right_is_not_reported(house, changes):
@@ -201,9 +205,9 @@ def test_lines_of_copies_count_once_and_a_commit_can_be_named(house, capsys):
     git("commit", "-qm", "first")
     (root / "run.sh").unlink()
     git("rm", "-q", "run.sh")
-    assert count_lines.count_lines(root, "HEAD") == {".": [1, 0], "common": [3, 0], "gru": [12, 2]}
-    assert count_lines.count_lines(root) == {"common": [3, 0], "gru": [12, 2]}
+    assert count_lines.count_lines(root, "HEAD") == {".": [1, 0], "common": [3, 0], "gru": [18, 2]}
+    assert count_lines.count_lines(root) == {"common": [3, 0], "gru": [18, 2]}
     capsys.readouterr()
     assert count_lines.main([], root) == 0
-    assert capsys.readouterr().out.splitlines()[-1].split() == ["all", "15", "2", "17"]
+    assert capsys.readouterr().out.splitlines()[-1].split() == ["all", "21", "2", "23"]
     assert count_lines.main(["nowhere"], root) == 2
