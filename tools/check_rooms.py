@@ -37,7 +37,7 @@ STORY = (  # the headings of train.py
     "Claim the output folder and train",
 )
 DEVICE_WORDS = {"rank", "ranks", "rank_id", "rank_size", "group_size", "device", "device_id", "device_target"}
-DEVICE_WORDS |= {"get_rank", "get_group_size", "get_context", "AllReduce"}
+DEVICE_WORDS |= {"get_rank", "get_group_size", "get_context"}
 DEVICE_FUNCTIONS = {"rank_and_size", "init_device", "DEVICE_TARGETS"}  # of model_utils/runtime.py
 
 
