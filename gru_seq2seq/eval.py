@@ -57,12 +57,11 @@ def main(argv=None) -> dict:
         network, tokenizers, config = load_trained(args.ckpt_path, args.average)
         config = apply_settings(config, args)
         pairs = read_pairs(args.data_dir, args.split, config.source, config.target, config.on_bad_pair)
-        sources, references = (list(side) for side in zip(*pairs))
         log(f"{args.ckpt_path}: {len(pairs)} {args.split} sentences of {args.data_dir}, beam {config.beam_size}")
         translator = Translator(network, tokenizers, config)
-        translator.compile_for(sources)  # which is not part of the speed
+        translator.compile_for(pairs.sources)  # which is not part of the speed
         start = time.monotonic()
-        translations = [best[0].text for best in translator.translate(sources, progress="evaluation")]
+        translations = [best.text for best, *_ in translator.translate(pairs.sources, progress="evaluation")]
         seconds = time.monotonic() - start
         result = {
             "checkpoint": str(args.ckpt_path),
@@ -71,13 +70,13 @@ def main(argv=None) -> dict:
             "sentences": len(pairs),
             "beam_size": config.beam_size,
             "length_penalty": config.length_penalty,
-            **translation_scores(translations, references),
-            "perplexity": translator.perplexity(pairs),
-            "bleu_by_length": bleu_by_length(sources, translations, references),
+            **translation_scores(translations, pairs.targets),
+            "perplexity": translator.perplexity(pairs.sources, pairs.targets),
+            "bleu_by_length": bleu_by_length(pairs.sources, translations, pairs.targets),
             "sentences_per_second": round(len(pairs) / seconds, 1),
         }
         if args.output:
-            write_texts(args.output, sources, translations, references)
+            write_texts(args.output, pairs.sources, translations, pairs.targets)
             log(f"{args.output}: source, translation and reference of {len(pairs)} sentences")
     if args.json:
         print(json.dumps(result, ensure_ascii=False), flush=True)

@@ -14,11 +14,12 @@ import numpy as np
 from mindspore import Tensor, nn
 
 from src.arguments import usual_spelling
-from src.decoding import Decoder, Encoder, arrays_of, padded_length
-from src.inference import LONGEST, Translator, add_checkpoint_options, apply_settings, load_trained
+from src.decoding import padded_length
+from src.inference import LONGEST, Translator, add_checkpoint_options, apply_settings, arrays_of, load_trained
 from src.model_utils.configuration import Parser, write_yaml
 from src.model_utils.runtime import UserError, init_device, log, run
 from src.multi30k import SPLITS, read_pairs
+from src.network import Decoder, Encoder
 from src.tokenization import SPECIAL_TOKENS, save_tokenizers
 
 FILES = {
@@ -58,7 +59,7 @@ def write_onnx(network, length: int, folder: Path) -> tuple[Callable, Callable]:
     for name, build in zip(FILES["ONNX"], (build_encoder, build_decoder)):
         (folder / name).write_bytes(build(network).SerializeToString())
         session = onnxruntime.InferenceSession(str(folder / name), providers=["CPUExecutionProvider"])
-        loaded.append(partial(_run, session, [each.name for each in session.get_inputs()]))
+        loaded.append(partial(_run, session, [value.name for value in session.get_inputs()]))
     return tuple(loaded)
 
 
@@ -108,9 +109,9 @@ def compare(exported: Translator, original: Translator, sentences: list[str], le
     """Return the largest difference of ln p of random ids, as a share of it, and how many translations differ."""
     sources = random_ids(length - 1, len(original.source_tokenizer))
     targets = random_ids(length - 1, len(original.target_tokenizer))[::-1]
-    found, expected = (each.search.log_probs(sources, targets) for each in (exported, original))
-    difference = float(np.abs(found / expected - 1).max()) if np.isfinite(found).all() else float("inf")
-    both = [[best[0].text for best in each.translate(sentences)] for each in (exported, original)]
+    actual, expected = (translator.search.log_probs(sources, targets) for translator in (exported, original))
+    difference = float(np.abs(actual / expected - 1).max()) if np.isfinite(actual).all() else float("inf")
+    both = [[best.text for best, *_ in translator.translate(sentences)] for translator in (exported, original)]
     return difference, sum(one != other for one, other in zip(*both))
 
 
@@ -121,10 +122,9 @@ def main(argv=None) -> dict[str, float]:
     network, tokenizers, config = load_trained(args.ckpt_path, args.average)
     config = apply_settings(config, args)
     length = args.length or min(config.max_length, LONGEST)
-    pairs = ()
+    sentences = []
     if args.data_dir:
-        pairs = read_pairs(args.data_dir, args.split, config.source, config.target, config.on_bad_pair)
-    sentences = [pair.source for pair in pairs]
+        sentences = read_pairs(args.data_dir, args.split, config.source, config.target, config.on_bad_pair).sources
     output = Path(args.output_dir)
     unfinished = output / f".unfinished-{os.getpid()}"
     unfinished.mkdir(parents=True)

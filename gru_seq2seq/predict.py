@@ -10,7 +10,7 @@ from pathlib import Path
 
 from src.arguments import usual_spelling
 from src.attention_plot import draw_attention
-from src.inference import Hypothesis, Translator, add_checkpoint_options, apply_settings, load_trained
+from src.inference import Translation, Translator, add_checkpoint_options, apply_settings, load_trained
 from src.model_utils.configuration import Parser
 from src.model_utils.runtime import UserError, init_device, run
 from src.model_utils.text_input import text_chunks
@@ -41,17 +41,17 @@ def chunks(args, source) -> Iterator[list[str]]:
         yield from text_chunks(source, args.input_file or "standard input", 2048)
 
 
-def shown(number: int, sentence: str, translations: list[Hypothesis], args) -> str:
+def answer(number: int, sentence: str, translations: list[Translation], args) -> str:
     """Return the lines of an answer: the text, for n-best lists Moses's `number ||| text ||| score`, or JSON."""
     if args.json:
-        found = [{"text": each.text, "score": round(each.score, 4)} for each in translations]
-        return json.dumps({"source": sentence, "translations": found}, ensure_ascii=False)
+        rows = [{"text": translation.text, "score": round(translation.score, 4)} for translation in translations]
+        return json.dumps({"source": sentence, "translations": rows}, ensure_ascii=False)
     if args.n_best == 1:
         return translations[0].text
-    return "\n".join(f"{number} ||| {each.text} ||| {each.score:.4f}" for each in translations)
+    return "\n".join(f"{number} ||| {row.text} ||| {row.score:.4f}" for row in translations)
 
 
-def draw(path: Path, translator: Translator, sentence: str, best: Hypothesis) -> None:
+def draw(path: Path, translator: Translator, sentence: str, best: Translation) -> None:
     """Draw what the best translation of a sentence attended to."""
     source = [*translator.source_tokenizer.pieces(sentence), "</s>"]
     target = [*translator.target_tokenizer.tokens(best.ids), "</s>"]
@@ -78,10 +78,10 @@ def main(argv=None) -> int:
         count = 0
         for sentences in chunks(args, source):
             with contextlib.redirect_stdout(sys.stderr):
-                found = translator.translate(sentences, n_best=args.n_best, attention=bool(args.plot))
-            for sentence, translations in zip(sentences, found):
+                results = translator.translate(sentences, n_best=args.n_best, attention=bool(args.plot))
+            for sentence, translations in zip(sentences, results):
                 count += 1
-                print(shown(count - 1, sentence, translations, args))
+                print(answer(count - 1, sentence, translations, args))
                 if args.plot and translations[0].attention is not None:
                     draw(Path(args.plot) / f"{count}.png", translator, sentence, translations[0])
             sys.stdout.flush()

@@ -47,7 +47,7 @@ def main(argv=None) -> dict:
     valid = load_samples(args.preprocess_path, "val", missing_ok=True)
     batches = TrainingBatches(train, config, rank, size, tokenizers)
     longer = f"{batches.left_out} longer than {config.max_length} tokens left out"
-    log(f"train: {len(batches.ids)} pairs, {batches.tokens} tokens of both languages; {longer}")
+    log(f"train: {len(batches.samples)} pairs, {batches.tokens} tokens of both languages; {longer}")
     log(f"validation: {f'{len(valid)} pairs' if len(valid) else 'none, the last checkpoint counts'}")
     log("batches are padded to source x target: " + ", ".join(f"{s} x {t}" for s, t in batches.shapes))
 
@@ -72,9 +72,9 @@ def main(argv=None) -> dict:
     translator = Translator(network, tokenizers, config)
 
     def validate() -> dict:
-        found = translator.translate(valid.sources, beam_size=config.valid_beam_size, progress="validation")
-        score = bleu([best[0].text for best in found], valid.targets)
-        return {"valid_bleu": score, "valid_perplexity": float(translator.perplexity(valid.pairs))}
+        results = translator.translate(valid.sources, beam_size=config.valid_beam_size, progress="validation")
+        score = bleu([best.text for best, *_ in results], valid.targets)
+        return {"valid_bleu": score, "valid_perplexity": float(translator.perplexity(valid.sources, valid.targets))}
 
     trainer = Trainer(
         name=NAME,

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from src.model_utils.conversion import convert_once, read_fingerprint, read_mind
 from src.model_utils.recurrent import dropout_keys
 from src.model_utils.runtime import UserError, log
 from src.model_utils.training import Batch
-from src.multi30k import find_files, has_split, read_pairs
+from src.multi30k import ParallelText, find_files, has_split, read_pairs
 from src.tokenization import BOS, EOS, PAD, save_tokenizers, train_tokenizers
 
 VERSION = 1  # of the files below; raise it when their content changes
@@ -30,21 +31,25 @@ _SCHEMA = {
 
 
 @dataclass
-class Samples:
-    """Sentence pairs: their texts, and the ids (length,) int32 of the tokens, without beginning and end."""
+class Samples(ParallelText):
+    """Parallel text with the ids (length,) int32 of its tokens, without beginning and end."""
 
-    sources: list[str]
-    targets: list[str]
     source_ids: list[np.ndarray]
     target_ids: list[np.ndarray]
 
-    def __len__(self) -> int:
-        return len(self.sources)
 
-    @property
-    def pairs(self) -> list[tuple[str, str]]:
-        """The texts."""
-        return list(zip(self.sources, self.targets))
+class TranslationInputs(NamedTuple):
+    """The inputs of the training network for S source and T target steps of B pairs, int32.
+
+    The source ends with the end token, which its length counts. The decoder reads the beginning token and the target,
+    and is to predict the target and the end token.
+    """
+
+    source: np.ndarray  # (S, B)
+    source_lengths: np.ndarray  # (B,)
+    target_input: np.ndarray  # (T, B)
+    target_output: np.ndarray  # (T, B)
+    dropout_keys: np.ndarray  # (B,)
 
 
 def prepare(data_dir, preprocess_path, config) -> None:
@@ -55,31 +60,32 @@ def prepare(data_dir, preprocess_path, config) -> None:
 def _convert(data_dir, folder: Path, config) -> None:
     start = time.monotonic()
     texts = {split: _read(data_dir, split, config) for split in _splits(data_dir, config)}
-    tokenizers = train_tokenizers(*(list(side) for side in zip(*texts["train"])), config)
+    tokenizers = train_tokenizers(texts["train"].sources, texts["train"].targets, config)
     save_tokenizers(folder, tokenizers)
     sizes = [len(tokenizer) for tokenizer in tokenizers]
     joint = tokenizers[0] is tokenizers[1]
     log(f"vocabulary: {f'{sizes[0]} pieces' if joint else f'{sizes[0]} {config.source}, {sizes[1]} {config.target}'}")
-    for split, pairs in texts.items():
-        sides = [list(side) for side in zip(*pairs)]
-        ids = [tokenizer.encode_all(side, config.workers) for tokenizer, side in zip(tokenizers, sides)]
-        samples = Samples(*sides, *([np.array(each, np.int32) for each in side] for side in ids))
-        _write_mindrecord(folder / f"{split}.mindrecord", samples)
-        shown = []
-        for language, side in ((config.source, samples.source_ids), (config.target, samples.target_ids)):
-            lengths = np.array([len(each) for each in side])
-            shown.append(
-                f"{lengths.sum()} tokens {language} ({lengths.mean():.1f} a sentence, {lengths.max()} at most)"
-            )
-        log(f"{split}: {len(samples)} pairs, {', '.join(shown)}")
+    for split, text in texts.items():
+        ids = [
+            [np.array(ids, np.int32) for ids in tokenizer.encode_all(side, config.workers)]
+            for tokenizer, side in zip(tokenizers, (text.sources, text.targets))
+        ]
+        _write_mindrecord(folder / f"{split}.mindrecord", Samples(text.sources, text.targets, *ids))
+        counts = [_token_counts(*side) for side in zip((config.source, config.target), ids)]
+        log(f"{split}: {len(text)} pairs, {', '.join(counts)}")
     log(f"preprocessing took {time.monotonic() - start:.0f} s")
+
+
+def _token_counts(language: str, ids: list[np.ndarray]) -> str:
+    lengths = np.array([len(sentence) for sentence in ids])
+    return f"{lengths.sum()} tokens {language} ({lengths.mean():.1f} a sentence, {lengths.max()} at most)"
 
 
 def _splits(data_dir, config) -> list[str]:
     return ["train", *(["val"] if has_split(data_dir, "val", config.source, config.target) else [])]
 
 
-def _read(data_dir, split: str, config):
+def _read(data_dir, split: str, config) -> ParallelText:
     return read_pairs(data_dir, split, config.source, config.target, config.on_bad_pair)
 
 
@@ -99,14 +105,14 @@ def _options(config) -> dict:
 
 def check_prepared(preprocess_path, config) -> None:
     """Raise UserError where the data in a folder were prepared with other settings than the configuration's."""
-    found = read_fingerprint(preprocess_path)
-    if found is None:
+    fingerprint = read_fingerprint(preprocess_path)
+    if fingerprint is None:
         raise UserError(f"{preprocess_path}: holds no preprocessed data; give --data_dir")
     for key, value in _options(config).items():
-        if found.get(key) != value:
+        if fingerprint.get(key) != value:
             raise UserError(
-                f"{preprocess_path}: was prepared with {key} {found.get(key)}, the configuration says {value}; give"
-                " --data_dir to prepare it again"
+                f"{preprocess_path}: was prepared with {key} {fingerprint.get(key)}, the configuration says {value};"
+                " give --data_dir to prepare it again"
             )
 
 
@@ -140,7 +146,7 @@ def bucket_shapes(source_lengths: np.ndarray, target_lengths: np.ndarray, bucket
     decoder and the output layer multiply with far more weights, costs more than that of sources.
     """
     tried = (_shapes_with_slack(source_lengths, target_lengths, buckets, slack) for slack in range(MOST_SLACK + 1))
-    return min(tried, key=lambda found: found[0])[1]
+    return min(tried, key=lambda candidate: candidate[0])[1]
 
 
 def _shapes_with_slack(source_lengths, target_lengths, buckets: int, slack: int) -> tuple[float, list]:
@@ -178,39 +184,37 @@ class TrainingBatches:
     def __init__(self, samples: Samples, config, rank: int = 0, size: int = 1, tokenizers=None):
         if config.batch_size % size:
             raise UserError(f"batch_size {config.batch_size} does not divide among {size} processes; set --batch_size")
-        self.config, self.rank, self.size = config, rank, size
-        sides = list(zip(samples.source_ids, samples.target_ids))
-        kept = [i for i, pair in enumerate(sides) if max(map(len, pair)) < config.max_length]
+        self.config, self.rank, self.size, self.tokenizers = config, rank, size, tokenizers
+        kept = np.flatnonzero((_lengths(samples.source_ids, samples.target_ids) <= config.max_length).all(0))
         self.left_out = len(samples) - len(kept)
-        if not kept:
+        if not len(kept):
             raise UserError(f"no training pair is at most {config.max_length} tokens long; raise --max_length")
-        self.ids = [sides[i] for i in kept]
-        self.texts = [[texts[i] for i in kept] for texts in (samples.sources, samples.targets)]
-        self.tokenizers = tokenizers
-        self.shapes = bucket_shapes(*self._lengths(self.segmented(0)), config.buckets)
-        if config.subword_sampling:  # the segmentation that fits always
-            longest = self._lengths(self.ids).max(1)
+        self.samples = Samples(*([column[i] for i in kept] for column in vars(samples).values()))
+        limits = (config.max_length, config.max_length)
+        self.shapes = bucket_shapes(*_lengths(*self.segmented(0, limits)), config.buckets)
+        if config.subword_sampling:  # the best segmentation, which takes the place of what is too long, fits always
+            longest = _lengths(self.samples.source_ids, self.samples.target_ids).max(1)
             self.shapes[-1] = tuple(max(pair) for pair in zip(self.shapes[-1], longest.tolist()))
-        self.steps_per_epoch = -(-len(self.ids) // config.batch_size)
-
-    @staticmethod
-    def _lengths(pairs) -> np.ndarray:
-        """Return (2, N): the lengths of sources and targets, their end included."""
-        return np.array([[len(source) + 1, len(target) + 1] for source, target in pairs]).T
+        self.steps_per_epoch = -(-len(self.samples) // config.batch_size)
 
     @property
     def tokens(self) -> int:
         """Source and target tokens of an epoch, the ends included."""
-        return int(self._lengths(self.ids).sum())
+        return int(_lengths(self.samples.source_ids, self.samples.target_ids).sum())
 
-    def segmented(self, epoch: int) -> list[tuple]:
-        """Return the (source ids, target ids) of an epoch."""
-        alpha, limit = self.config.subword_sampling, self.config.max_length
+    def segmented(self, epoch: int, limits: tuple[int, int]) -> tuple[list, list]:
+        """Return the source ids and the target ids of an epoch.
+
+        A drawn pair that is longer than `limits`, the ends included, has its best segmentation instead.
+        """
+        best, alpha = (self.samples.source_ids, self.samples.target_ids), self.config.subword_sampling
         if not alpha:
-            return self.ids
+            return best
         seeds = np.random.SeedSequence([self.config.seed, epoch]).generate_state(2)
-        drawn = [t.sample_all(x, alpha, int(s)) for t, x, s in zip(self.tokenizers, self.texts, seeds)]
-        return [new if max(map(len, new)) < limit else old for new, old in zip(zip(*drawn), self.ids)]
+        texts = self.samples.sources, self.samples.targets
+        drawn = [t.sample_all(side, alpha, int(seed)) for t, side, seed in zip(self.tokenizers, texts, seeds)]
+        fits = (_lengths(*drawn) <= np.array(limits)[:, None]).all(0)
+        return tuple([new if fit else old for new, old, fit in zip(*sides, fits)] for sides in zip(drawn, best))
 
     def plan(self, lengths: np.ndarray, epoch: int) -> list[tuple[np.ndarray, tuple[int, int]]]:
         """Return for each step the indices of its pairs, and the shape; lengths (2, N) fit into the last bucket."""
@@ -228,43 +232,44 @@ class TrainingBatches:
         return [steps[i] for i in random.permutation(len(steps))]
 
     def __call__(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
-        pairs = self.segmented(epoch)
-        lengths = self._lengths(pairs)
-        if self.config.subword_sampling:  # a draw that is too long for every bucket
-            for i in np.flatnonzero((lengths > np.array(self.shapes[-1])[:, None]).any(0)):
-                pairs[i] = self.ids[i]
-            lengths = self._lengths(pairs)
+        sides = self.segmented(epoch, self.shapes[-1])
+        lengths = _lengths(*sides)
         plan = self.plan(lengths, epoch)
+        rows = self.config.batch_size // self.size
         for step in range(first_step, len(plan)):
             chosen, shape = plan[step]
             keys = dropout_keys(self.config.seed, (epoch - 1) * len(plan) + step, self.config.batch_size)
             mine = slice(self.rank, None, self.size)
-            rows = self.config.batch_size // self.size
-            inputs = (*pad_pairs([pairs[i] for i in chosen[mine]], *shape, rows), keys[mine])
+            source_ids, target_ids = ([side[i] for i in chosen[mine]] for side in sides)
+            inputs = TranslationInputs(*pad_pairs(source_ids, target_ids, *shape, rows), keys[mine])
             yield Batch(inputs, len(chosen), int(lengths[:, chosen].sum()))
 
     def one_of_each_shape(self) -> list[Batch]:
         """Return a batch of every shape that the first epoch has."""
-        found: dict[tuple, Batch] = {}
+        batches: dict[tuple, Batch] = {}
         for batch in self(1):
-            found.setdefault((batch.inputs[0].shape[0], batch.inputs[2].shape[0]), batch)
-        return list(found.values())
+            batches.setdefault((len(batch.inputs.source), len(batch.inputs.target_input)), batch)
+        return list(batches.values())
 
 
-def pad_pairs(pairs, source_steps: int, target_steps: int, rows: int) -> tuple[np.ndarray, ...]:
-    """Collate pairs of ids into source (S, B), source_lengths (B,), target_input (T, B), target_output (T, B), int32.
+def _lengths(source_ids, target_ids) -> np.ndarray:
+    """Return (2, N): the lengths of sources and targets, their end included."""
+    return np.array([[len(ids) + 1 for ids in side] for side in (source_ids, target_ids)])
 
-    The source ends with the end token, which its length counts. The decoder reads the beginning token and the target
-    and is to say the target and the end token. Rows without a pair have a source of one token and no target.
+
+def pad_pairs(source_ids, target_ids, source_steps: int, target_steps: int, rows: int) -> tuple[np.ndarray, ...]:
+    """Collate ids into source (S, B), source_lengths (B,), target_input (T, B), target_output (T, B), int32.
+
+    Rows without a pair have a source of one token, the end, and no target.
     """
     source = np.full((source_steps, rows), PAD, np.int32)
     source[0] = EOS
     lengths = np.ones(rows, np.int32)
     target_input = np.full((target_steps, rows), PAD, np.int32)
     target_output = np.full((target_steps, rows), PAD, np.int32)
-    for row, (source_ids, target_ids) in enumerate(pairs):
-        lengths[row] = len(source_ids) + 1
-        source[: len(source_ids), row], source[len(source_ids), row] = source_ids, EOS
-        target_input[0, row], target_input[1 : len(target_ids) + 1, row] = BOS, target_ids
-        target_output[: len(target_ids), row], target_output[len(target_ids), row] = target_ids, EOS
+    for row, (ids, target) in enumerate(zip(source_ids, target_ids)):
+        lengths[row] = len(ids) + 1
+        source[: len(ids), row], source[len(ids), row] = ids, EOS
+        target_input[0, row], target_input[1 : len(target) + 1, row] = BOS, target
+        target_output[: len(target), row], target_output[len(target), row] = target, EOS
     return source, lengths, target_input, target_output

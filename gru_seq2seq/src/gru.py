@@ -24,8 +24,8 @@ class GRUScan(nn.Cell):
     def __init__(self, reverse: bool = False):
         super().__init__()
         self.reverse = reverse
-        self.times = ops.MatMul()
-        self.transposed_times = ops.MatMul(transpose_a=True)
+        self.matmul = ops.MatMul()
+        self.matmul_tn = ops.MatMul(transpose_a=True)
         self.add_bias = ops.BiasAdd()
 
     def construct(self, x_r, x_z, x_n, state, weight, bias_n):
@@ -41,7 +41,7 @@ class GRUScan(nn.Cell):
         steps = len(inputs_r)
         for k in range(steps):
             t = steps - 1 - k if self.reverse else k
-            to_r, to_z, a = ops.split(self.add_bias(self.times(state, weight), bias), size, 1)  # (B, H) each
+            to_r, to_z, a = ops.split(self.add_bias(self.matmul(state, weight), bias), size, 1)  # (B, H) each
             r = ops.sigmoid(inputs_r[t] + to_r)  # (B, H)
             z = ops.sigmoid(inputs_z[t] + to_z)  # (B, H)
             n = ops.tanh(inputs_n[t] + r * a)  # (B, H)
@@ -68,21 +68,21 @@ class GRUScan(nn.Cell):
             dh = dh + d_states[t]
             total = total + (dh,) if self.reverse else (dh,) + total
             gates = ops.cat((dh * by_r[t], dh * by_z[t], dh * by_a[t]), 1)  # (B, 3H)
-            dh = dh * keep[t] + self.times(gates, weight)  # (B, H)
+            dh = dh * keep[t] + self.matmul(gates, weight)  # (B, H)
         total = ops.stack(total)  # (T, B, H): the gradient of each state
         d_r, d_z, d_n, d_a = total * to_r, total * to_z, total * to_n, total * to_a
         flat = before.reshape(steps * rows, size)
         d_weight = ops.cat(
             (
-                self.transposed_times(d_r.reshape(steps * rows, size), flat),
-                self.transposed_times(d_z.reshape(steps * rows, size), flat),
-                self.transposed_times(d_a.reshape(steps * rows, size), flat),
+                self.matmul_tn(d_r.reshape(steps * rows, size), flat),
+                self.matmul_tn(d_z.reshape(steps * rows, size), flat),
+                self.matmul_tn(d_a.reshape(steps * rows, size), flat),
             )
         )
         return d_r, d_z, d_n, dh, d_weight, d_a.reshape(steps * rows, size).sum(0)
 
-    def _put(self, done, value):
-        return (value,) + done if self.reverse else done + (value,)
+    def _put(self, values, value):
+        return (value,) + values if self.reverse else values + (value,)
 
 
 class GRU(nn.Cell):
@@ -96,7 +96,7 @@ class GRU(nn.Cell):
     order reset, update, new; those of the backward direction end in `_reverse`.
     """
 
-    def __init__(self, input_size: int, hidden_size: int, bidirectional: bool, seed):
+    def __init__(self, *, input_size: int, hidden_size: int, bidirectional: bool, seed):
         super().__init__()
         self.hidden_size = hidden_size
         self.bidirectional = bidirectional
@@ -117,7 +117,7 @@ class GRU(nn.Cell):
             self.bias_ih_reverse, self.bias_hh_reverse = bias("bias_ih_reverse"), bias("bias_hh_reverse")
         self.scan = GRUScan()
         self.scan_reverse = GRUScan(reverse=True)
-        self.times_transposed = ops.MatMul(transpose_b=True)
+        self.matmul_nt = ops.MatMul(transpose_b=True)
         self.add_bias = AddBias()
 
     def construct(self, x, padding, state):
@@ -147,21 +147,21 @@ class GRU(nn.Cell):
         b_r, b_z, b_n = ops.split(bias_ih, self.hidden_size, 0)  # (H,) each
         c_r, c_z, c_n = ops.split(bias_hh, self.hidden_size, 0)
         shape = (steps, rows, self.hidden_size)
-        x_r = self.add_bias(self.times_transposed(x, w_r), b_r + c_r).reshape(shape)
-        x_z = self.add_bias(self.times_transposed(x, w_z), b_z + c_z).reshape(shape)
-        x_n = self.add_bias(self.times_transposed(x, w_n), b_n).reshape(shape)
+        x_r = self.add_bias(self.matmul_nt(x, w_r), b_r + c_r).reshape(shape)
+        x_z = self.add_bias(self.matmul_nt(x, w_z), b_z + c_z).reshape(shape)
+        x_n = self.add_bias(self.matmul_nt(x, w_n), b_n).reshape(shape)
         if padding is not None:
             x_z = x_z + ops.tile(padding * _SATURATED, (1, 1, self.hidden_size))  # see `over_time`
         return scan(x_r, x_z, x_n, state, weight_hh, c_n)[0]
 
     def step(self, x, state):
         """Map x (B, I) and state (B, H) of the forward direction to the next state (B, H)."""
-        given = self.add_bias(self.times_transposed(x, self.weight_ih), self.bias_ih)  # (B, 3H)
-        kept = self.add_bias(self.times_transposed(state, self.weight_hh), self.bias_hh)  # (B, 3H)
-        g_r, g_z, g_n = ops.split(given, self.hidden_size, 1)
-        h_r, h_z, h_n = ops.split(kept, self.hidden_size, 1)
-        n = ops.tanh(g_n + ops.sigmoid(g_r + h_r) * h_n)
-        return n + ops.sigmoid(g_z + h_z) * (state - n)
+        from_input = self.add_bias(self.matmul_nt(x, self.weight_ih), self.bias_ih)  # (B, 3H)
+        from_state = self.add_bias(self.matmul_nt(state, self.weight_hh), self.bias_hh)  # (B, 3H)
+        x_r, x_z, x_n = ops.split(from_input, self.hidden_size, 1)
+        h_r, h_z, h_n = ops.split(from_state, self.hidden_size, 1)
+        n = ops.tanh(x_n + ops.sigmoid(x_r + h_r) * h_n)
+        return n + ops.sigmoid(x_z + h_z) * (state - n)
 
 
 def transposed(matrix, rows: int = 128):

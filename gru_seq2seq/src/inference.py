@@ -9,15 +9,17 @@ from typing import NamedTuple
 
 import numpy as np
 from easydict import EasyDict
-from mindspore import Parameter, Tensor
+from mindspore import Parameter, Tensor, nn
 from tqdm import tqdm
 
+from src.beam import Hypothesis
 from src.config import gru_seq2seq_cfg
-from src.decoding import BeamSearch, compiled, padded_length
+from src.decoding import BeamSearch, padded_length
 from src.model_utils.checkpoint import AVERAGE_PREFIX, load_checkpoint, load_into, training_checkpoints
 from src.model_utils.configuration import Parser, read_yaml, require, resolve
+from src.model_utils.recurrent import BesideTheCaller
 from src.model_utils.runtime import UserError, log
-from src.network import Seq2Seq
+from src.network import Decoder, Encoder, Seq2Seq
 from src.tokenization import BOS, PAD, UNK, load_tokenizers
 
 NAME = "gru_seq2seq"
@@ -35,17 +37,17 @@ SETTINGS = (  # the configuration keys that may differ from the training's, as n
 def build_network(config, source_size: int, target_size: int) -> Seq2Seq:
     """Build the network of a configuration for vocabularies of these sizes."""
     return Seq2Seq(
-        source_size,
-        target_size,
-        config.embed_size,
-        config.hidden_size,
-        config.encoder_layers,
-        config.decoder_layers,
-        config.attention,
-        config.dropout,
-        config.tied_embeddings,
-        config.layer_norm,
-        config.seed,
+        source_vocabulary=source_size,
+        target_vocabulary=target_size,
+        embed_size=config.embed_size,
+        hidden_size=config.hidden_size,
+        encoder_layers=config.encoder_layers,
+        decoder_layers=config.decoder_layers,
+        attention=config.attention,
+        dropout=config.dropout,
+        tied_embeddings=config.tied_embeddings,
+        layer_norm=config.layer_norm,
+        seed=config.seed,
     )
 
 
@@ -127,7 +129,38 @@ def apply_settings(config: EasyDict, args) -> EasyDict:
     return resolved
 
 
-class Hypothesis(NamedTuple):
+class _InThreadPool(nn.Cell):
+    """An Encoder or a Decoder that runs in the thread pool; input `place` holds its lengths or tokens."""
+
+    def __init__(self, *, cell: nn.Cell, place: int):
+        super().__init__(auto_prefix=False)
+        self.cell, self.place = cell, place
+        self.run_in_thread_pool = BesideTheCaller()
+
+    def construct(self, *inputs):
+        outputs = self.cell(*inputs)
+        return (self.run_in_thread_pool(outputs[0], inputs[self.place]),) + outputs[1:]
+
+
+def compiled(network: Seq2Seq) -> tuple[Callable, Callable]:
+    """Return `encode` and `step` of a BeamSearch, compiled once for every shape that they are given."""
+    cells = _InThreadPool(cell=Encoder(network), place=1), _InThreadPool(cell=Decoder(network), place=0)
+    return tuple(map(arrays_of, cells))
+
+
+def arrays_of(cell: nn.Cell) -> Callable:
+    """Return a function that gives arrays (or tensors) to a cell and returns its outputs as arrays."""
+    if hasattr(cell, "set_train"):
+        cell.set_train(False)
+
+    def call(*inputs):
+        inputs = [array if isinstance(array, Tensor) else Tensor(array) for array in inputs]
+        return [output.asnumpy() for output in cell(*inputs)]
+
+    return call
+
+
+class Translation(NamedTuple):
     """A translation: text, ids without the end, ln p normalised by the length, attention (T, S) if asked for."""
 
     text: str
@@ -172,7 +205,7 @@ class Translator:
         n_best: int = 1,
         progress: str = "",
         attention: bool = False,
-    ) -> list[list[Hypothesis]]:
+    ) -> list[list[Translation]]:
         """Return the `n_best` translations of each sentence, best first; fewer where the beam found no more.
 
         `beam_size` is that of the configuration where it is None; `progress` names a bar on a terminal. The only
@@ -181,16 +214,13 @@ class Translator:
         beam_size = beam_size or self.config.beam_size
         if n_best > beam_size:
             raise UserError(f"the {n_best} best of a beam of {beam_size} cannot be given; raise --beam_size")
-        results = [[Hypothesis("", [], 0.0, None)] for _ in sentences]
+        results = [[Translation("", [], 0.0, None)] for _ in sentences]
         places = [i for i, sentence in enumerate(sentences) if sentence.strip()]
         with tqdm(total=len(places), desc=progress, disable=None if progress else True, leave=False) as bar:
             sources = self._encode(self.source_tokenizer, [sentences[i] for i in places])
-            for i, found in zip(places, self.search(sources, beam_size, n_best, attention, bar.update)):
-                if found:  # nothing is found where the weights are not finite
-                    results[i] = [
-                        Hypothesis(self._text(each, sentences[i]), each.ids, each.score, each.attention)
-                        for each in found
-                    ]
+            for i, hypotheses in zip(places, self.search(sources, beam_size, n_best, attention, bar.update)):
+                if hypotheses:  # there are none where the weights are not finite
+                    results[i] = [self._translation(hypothesis, sentences[i]) for hypothesis in hypotheses]
         return results
 
     def compile_for(self, sentences: list[str], beam_size: int | None = None) -> None:
@@ -198,27 +228,26 @@ class Translator:
         sources = self._encode(self.source_tokenizer, [sentence for sentence in sentences if sentence.strip()])
         self.search.compile_for(sources, beam_size or self.config.beam_size)
 
-    def perplexity(self, pairs: list[tuple[str, str]]) -> float:
+    def perplexity(self, sources: list[str], targets: list[str]) -> float:
         """Return exp(- ln p / tokens) of the targets given their sources, ends included; nan without any pair."""
-        sources = self._encode(self.source_tokenizer, [source for source, _ in pairs])
-        targets = self._encode(self.target_tokenizer, [target for _, target in pairs])
-        tokens = sum(len(target) + 1 for target in targets)
-        return math.exp(-self.search.log_probs(sources, targets).sum() / tokens) if tokens else math.nan
+        source_ids = self._encode(self.source_tokenizer, sources)
+        target_ids = self._encode(self.target_tokenizer, targets)
+        tokens = sum(len(ids) + 1 for ids in target_ids)
+        return math.exp(-self.search.log_probs(source_ids, target_ids).sum() / tokens) if tokens else math.nan
 
     def _encode(self, tokenizer, sentences: list[str]) -> list[list[int]]:
-        ids = [tokenizer.encode(sentence) for sentence in sentences]
+        all_ids = [tokenizer.encode(sentence) for sentence in sentences]
         most = self.longest - 1
-        cut = sum(len(each) > most for each in ids)
+        cut = sum(len(ids) > most for ids in all_ids)
         if cut:
             log(f"warning: {cut} sentences are longer than {most} tokens, of which no more is read; split them")
-        return [each[:most] for each in ids]
+        return [ids[:most] for ids in all_ids]
 
-    def _text(self, found, sentence: str) -> str:
-        if UNK not in found.ids or self.config.unknown_words != "copy":
-            return self.target_tokenizer.decode(found.ids)
-        said = self.source_tokenizer.pieces(sentence)
-        pieces = self.target_tokenizer.tokens(found.ids)
-        for place, (token, attended) in enumerate(zip(found.ids, found.aligned)):
-            if token == UNK:
-                pieces[place] = said[attended]
-        return self.target_tokenizer.join(pieces)
+    def _translation(self, hypothesis: Hypothesis, sentence: str) -> Translation:
+        """Put a hypothesis into words, those of the source where it has unknown tokens and they are to be copied."""
+        ids, score, _, aligned, attention = hypothesis
+        pieces = self.target_tokenizer.tokens(ids)
+        if self.config.unknown_words == "copy":
+            source_pieces = self.source_tokenizer.pieces(sentence) if UNK in ids else []
+            pieces = [source_pieces[at] if i == UNK else piece for i, piece, at in zip(ids, pieces, aligned)]
+        return Translation(self.target_tokenizer.join(pieces), ids, score, attention)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import mindspore as ms
 from mindspore import nn, ops
 
-from src.model_utils.runtime import rank_and_size
 from src.tokenization import PAD
 
 _TINY = 1e-37  # below it a probability has no normal float32, and a logarithm of 0 would be infinite
@@ -17,24 +16,26 @@ class SmoothedCrossEntropy(nn.Cell):
     The logits (N, V) are by far the largest array of the step, so their gradient, softmax minus the smoothed target,
     is never made: written out, the gradients of the layer's inputs need products of the softmax alone, and
     corrections by the target that are no larger than those inputs.
+
+    The mean is that over the tokens of all data-parallel `processes`.
     """
 
-    def __init__(self, smoothing: float):
+    def __init__(self, *, smoothing: float, processes: int = 1):
         super().__init__()
         self.smoothing = float(smoothing)
-        self.ranks = rank_and_size()[1]
-        self.sum_over_ranks = ops.AllReduce() if self.ranks > 1 else None
-        self.times = ops.MatMul()
-        self.times_transposed = ops.MatMul(transpose_b=True)
-        self.transposed_times = ops.MatMul(transpose_a=True)
+        self.processes = processes
+        self.sum_over_processes = ops.AllReduce() if processes > 1 else None
+        self.matmul = ops.MatMul()
+        self.matmul_nt = ops.MatMul(transpose_b=True)
+        self.matmul_tn = ops.MatMul(transpose_a=True)
         self.add_bias = ops.BiasAdd()
 
     def construct(self, hidden, weight, bias, targets):
         """Return the mean loss, a scalar, and the softmax, for the gradient only.
 
-        hidden (N, E) is what the output layer with weight (V, E) and bias (V,) reads, targets (N,) what is to follow.
+        hidden (N, E) is what the output layer with weight (V, E) and bias (V,) reads, targets (N,) the ids to predict.
         """
-        logits = self.times_transposed(hidden, weight.astype(hidden.dtype))
+        logits = self.matmul_nt(hidden, weight.astype(hidden.dtype))
         logits = self.add_bias(logits, bias.astype(hidden.dtype)).astype(ms.float32)  # (N, V)
         softmax = ops.softmax(logits, -1)
         places = targets.expand_dims(1)
@@ -49,33 +50,33 @@ class SmoothedCrossEntropy(nn.Cell):
         size, classes = hidden.shape[1], weight.shape[0]
         kept, spread = 1 - self.smoothing, self.smoothing / classes
         shares = (self._weights(targets) * dout[0]).astype(hidden.dtype)  # (N,)
-        each = ops.tile(shares.expand_dims(1), (1, size))  # (N, E)
-        weighted = hidden * each
-        d_hidden = self.times(softmax, table) - kept * ops.gather(table, targets, 0)
-        d_hidden = self.add_bias(d_hidden, -spread * table.sum(0)) * each
+        wide_shares = ops.tile(shares.expand_dims(1), (1, size))  # (N, E)
+        weighted = hidden * wide_shares
+        d_hidden = self.matmul(softmax, table) - kept * ops.gather(table, targets, 0)
+        d_hidden = self.add_bias(d_hidden, -spread * table.sum(0)) * wide_shares
         of_targets = ops.unsorted_segment_sum(weighted, targets, classes)  # (V, E)
-        d_weight = self.transposed_times(softmax, weighted) - kept * of_targets
+        d_weight = self.matmul_tn(softmax, weighted) - kept * of_targets
         d_weight = self.add_bias(d_weight, -spread * weighted.sum(0))
         of_targets = ops.unsorted_segment_sum(shares, targets, classes)  # (V,)
-        d_bias = self.times(shares.expand_dims(0), softmax).squeeze(0) - spread * shares.sum() - kept * of_targets
+        d_bias = self.matmul(shares.expand_dims(0), softmax).squeeze(0) - spread * shares.sum() - kept * of_targets
         return d_hidden, d_weight.astype(weight.dtype), d_bias.astype(bias.dtype), ops.zeros_like(targets)
 
     def _weights(self, targets):
         """Return (N,) the share of each position in the mean over the tokens of all processes, times their number."""
         real = (targets != PAD).astype(ms.float32)
         tokens = real.sum()
-        if self.sum_over_ranks is not None:  # a process may have more tokens than another
-            tokens = self.sum_over_ranks(tokens) / self.ranks
+        if self.sum_over_processes is not None:  # a process may have more tokens than another
+            tokens = self.sum_over_processes(tokens) / self.processes
         return real / ops.maximum(tokens, 1.0)
 
 
 class TranslationLoss(nn.Cell):
     """Smoothed cross entropy of the network's logits, a mean over the target tokens of the batch."""
 
-    def __init__(self, network: nn.Cell, smoothing: float):
+    def __init__(self, *, network: nn.Cell, smoothing: float, processes: int = 1):
         super().__init__(auto_prefix=False)  # the names of the parameters stay the network's own
         self.network = network
-        self.cross_entropy = SmoothedCrossEntropy(smoothing)
+        self.cross_entropy = SmoothedCrossEntropy(smoothing=smoothing, processes=processes)
 
     def construct(self, source, source_lengths, target_input, target_output, dropout_keys):
         network = self.network

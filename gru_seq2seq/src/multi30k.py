@@ -5,8 +5,8 @@ Any two UTF-8 files of one name whose endings are the languages will do, in eith
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from src.model_utils.runtime import UserError, log
 
@@ -14,11 +14,15 @@ SPLITS = {"train": ("train",), "val": ("val", "valid", "dev"), "test": ("test", 
 PROBLEMS_LOGGED = 5
 
 
-class Pair(NamedTuple):
-    """A sentence and its translation."""
+@dataclass
+class ParallelText:
+    """Sentences and their translations, place by place."""
 
-    source: str
-    target: str
+    sources: list[str]
+    targets: list[str]
+
+    def __len__(self) -> int:
+        return len(self.sources)
 
 
 def find_files(data_dir, split: str, source: str, target: str) -> tuple[Path, Path]:
@@ -48,7 +52,7 @@ def has_split(data_dir, split: str, source: str, target: str) -> bool:
     return any((Path(data_dir) / f"{name}.{end}").is_file() for name in SPLITS[split] for end in (source, target))
 
 
-def read_pairs(data_dir, split: str, source: str, target: str, on_bad_pair: str = "error") -> list[Pair]:
+def read_pairs(data_dir, split: str, source: str, target: str, on_bad_pair: str = "error") -> ParallelText:
     """Read the pairs of a split in their order; lines may end in CRLF, a byte order mark is dropped.
 
     Raises UserError with file and line for files of unequally many lines, and for an empty line and bytes that are not
@@ -56,7 +60,7 @@ def read_pairs(data_dir, split: str, source: str, target: str, on_bad_pair: str 
     """
     files = find_files(data_dir, split, source, target)
     lines = [_lines(path) for path in files]
-    counts = [len(each) for each in lines]
+    counts = [len(side) for side in lines]
     if counts[0] != counts[1]:
         longer = files[0] if counts[0] > counts[1] else files[1]
         raise UserError(
@@ -65,21 +69,23 @@ def read_pairs(data_dir, split: str, source: str, target: str, on_bad_pair: str 
         )
     if not counts[0]:
         raise UserError(f"{files[0]}:1: the file is empty; expected a sentence on each line")
-    pairs, problems = [], []
-    for number, both in enumerate(zip(*lines), 1):
-        read = [_decode(line, number, path) for path, line in zip(files, both)]
-        wrong = [problem for _, problem in read if problem]
-        if not wrong:
-            pairs.append(Pair(read[0][0], read[1][0]))
-        elif on_bad_pair == "error":
-            raise UserError(f"{wrong[0]}; mend it, or leave such pairs out with --on_bad_pair skip")
+    pairs, problems = ParallelText([], []), []
+    for number, (source_line, target_line) in enumerate(zip(*lines), 1):
+        try:
+            source_text = _decode(source_line, number, files[0])
+            target_text = _decode(target_line, number, files[1])
+        except UserError as error:
+            if on_bad_pair == "error":
+                raise UserError(f"{error}; mend it, or leave such pairs out with --on_bad_pair skip") from None
+            problems.append(str(error))
         else:
-            problems += wrong[:1]
+            pairs.sources.append(source_text)
+            pairs.targets.append(target_text)
     for problem in problems[:PROBLEMS_LOGGED]:
         log(f"warning: left out a pair: {problem}")
     if problems:
         log(f"warning: left out {len(problems)} of {counts[0]} pairs of {split}")
-    if not pairs:
+    if not len(pairs):
         raise UserError(f"{files[0]}: no good pair is left, first problem: {problems[0]}")
     return pairs
 
@@ -93,11 +99,13 @@ def _lines(path: Path) -> list[bytes]:
     return lines[:-1] if not lines[-1] else lines
 
 
-def _decode(line: bytes, number: int, path: Path) -> tuple[str, str]:
-    """Return the text of a line, and what is wrong with it."""
+def _decode(line: bytes, number: int, path: Path) -> str:
+    """Return the text of a line; UserError where it has none."""
     try:
         text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
     except UnicodeDecodeError as error:
         mend = f"convert the file, such as by iconv -f ISO-8859-1 -t UTF-8 {path.name}"
-        return "", f"{path}:{number}: byte {error.start + 1} of the line is not UTF-8; {mend}"
-    return (text, "") if text.strip("\0") else ("", f"{path}:{number}: the line is empty")
+        raise UserError(f"{path}:{number}: byte {error.start + 1} of the line is not UTF-8; {mend}") from None
+    if not text.strip("\0"):
+        raise UserError(f"{path}:{number}: the line is empty")
+    return text

@@ -1,6 +1,12 @@
-"""Encoder and decoder of GRUs with attention (Cho et al. 2014, Bahdanau et al. 2015, Luong et al. 2015)."""
+"""Encoder and decoder of GRUs with attention (Cho et al. 2014, Bahdanau et al. 2015, Luong et al. 2015).
+
+In comments S are source steps, T target steps, B sentences, N hypotheses of a beam search, L decoder layers, E the size
+of an embedding, H that of a state, V that of the target vocabulary.
+"""
 
 from __future__ import annotations
+
+from enum import IntEnum
 
 import mindspore as ms
 import numpy as np
@@ -9,25 +15,41 @@ from mindspore import Parameter, Tensor, nn, ops
 from src.gru import GRU
 from src.model_utils.recurrent import AddBias, CounterDropout, padding_mask
 
-_MASKED = -1e4  # a score that leaves exactly no weight in a float32 softmax, and fits into float16
+MASKED = -1e4  # a score that leaves exactly no weight in a float32 softmax, and fits into float16
+
+
+class Stream(IntEnum):
+    """The random stream of each part's weights, [seed, number]; layers count on from the number."""
+
+    SOURCE_EMBEDDING = 0
+    TARGET_EMBEDDING = 1
+    OUTPUT_EMBEDDING = 2
+    ENCODER = 10
+    DECODER = 20
+    BRIDGE = 30
+    ATTENTION = 40
+    JOINT = 50
+    SOURCE_DROPOUT = 100
+    TARGET_DROPOUT = 200
+    JOINT_DROPOUT = 300
 
 
 class Linear(nn.Cell):
     """y = x W^T + b over the last axis, W (outputs, inputs), Glorot & Bengio 2010 at the start."""
 
-    def __init__(self, inputs: int, outputs: int, seed, bias: bool = True):
+    def __init__(self, *, inputs: int, outputs: int, seed, bias: bool = True):
         super().__init__()
         bound = (6 / (inputs + outputs)) ** 0.5
         weight = np.random.default_rng(seed).uniform(-bound, bound, (outputs, inputs))
         self.weight = Parameter(Tensor(weight.astype(np.float32)), name="weight")
         self.bias = Parameter(Tensor(np.zeros(outputs, np.float32)), name="bias") if bias else None
-        self.product = ops.MatMul(transpose_b=True)
+        self.matmul_nt = ops.MatMul(transpose_b=True)
         self.add_bias = AddBias()
 
     def construct(self, x):
         """Map x (..., inputs) to (..., outputs)."""
         shape = x.shape
-        y = self.product(x.reshape(-1, shape[-1]), self.weight)
+        y = self.matmul_nt(x.reshape(-1, shape[-1]), self.weight)
         if self.bias is not None:
             y = self.add_bias(y, self.bias)
         return y.reshape(shape[:-1] + (y.shape[-1],))
@@ -40,15 +62,15 @@ class Attention(nn.Cell):
     v tanh(W q + U m + b) with "bahdanau" (Bahdanau et al. 2015, appendix A.1.2).
     """
 
-    def __init__(self, kind: str, query_size: int, memory_size: int, seed):
+    def __init__(self, *, kind: str, query_size: int, memory_size: int, seed):
         super().__init__()
         self.additive = kind == "bahdanau"
-        self.memory_key = Linear(memory_size, query_size, [*seed, 0], bias=self.additive)
+        self.memory_key = Linear(inputs=memory_size, outputs=query_size, seed=[*seed, 0], bias=self.additive)
         if self.additive:
-            self.query = Linear(query_size, query_size, [*seed, 1], bias=False)
-            self.score = Linear(query_size, 1, [*seed, 2], bias=False)
-        self.compare = ops.BatchMatMul(transpose_b=True)
-        self.mix = ops.BatchMatMul()
+            self.query = Linear(inputs=query_size, outputs=query_size, seed=[*seed, 1], bias=False)
+            self.score = Linear(inputs=query_size, outputs=1, seed=[*seed, 2], bias=False)
+        self.batch_matmul = ops.BatchMatMul()
+        self.batch_matmul_nt = ops.BatchMatMul(transpose_b=True)
 
     def keys(self, memory):
         """Return what the queries are compared with (B, S, Q) of memory (B, S, M); the same at every step."""
@@ -60,9 +82,9 @@ class Attention(nn.Cell):
             sums = self.query(queries).expand_dims(2) + keys.expand_dims(1)  # (B, T, S, Q)
             scores = self.score(ops.tanh(sums)).squeeze(-1)  # (B, T, S)
         else:
-            scores = self.compare(queries, keys)  # (B, T, S)
+            scores = self.batch_matmul_nt(queries, keys)  # (B, T, S)
         weights = ops.softmax(scores + mask.expand_dims(1), -1)
-        return self.mix(weights, memory), weights
+        return self.batch_matmul(weights, memory), weights
 
 
 class Seq2Seq(nn.Cell):
@@ -79,6 +101,7 @@ class Seq2Seq(nn.Cell):
 
     def __init__(
         self,
+        *,
         source_vocabulary: int,
         target_vocabulary: int,
         embed_size: int,
@@ -94,46 +117,59 @@ class Seq2Seq(nn.Cell):
         super().__init__()
         if tied_embeddings == "all" and source_vocabulary != target_vocabulary:
             raise ValueError('tied_embeddings "all" needs one vocabulary for source and target')
-        half = hidden_size // 2
         self.hidden_size = hidden_size
         self.recurrent_attention = attention == "bahdanau"
         self.attends_below = decoder_layers > 1 and not self.recurrent_attention
 
-        def table(name, rows, k):
-            values = np.random.default_rng([seed, k]).normal(0, embed_size**-0.5, (rows, embed_size))
+        def table(name: str, rows: int, stream: Stream) -> Parameter:
+            values = np.random.default_rng([seed, stream]).normal(0, embed_size**-0.5, (rows, embed_size))
             return Parameter(Tensor(values.astype(np.float32)), name=name)
 
-        self.target_embedding = table("target_embedding", target_vocabulary, 1)
-        self.source_embedding = (
-            self.target_embedding if tied_embeddings == "all" else table("source_embedding", source_vocabulary, 0)
-        )
-        self.output_embedding = (
-            table("output_embedding", target_vocabulary, 2) if tied_embeddings == "none" else self.target_embedding
-        )
+        target = table("target_embedding", target_vocabulary, Stream.TARGET_EMBEDDING)
+        source = output = target
+        if tied_embeddings != "all":
+            source = table("source_embedding", source_vocabulary, Stream.SOURCE_EMBEDDING)
+        if tied_embeddings == "none":
+            output = table("output_embedding", target_vocabulary, Stream.OUTPUT_EMBEDDING)
+        self.target_embedding, self.source_embedding, self.output_embedding = target, source, output
         self.output_bias = Parameter(Tensor(np.zeros(target_vocabulary, np.float32)), name="output_bias")
 
-        self.encoder = nn.CellList(
-            [GRU(hidden_size if k else embed_size, half, True, [seed, 10 + k]) for k in range(encoder_layers)]
+        def layers(stream: Stream, input_sizes: list[int], size: int, bidirectional: bool) -> nn.CellList:
+            return nn.CellList(
+                [
+                    GRU(input_size=inputs, hidden_size=size, bidirectional=bidirectional, seed=[seed, stream + k])
+                    for k, inputs in enumerate(input_sizes)
+                ]
+            )
+
+        encoder_inputs = [embed_size] + [hidden_size] * (encoder_layers - 1)
+        decoder_inputs = [embed_size + (hidden_size if self.recurrent_attention else 0)]
+        decoder_inputs += [hidden_size * (2 if self.attends_below else 1)] * (decoder_layers - 1)
+        self.encoder = layers(Stream.ENCODER, encoder_inputs, hidden_size // 2, True)
+        self.decoder = layers(Stream.DECODER, decoder_inputs, hidden_size, False)
+        self.bridge = nn.CellList(
+            [
+                Linear(inputs=hidden_size, outputs=hidden_size, seed=[seed, Stream.BRIDGE + k])
+                for k in range(decoder_layers)
+            ]
         )
-        sizes = [embed_size + (hidden_size if self.recurrent_attention else 0)]
-        sizes += [hidden_size * (2 if self.attends_below else 1)] * (decoder_layers - 1)
-        self.decoder = nn.CellList([GRU(size, hidden_size, False, [seed, 20 + k]) for k, size in enumerate(sizes)])
-        self.bridge = nn.CellList([Linear(hidden_size, hidden_size, [seed, 30 + k]) for k in range(decoder_layers)])
-        self.attention = Attention(attention, hidden_size, hidden_size, [seed, 40])
-        self.joint = Linear(2 * hidden_size, embed_size, [seed, 50])
+        self.attention = Attention(
+            kind=attention, query_size=hidden_size, memory_size=hidden_size, seed=[seed, Stream.ATTENTION]
+        )
+        self.joint = Linear(inputs=2 * hidden_size, outputs=embed_size, seed=[seed, Stream.JOINT])
 
-        def dropouts(sizes, k):
-            return nn.CellList([CounterDropout(dropout, size, [seed, k + i]) for i, size in enumerate(sizes)])
+        def dropouts(stream: Stream, sizes: list[int]) -> nn.CellList:
+            return nn.CellList([CounterDropout(dropout, size, [seed, stream + k]) for k, size in enumerate(sizes)])
 
-        self.source_dropout = dropouts([embed_size] + [hidden_size] * encoder_layers, 100)
-        self.target_dropout = dropouts([embed_size] + [hidden_size] * (decoder_layers - 1), 200)
-        self.joint_dropout = dropouts([2 * hidden_size, embed_size], 300)
+        self.source_dropout = dropouts(Stream.SOURCE_DROPOUT, [embed_size] + [hidden_size] * encoder_layers)
+        self.target_dropout = dropouts(Stream.TARGET_DROPOUT, [embed_size] + [hidden_size] * (decoder_layers - 1))
+        self.joint_dropout = dropouts(Stream.JOINT_DROPOUT, [2 * hidden_size, embed_size])
 
-        def norms(count):
+        def norms(count: int) -> nn.CellList:
             return nn.CellList([nn.LayerNorm((hidden_size,)) if layer_norm else nn.Identity() for _ in range(count)])
 
         self.encoder_norms, self.decoder_norms = norms(encoder_layers), norms(decoder_layers)
-        self.product, self.add_bias = ops.MatMul(transpose_b=True), AddBias()
+        self.matmul_nt, self.add_bias = ops.MatMul(transpose_b=True), AddBias()
 
     def construct(self, source, source_lengths, target_input, dropout_keys):
         """Return logits (T * B, V) of the tokens that follow each of target_input (T, B).
@@ -146,7 +182,7 @@ class Seq2Seq(nn.Cell):
         """Return what the output layer reads, (T * B, E), for the inputs of `construct`."""
         memory, keys, mask, states = self._encode(source, source_lengths, dropout_keys)
         steps, rows = target_input.shape
-        x = self._look_up(self.target_embedding, target_input)  # (T, B, E)
+        x = ops.gather(self.target_embedding, target_input, 0)  # (T, B, E)
         x = self.target_dropout[0](x, dropout_keys)
         if self.recurrent_attention:
             x, contexts = self._attend_by_step(x, states[0], memory, keys, mask)  # (T, B, H) each
@@ -193,7 +229,7 @@ class Seq2Seq(nn.Cell):
     def _encode(self, source, lengths, dropout_keys):
         """Return memory (B, S, H), keys (B, S, H), mask (B, S) and the decoder's first states, L times (B, H)."""
         padding = padding_mask(lengths, source.shape[0])  # (S, B, 1)
-        x = self._look_up(self.source_embedding, source)  # (S, B, E)
+        x = ops.gather(self.source_embedding, source, 0)  # (S, B, E)
         zeros = ops.zeros((source.shape[1], self.hidden_size // 2), ms.float32)
         last = zeros
         for k in range(len(self.encoder)):
@@ -203,7 +239,7 @@ class Seq2Seq(nn.Cell):
             x = outputs if k == 0 else x + outputs
         x = self._drop(self.source_dropout[len(self.encoder)], x, dropout_keys)
         memory = x.transpose(1, 0, 2)  # (B, S, H)
-        mask = padding.squeeze(2).transpose(1, 0) * _MASKED  # (B, S)
+        mask = padding.squeeze(2).transpose(1, 0) * MASKED  # (B, S)
         states = ()
         for k in range(len(self.bridge)):
             states = states + (ops.tanh(self.bridge[k](last)),)
@@ -232,12 +268,31 @@ class Seq2Seq(nn.Cell):
 
     def _logits(self, hidden):
         """Return logits (rows, V) of what the output layer reads, (rows, E)."""
-        return self.add_bias(self.product(hidden, self.output_embedding), self.output_bias)
-
-    @staticmethod
-    def _look_up(table, ids):
-        return ops.gather(table, ids, 0)
+        return self.add_bias(self.matmul_nt(hidden, self.output_embedding), self.output_bias)
 
     @staticmethod
     def _drop(dropout, x, keys):
         return x if keys is None else dropout(x, keys)
+
+
+class Encoder(nn.Cell):
+    """A network's `encode` as a graph of its own, with its outputs in one row: state, then the memory."""
+
+    def __init__(self, network: Seq2Seq):
+        super().__init__(auto_prefix=False)
+        self.network = network
+
+    def construct(self, source, source_lengths):
+        memory, state = self.network.encode(source, source_lengths)
+        return (state,) + memory
+
+
+class Decoder(nn.Cell):
+    """A network's `decode_step` as a graph of its own, with its inputs in one row: tokens, state, then the memory."""
+
+    def __init__(self, network: Seq2Seq):
+        super().__init__(auto_prefix=False)
+        self.network = network
+
+    def construct(self, tokens, state, *memory):
+        return self.network.decode_step(tokens, state, memory)

@@ -12,9 +12,7 @@ from mindspore import nn
 from onnx import ModelProto, TensorProto
 
 from src.model_utils.onnx_builder import Graph
-from src.network import Seq2Seq
-
-MASKED = -1e4  # as in the network
+from src.network import MASKED, Seq2Seq
 
 
 def build_encoder(network: Seq2Seq) -> ModelProto:
@@ -35,7 +33,7 @@ def build_encoder(network: Seq2Seq) -> ModelProto:
     steps = graph("Cast", graph("Range", zero, graph("Gather", graph("Shape", "source"), zero), one), to=_INT)  # (S,)
     is_padded = graph("GreaterOrEqual", steps, graph("Unsqueeze", "source_lengths", graph.ints(1)))  # (B, S)
     graph("Mul", graph("Cast", is_padded, to=_FLOAT), graph.constant(np.array(MASKED, np.float32)), output="mask")
-    states = [graph("Unsqueeze", graph("Tanh", _linear(graph, each, last)), graph.ints(1)) for each in network.bridge]
+    states = [graph("Unsqueeze", graph("Tanh", _linear(graph, layer, last)), graph.ints(1)) for layer in network.bridge]
     graph("Concat", *states, axis=1, output="state")
     size = network.hidden_size
     return graph.model(
@@ -71,7 +69,7 @@ def build_decoder(network: Seq2Seq) -> ModelProto:
     logits = graph("MatMul", joint, graph.constant(network.output_embedding.asnumpy().T))
     logits = graph("Add", logits, graph.constant(network.output_bias.asnumpy()))  # (N, V)
     graph("LogSoftmax", logits, axis=1, output="log_probs")
-    graph("Concat", *(graph("Unsqueeze", each, graph.ints(1)) for each in after), axis=1, output="next_state")
+    graph("Concat", *(graph("Unsqueeze", state, graph.ints(1)) for state in after), axis=1, output="next_state")
     size, state = network.hidden_size, (_FLOAT, ["rows", layers, network.hidden_size])
     return graph.model(
         "decoder",
@@ -104,7 +102,7 @@ def _linear(graph: Graph, layer, x: str, output: str = "") -> str:
 def _norm(graph: Graph, layer, x: str) -> str:
     if not isinstance(layer, nn.LayerNorm):
         return x
-    weights = [graph.constant(each.asnumpy()) for each in (layer.gamma, layer.beta)]
+    weights = [graph.constant(weight.asnumpy()) for weight in (layer.gamma, layer.beta)]
     return graph("LayerNormalization", x, *weights, axis=-1, epsilon=layer.epsilon)
 
 
@@ -112,8 +110,8 @@ def _gru_weights(graph: Graph, layer) -> list[str]:
     """Return W (D, 3H, I), R (D, 3H, H) and B (D, 6H) of a GRU layer of D directions."""
 
     def stacked(name):
-        each = [getattr(layer, name + suffix).asnumpy() for suffix in ("", "_reverse")[: 1 + layer.bidirectional]]
-        return np.stack([_onnx_gates(array) for array in each])
+        suffixes = ("", "_reverse")[: 1 + layer.bidirectional]
+        return np.stack([_onnx_gates(getattr(layer, name + suffix).asnumpy()) for suffix in suffixes])
 
     bias = np.concatenate([stacked("bias_ih"), stacked("bias_hh")], 1)
     return [graph.constant(array) for array in (stacked("weight_ih"), stacked("weight_hh"), bias)]
@@ -136,7 +134,7 @@ def _gru_layer(graph: Graph, layer, x: str) -> tuple[str, str]:
 def _gru_step(graph: Graph, layer, x: str, state: str) -> str:
     """Add one step of a layer; x (N, I) and state (N, H) to the next state (N, H)."""
     weights = _gru_weights(graph, layer)
-    x, state = (graph("Unsqueeze", each, graph.ints(0)) for each in (x, state))
+    x, state = (graph("Unsqueeze", value, graph.ints(0)) for value in (x, state))
     options = {"hidden_size": layer.hidden_size, "linear_before_reset": 1}
     _, last = graph("GRU", x, *weights, "", state, outputs=2, **options)
     return graph("Squeeze", last, graph.ints(0))

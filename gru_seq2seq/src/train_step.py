@@ -7,7 +7,7 @@ from mindspore import nn
 
 from src.loss import TranslationLoss
 from src.lr_schedule import warmup_decay
-from src.model_utils.runtime import quiet
+from src.model_utils.runtime import quiet, rank_and_size
 from src.model_utils.training import TrainStep
 
 
@@ -24,10 +24,9 @@ def learning_rates(config, steps_per_epoch: int) -> list[float]:
 def build_step(network, config, rates: list[float]) -> TrainStep:
     """Put loss, gradients and optimizer of a configuration around the network.
 
-    Its inputs are source (S, B), source_lengths (B,), target_input, target_output (T, B) and dropout_keys (B,), int32;
-    each pair of S and T compiles once.
+    Its inputs are those of a TranslationInputs; each pair of S and T compiles once.
     """
-    loss_network = TranslationLoss(network, config.label_smoothing)
+    loss_network = TranslationLoss(network=network, smoothing=config.label_smoothing, processes=rank_and_size()[1])
     with quiet():  # of a deprecated operator inside it
         optimizer = nn.Adam(
             network.trainable_params(), learning_rate=rates, beta2=0.98, weight_decay=config.weight_decay

@@ -21,8 +21,8 @@ def test_presets_change_known_keys_only():
 
 
 def test_options_as_users_of_such_scripts_know_them(monkeypatch):
-    given = ["--epoch", "3", "--batch-size=16", "--workers", "4", "--lr", "0.002", "--print-freq", "7"]
-    config = configured(*given, "--tied-embeddings", "none")
+    arguments = ["--epoch", "3", "--batch-size=16", "--workers", "4", "--lr", "0.002", "--print-freq", "7"]
+    config = configured(*arguments, "--tied-embeddings", "none")
     assert (config.num_epochs, config.batch_size, config.workers, config.learning_rate) == (3, 16, 4, 0.002)
     assert (config.print_steps, config.tied_embeddings) == (7, "none")
     assert parse(["--data-path", "d"], "").data_dir == "d"

@@ -46,8 +46,8 @@ def test_what_was_written_is_read(prepared, samples, corpus):
     source, target = load_tokenizers(prepared)
     assert source is target
     for texts, ids in ((samples.sources, samples.source_ids), (samples.targets, samples.target_ids)):
-        assert [source.decode(each.tolist()) for each in ids] == texts
-        assert all(each.dtype == np.int32 for each in ids)
+        assert [source.decode(sentence.tolist()) for sentence in ids] == texts
+        assert all(sentence.dtype == np.int32 for sentence in ids)
     assert len(load_samples(prepared, "val")) == 100
     assert not (prepared / "test.mindrecord").exists(), "only eval.py reads the test set"
 
@@ -56,8 +56,8 @@ def test_prepared_once_and_again_when_it_has_to_be(corpus, tmp_path, settings, c
     data, folder = tmp_path / "data", tmp_path / "preprocess"
     shutil.copytree(corpus, data)
     prepare(data, folder, settings)
-    said = capsys.readouterr().out
-    assert "train: 800 pairs, " in said and "val: 100 pairs, " in said and " pieces\n" in said
+    output = capsys.readouterr().out
+    assert "train: 800 pairs, " in output and "val: 100 pairs, " in output and " pieces\n" in output
     prepare(data, folder, settings)
     assert "is up to date" in capsys.readouterr().out
     settings.vocab_size = 60
@@ -126,17 +126,16 @@ def test_shapes_have_the_least_padding():
             ends = sorted(set(longer.tolist()))
             for chosen in itertools.combinations(ends[:-1], count - 1):
                 inside = [longer <= end for end in (*chosen, ends[-1])]
-                shapes = [(source[each].max(), target[each].max()) for each in inside]
+                shapes = [(source[rows].max(), target[rows].max()) for rows in inside]
                 best = min(best, cost(source, target, shapes))
-        found = bucket_shapes(source, target, count)
-        assert len(found) == count and cost(source, target, found) == best
-        assert found[-1] == (source.max(), target.max()) and found == sorted(found)
+        shapes = bucket_shapes(source, target, count)
+        assert len(shapes) == count and cost(source, target, shapes) == best
+        assert shapes[-1] == (source.max(), target.max()) and shapes == sorted(shapes)
     assert len(bucket_shapes(np.array([3, 3]), np.array([2, 2]), 6)) == 1
 
 
 def test_padded_pairs():
-    pairs = [([5, 6], [7]), ([8], [9, 4])]
-    source, lengths, target_input, target_output = pad_pairs(pairs, 4, 3, 3)
+    source, lengths, target_input, target_output = pad_pairs([[5, 6], [8]], [[7], [9, 4]], 4, 3, 3)
     assert source.T.tolist() == [[5, 6, EOS, PAD], [8, EOS, PAD, PAD], [EOS, PAD, PAD, PAD]]
     assert lengths.tolist() == [3, 2, 1]
     assert target_input.T.tolist() == [[BOS, 7, PAD], [BOS, 9, 4], [PAD, PAD, PAD]]
@@ -144,9 +143,9 @@ def test_padded_pairs():
     assert all(array.dtype == np.int32 for array in (source, lengths, target_input, target_output))
 
 
-def spoken(batch):
+def id_pairs(batch):
     """The pairs of ids of a batch, without padding."""
-    source, _, _, output, _ = batch.inputs
+    source, output = batch.inputs.source, batch.inputs.target_output
     for column in range(source.shape[1]):
         if output[0, column] != PAD:
             yield tuple(source[source[:, column] != PAD, column]), tuple(output[output[:, column] != PAD, column])
@@ -162,9 +161,9 @@ def test_an_epoch_has_every_pair_once(samples, settings):
         made = list(batches(epoch))
         assert len(made) == 17 and sum(batch.samples for batch in made) == 800
         assert sum(batch.tokens for batch in made) == batches.tokens
-        pairs = [pair for batch in made for pair in spoken(batch)]
+        pairs = [pair for batch in made for pair in id_pairs(batch)]
         assert sorted((*source, -1, *target) for source, target in pairs) == expected
-        shapes = {(batch.inputs[0].shape, batch.inputs[2].shape) for batch in made}
+        shapes = {(batch.inputs.source.shape, batch.inputs.target_input.shape) for batch in made}
         assert shapes <= {((s, 48), (t, 48)) for s, t in batches.shapes}
         orders.append(pairs)
     assert orders[0] != orders[1]
@@ -194,9 +193,9 @@ def test_drawn_segmentations_say_the_same(samples, prepared, settings):
     for epoch in (1, 2):
         made = list(batches(epoch))
         assert len(made) == batches.steps_per_epoch
-        pairs = [pair for batch in made for pair in spoken(batch)]
+        pairs = [pair for batch in made for pair in id_pairs(batch)]
         texts = sorted(tuple(tokenizers[0].decode(list(map(int, side))) for side in pair) for pair in pairs)
-        assert texts == sorted(samples.pairs)
+        assert texts == sorted(zip(samples.sources, samples.targets))
         seen.append(set(pairs))
     assert len(seen[0] & seen[1]) < 100
 
@@ -221,7 +220,7 @@ def test_long_pairs_are_left_out(settings):
     batches = TrainingBatches(samples, settings)
     assert batches.left_out == 2 and batches.steps_per_epoch == 1 and batches.shapes == [(4, 4)]
     (batch,) = batches(1)
-    assert batch.samples == 1 and batch.tokens == 8 and list(spoken(batch)) == [((5, 5, 5, EOS), (5, 5, 5, EOS))]
+    assert batch.samples == 1 and batch.tokens == 8 and list(id_pairs(batch)) == [((5, 5, 5, EOS), (5, 5, 5, EOS))]
     settings.max_length = 3
     with pytest.raises(UserError, match="no training pair is at most 3 tokens long"):
         TrainingBatches(samples, settings)

@@ -7,15 +7,8 @@ import itertools
 import numpy as np
 import pytest
 
-from src.decoding import (
-    BLOCK,
-    BeamSearch,
-    best_extensions,
-    length_penalty,
-    pad_sources,
-    padded_length,
-    padded_rows,
-)
+from src.beam import BLOCK, best_extensions, length_penalty
+from src.decoding import BeamSearch, pad_sources, padded_length, padded_rows
 from src.tokenization import BOS, EOS, PAD, UNK
 
 
@@ -62,14 +55,14 @@ def enumerate_all(model, source, longest: int, alpha: float, forbidden=(PAD, BOS
     """Every sequence that ends, or has the greatest length, as (score, ids without the end), best first."""
     allowed = [i for i in range(len(model.bias)) if i not in forbidden]
     words = [i for i in allowed if i != EOS]
-    found = []
+    candidates = []
     for count in range(longest):
         for start in itertools.product(words, repeat=count):
             ends = allowed if count == longest - 1 else [EOS]
             for end in ends:
                 score = model.log_prob(source, [*start, end]) / length_penalty(count + 1, alpha)
-                found.append((score, [*start] if end == EOS else [*start, end]))
-    return sorted(found, key=lambda pair: -pair[0])
+                candidates.append((score, [*start] if end == EOS else [*start, end]))
+    return sorted(candidates, key=lambda pair: -pair[0])
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.6, 2.0])
@@ -77,9 +70,10 @@ def test_a_beam_of_full_width_equals_enumeration(alpha):
     model = RecurrentModel(7, seed=3)
     source = [4, 6]
     expected = enumerate_all(model, source, 4, alpha)
-    [found] = model.search(alpha)([source], beam_size=len(expected), n_best=len(expected))
-    assert [each.ids for each in found] == [ids for _, ids in expected]
-    np.testing.assert_allclose([each.score for each in found], [score for score, _ in expected], rtol=1e-5)
+    [hypotheses] = model.search(alpha)([source], beam_size=len(expected), n_best=len(expected))
+    assert [hypothesis.ids for hypothesis in hypotheses] == [ids for _, ids in expected]
+    scores = [hypothesis.score for hypothesis in hypotheses]
+    np.testing.assert_allclose(scores, [score for score, _ in expected], rtol=1e-5)
 
 
 def test_beam_of_one_is_greedy():
@@ -94,29 +88,30 @@ def test_beam_of_one_is_greedy():
             if last == EOS:
                 break
             expected.append(last)
-        [[found]] = model.search(extra=6)([source], 1)
-        assert found.ids == expected
+        [[best]] = model.search(extra=6)([source], 1)
+        assert best.ids == expected
 
 
 def test_scores_are_those_of_the_model_and_fall():
     model = RecurrentModel(40, seed=5, end=1.5)
     sources = [[5, 6, 7], [8] * 12]
     for source, hypotheses in zip(sources, model.search(1.0, 0.5, 5)(sources, 6, 6)):
-        scores = [each.score for each in hypotheses]
-        assert scores == sorted(scores, reverse=True) and len({tuple(each.ids) for each in hypotheses}) == 6
-        for each in hypotheses:
+        scores = [hypothesis.score for hypothesis in hypotheses]
+        assert scores == sorted(scores, reverse=True)
+        assert len({tuple(hypothesis.ids) for hypothesis in hypotheses}) == 6
+        for ids, score, log_prob, *_ in hypotheses:
             limit = int(0.5 * len(source) + 5)
-            ended = [*each.ids, EOS] if len(each.ids) < limit else each.ids
-            assert each.log_prob == pytest.approx(model.log_prob(source, ended), rel=1e-5)
-            assert each.score == pytest.approx(each.log_prob / length_penalty(len(ended), 1.0), rel=1e-6)
+            ended = [*ids, EOS] if len(ids) < limit else ids
+            assert log_prob == pytest.approx(model.log_prob(source, ended), rel=1e-5)
+            assert score == pytest.approx(log_prob / length_penalty(len(ended), 1.0), rel=1e-6)
 
 
 def test_no_translation_is_longer_than_asked_for():
     model = RecurrentModel(20, seed=2, end=-50.0)  # never ends by itself
     sources = [[5], [6] * 4, [7] * 10]
-    for source, [found] in zip(sources, model.search(ratio=1.5, extra=2)(sources, 3)):
-        assert len(found.ids) == int(1.5 * len(source) + 2)
-    assert [len(found.ids) for [found] in model.search(ratio=0.0, extra=0)(sources, 3)] == [1, 1, 1]
+    for source, [best] in zip(sources, model.search(ratio=1.5, extra=2)(sources, 3)):
+        assert len(best.ids) == int(1.5 * len(source) + 2)
+    assert [len(best.ids) for [best] in model.search(ratio=0.0, extra=0)(sources, 3)] == [1, 1, 1]
 
 
 def test_forbidden_tokens_do_not_occur():
@@ -124,10 +119,10 @@ def test_forbidden_tokens_do_not_occur():
     model.bias[[PAD, UNK, BOS]] = 5.0
     sources = [[i] for i in range(4, 12)]
     kept = model.search(extra=8)(sources, 4)
-    assert any(UNK in found.ids for [found] in kept)
-    assert not any({PAD, BOS} & set(found.ids) for [found] in kept)
-    for [found] in model.search(extra=8, forbidden=(PAD, BOS, UNK))(sources, 4):
-        assert not {PAD, BOS, UNK} & set(found.ids)
+    assert any(UNK in best.ids for [best] in kept)
+    assert not any({PAD, BOS} & set(best.ids) for [best] in kept)
+    for [best] in model.search(extra=8, forbidden=(PAD, BOS, UNK))(sources, 4):
+        assert not {PAD, BOS, UNK} & set(best.ids)
 
 
 def test_a_sentence_does_not_depend_on_those_beside_it():
@@ -139,8 +134,8 @@ def test_a_sentence_does_not_depend_on_those_beside_it():
     in_turn = model.search(1.0, 1.0, 3, rows=8)(sources, 4, 4)  # two slots, filled again and again
     for source, one, other in zip(sources, together, in_turn):
         [alone] = model.search(1.0, 1.0, 3)([source], 4, 4)
-        assert [each.ids for each in one] == [each.ids for each in other] == [each.ids for each in alone]
-        np.testing.assert_allclose([each.score for each in one], [each.score for each in alone], rtol=1e-4)
+        assert [h.ids for h in one] == [h.ids for h in other] == [h.ids for h in alone]
+        np.testing.assert_allclose([h.score for h in one], [h.score for h in alone], rtol=1e-4)
 
 
 def test_stopping_early_changes_nothing():
@@ -150,22 +145,22 @@ def test_stopping_early_changes_nothing():
         full = model.search(alpha, extra=12)(sources, 5, 5)
         steps = len(model.rows)
         first = model.search(alpha, extra=12)(sources, 5, 1)
-        assert [found[0].ids for found in full] == [found[0].ids for found in first]
+        assert [best.ids for best, *_ in full] == [best.ids for [best] in first]
         assert len(model.rows) - steps <= steps
 
 
 def test_attention_belongs_to_the_tokens_of_the_hypothesis():
     model = RecurrentModel(30, seed=11, end=1.0)
     sources = [[5, 6, 7, 8], [9], [10, 11]]
-    for source, [found] in zip(sources, model.search(1.0, 1.0, 3)(sources, 5, attention=True)):
+    for source, [best] in zip(sources, model.search(1.0, 1.0, 3)(sources, 5, attention=True)):
         state, memory, mask = model.encode(*pad_sources([source], len(source) + 1, 1))
-        tokens = [BOS, *found.ids]
-        for place, token in enumerate(tokens[: len(found.attention)]):
+        tokens = [BOS, *best.ids]
+        for place, token in enumerate(tokens[: len(best.attention)]):
             _, state, weights = model.step(np.array([token]), state, memory, mask)
-            np.testing.assert_allclose(found.attention[place], weights[0], rtol=1e-4, atol=1e-6)
-            if place < len(found.ids):
-                assert found.aligned[place] == weights[0, : len(source)].argmax()
-        assert found.attention.shape[1] == len(source) + 1 and len(found.aligned) == len(found.ids)
+            np.testing.assert_allclose(best.attention[place], weights[0], rtol=1e-4, atol=1e-6)
+            if place < len(best.ids):
+                assert best.aligned[place] == weights[0, : len(source)].argmax()
+        assert best.attention.shape[1] == len(source) + 1 and len(best.aligned) == len(best.ids)
 
 
 def test_log_probs_of_given_targets():

@@ -40,7 +40,7 @@ def test_two_processes_train_as_one(without_validation, tmp_path, capsys):
         return [word for key, value in settings.items() for word in (f"--{key}", str(value))]
 
     train.main(options(tmp_path / "one"))
-    wanted = LINE.findall(capsys.readouterr().out)
+    expected = LINE.findall(capsys.readouterr().out)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -50,11 +50,11 @@ def test_two_processes_train_as_one(without_validation, tmp_path, capsys):
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
     logs = [(tmp_path / f"msrun_log/worker_{rank}.log").read_text(encoding="utf-8") for rank in (0, 1)]
     assert done.returncode == 0, logs[0][-3000:]
-    found = LINE.findall(logs[0])
-    assert [line[:2] for line in found] == [line[:2] for line in wanted] and len(found) > 4
-    np.testing.assert_allclose([float(line[2]) for line in found], [float(line[2]) for line in wanted], rtol=1e-4)
+    lines = LINE.findall(logs[0])
+    assert [line[:2] for line in lines] == [line[:2] for line in expected] and len(lines) > 4
+    np.testing.assert_allclose([float(line[2]) for line in lines], [float(line[2]) for line in expected], rtol=1e-4)
     assert "processes: 2" in logs[0]
-    assert not LINE.search(logs[1]) and "epoch" not in logs[1], "only rank 0 speaks"
+    assert not LINE.search(logs[1]) and "epoch" not in logs[1], "only rank 0 logs"
 
     last = sorted(path.name for path in (tmp_path / "one").glob("gru_seq2seq-1_*.ckpt"))[-1]
     one, two = (load_checkpoint(tmp_path / run / last)[0] for run in ("one", "two"))

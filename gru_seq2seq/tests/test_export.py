@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 
 import mindspore as ms
 import numpy as np
@@ -31,12 +32,12 @@ def test_mindir_and_onnx_translate_as_the_checkpoint(trained, tmp_path, exit_of)
 def test_what_differs_is_not_exported(trained, tmp_path, exit_of, monkeypatch):
     def write_nonsense(network, length, folder):
         encode, step = export.write_onnx(network, length, folder)
-        return encode, lambda *inputs: [each * 1.01 for each in step(*inputs)]
+        return encode, lambda *inputs: [output * 1.01 for output in step(*inputs)]
 
     monkeypatch.setitem(export.WRITERS, "ONNX", write_nonsense)
     arguments = ["--ckpt_path", trained.best, "--device_target", "CPU", "--output_dir", tmp_path, "--formats", "onnx"]
     with pytest.raises(SystemExit, match="ONNX differs from"):
-        export.main([str(each) for each in arguments])
+        export.main(list(map(str, arguments)))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -49,6 +50,10 @@ def test_wrong_use(trained, exit_of):
         assert code == 2 and message in error and error.count("\n") == 1, error
 
 
+def run(session, *inputs):
+    return session.run(None, dict(zip((value.name for value in session.get_inputs()), inputs)))
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -59,28 +64,19 @@ def test_wrong_use(trained, exit_of):
 )
 def test_onnx_of_every_kind_of_network(options):
     ms.set_context(mode=ms.GRAPH_MODE)
-    network = Seq2Seq(20, 20, 8, 12, seed=1, **options)
+    network = Seq2Seq(source_vocabulary=20, target_vocabulary=20, embed_size=8, hidden_size=12, seed=1, **options)
     network.set_train(False)
     sources = [[5, 6, 7], [8], [9, 10, 11, 12, 13]]
     ids, lengths = pad_sources(sources, 6, 3)
     tokens = np.array([2, 7, 9], np.int32)
     memory, state = network.encode(ms.Tensor(ids), ms.Tensor(lengths))
-    expected = [each.asnumpy() for each in network.decode_step(ms.Tensor(tokens), state, memory)]
+    expected = [output.asnumpy() for output in network.decode_step(ms.Tensor(tokens), state, memory)]
     encoder, decoder = (
         onnxruntime.InferenceSession(build(network).SerializeToString(), providers=["CPUExecutionProvider"])
         for build in (build_encoder, build_decoder)
     )
-    inputs = dict(zip((each.name for each in encoder.get_inputs()), (ids, lengths)))
-    state, *memory = encoder.run(None, inputs)
-    found = decoder.run(None, dict(zip((each.name for each in decoder.get_inputs()), (tokens, state, *memory))))
-    for one, other in zip(found, expected):
+    state, *memory = run(encoder, ids, lengths)
+    for one, other in zip(run(decoder, tokens, state, *memory), expected):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
-    search = BeamSearch(
-        lambda source, lengths: encoder.run(None, {"source": source, "source_lengths": lengths}),
-        lambda *each: decoder.run(None, dict(zip((i.name for i in decoder.get_inputs()), each))),
-        1.0,
-        1.0,
-        2,
-        put=np.array,
-    )
-    assert all(len(found) == 2 for found in search(sources, 3, 2))
+    search = BeamSearch(partial(run, encoder), partial(run, decoder), 1.0, 1.0, 2, put=np.array)
+    assert all(len(hypotheses) == 2 for hypotheses in search(sources, 3, 2))

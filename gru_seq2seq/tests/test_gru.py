@@ -33,7 +33,7 @@ def cpu():
 
 @pytest.fixture(scope="module", params=[False, True], ids=["forward", "bidirectional"])
 def layer(request):
-    made = GRU(INPUTS, HIDDEN, request.param, [3])
+    made = GRU(input_size=INPUTS, hidden_size=HIDDEN, bidirectional=request.param, seed=[3])
     random = np.random.default_rng(4)
     for weight in made.get_parameters():  # biases begin at zero: let them matter
         weight.set_data(Tensor(random.normal(0, 0.7, weight.shape).astype(np.float32)))
@@ -63,13 +63,13 @@ def reference(weights, x, state):
         w_ih, w_hh, b_ih, b_hh = (
             weights[name + suffix].astype(np.float64) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         )
-        h, found = state.astype(np.float64), []
-        for each in x[::-1] if suffix else x:
-            (x_r, x_z, x_n), (h_r, h_z, h_n) = np.split(w_ih @ each + b_ih, 3), np.split(w_hh @ h + b_hh, 3)
+        h, states = state.astype(np.float64), []
+        for x_t in x[::-1] if suffix else x:
+            (x_r, x_z, x_n), (h_r, h_z, h_n) = np.split(w_ih @ x_t + b_ih, 3), np.split(w_hh @ h + b_hh, 3)
             r, z = sigmoid(x_r + h_r), sigmoid(x_z + h_z)
             h = (1 - z) * np.tanh(x_n + r * h_n) + z * h
-            found.append(h)
-        outputs.append(found[::-1] if suffix else found)
+            states.append(h)
+        outputs.append(states[::-1] if suffix else states)
         lasts.append(h)
     return np.concatenate(outputs, 1), np.concatenate(lasts)
 
@@ -95,17 +95,17 @@ def test_a_single_step_is_a_step_of_the_sequence(layer, arrays):
         def construct(self, x, state):
             return self.layer.step(x, state)
 
-    found = Step()(Tensor(arrays["x"][0]), Tensor(arrays["state"])).asnumpy()
+    after = Step()(Tensor(arrays["x"][0]), Tensor(arrays["state"])).asnumpy()
     forward = {name: value for name, value in weights_of(layer).items() if not name.endswith("_reverse")}
     for b in range(BATCH):
-        np.testing.assert_allclose(found[b], reference(forward, arrays["x"][:1, b], arrays["state"][b])[1], atol=2e-6)
+        np.testing.assert_allclose(after[b], reference(forward, arrays["x"][:1, b], arrays["state"][b])[1], atol=2e-6)
 
 
 def test_the_gradient_is_the_slope_of_a_float64_loop(layer, arrays):
     names = [weight.name.split(".")[-1] for weight in layer.trainable_params()]
     gradient = ms.value_and_grad(WeightedOutputs(layer), (0, 2), ms.ParameterTuple(layer.trainable_params()))
     value, ((d_x, d_state), d_weights) = gradient(*(Tensor(array) for array in arrays.values()))
-    found = {"x": d_x, "state": d_state, **dict(zip(names, d_weights))}
+    gradients = {"x": d_x, "state": d_state, **dict(zip(names, d_weights))}
     point = {name: array.astype(np.float64) for name, array in {**weights_of(layer), **arrays}.items()}
 
     def scalar(point):
@@ -116,7 +116,7 @@ def test_the_gradient_is_the_slope_of_a_float64_loop(layer, arrays):
         return total
 
     np.testing.assert_allclose(float(value.asnumpy()), scalar(point), rtol=1e-5)
-    for name, result in found.items():
+    for name, result in gradients.items():
         slopes = np.zeros(point[name].shape)
         for index in np.ndindex(slopes.shape):
             ends = []

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from mindspore import Parameter, Tensor
 
-from src.decoding import BeamSearch, compiled
-from src.inference import Translator, load_trained, mean_parameters
+from src.decoding import BeamSearch
+from src.inference import Translator, compiled, load_trained, mean_parameters
 from src.metrics import bleu
 from src.model_utils.checkpoint import load_checkpoint, save_checkpoint, training_checkpoints
 from src.model_utils.runtime import UserError
@@ -34,21 +34,21 @@ def pairs(trained):
 
 
 def test_translates_what_it_has_learnt(translator, pairs):
-    sources, references = zip(*pairs)
-    found = translator.translate(list(sources))
-    assert bleu([best.text for [best] in found], list(references)) > 80
-    assert 1 < translator.perplexity(list(pairs)) < 2
-    greedy = translator.translate(list(sources), beam_size=1)
-    assert sum(a[0].text == b[0].text for a, b in zip(found, greedy)) > 80
+    results = translator.translate(pairs.sources)
+    assert bleu([best.text for [best] in results], pairs.targets) > 80
+    assert 1 < translator.perplexity(pairs.sources, pairs.targets) < 2
+    greedy = translator.translate(pairs.sources, beam_size=1)
+    assert sum(a[0].text == b[0].text for a, b in zip(results, greedy)) > 80
 
 
 def test_order_blank_sentences_and_n_best(translator, pairs):
-    sentences = [pairs[0].source, "", pairs[1].source, " \t", pairs[0].source]
-    found = translator.translate(sentences, n_best=3)
-    assert [len(each) for each in found] == [3, 1, 3, 1, 3]
-    assert found[1][0].text == found[3][0].text == "" and found[0] == found[4]
-    for each in (found[0], found[2]):
-        assert sorted((h.score for h in each), reverse=True) == [h.score for h in each]
+    sentences = [pairs.sources[0], "", pairs.sources[1], " \t", pairs.sources[0]]
+    results = translator.translate(sentences, n_best=3)
+    assert [len(translations) for translations in results] == [3, 1, 3, 1, 3]
+    assert results[1][0].text == results[3][0].text == "" and results[0] == results[4]
+    for translations in (results[0], results[2]):
+        scores = [translation.score for translation in translations]
+        assert scores == sorted(scores, reverse=True)
     with pytest.raises(UserError, match="raise --beam_size"):
         translator.translate(sentences, beam_size=2, n_best=3)
     assert translator.translate([]) == []
@@ -56,32 +56,33 @@ def test_order_blank_sentences_and_n_best(translator, pairs):
 
 def test_log_probs_are_those_of_the_training_network(loaded, translator, pairs):
     network, (source_tokenizer, target_tokenizer), _ = loaded
-    sources = [source_tokenizer.encode(pair.source) for pair in pairs[:5]]
-    targets = [target_tokenizer.encode(pair.target) for pair in pairs[:5]]
+    sources = [source_tokenizer.encode(text) for text in pairs.sources[:5]]
+    targets = [target_tokenizer.encode(text) for text in pairs.targets[:5]]
     steps = max(map(len, targets)) + 1
-    source, lengths = _padded([[*each, EOS] for each in sources])
-    target_input, _ = _padded([[BOS, *each] for each in targets], steps)
+    source, lengths = _padded([[*ids, EOS] for ids in sources])
+    target_input, _ = _padded([[BOS, *ids] for ids in targets], steps)
     logits = network(Tensor(source), Tensor(lengths), Tensor(target_input), Tensor(lengths)).asnumpy()
     logits = logits.reshape(steps, len(targets), -1).astype(np.float64)
     log_probs = logits - np.log(np.exp(logits).sum(2, keepdims=True))
-    expected = [sum(log_probs[t, i, token] for t, token in enumerate([*each, EOS])) for i, each in enumerate(targets)]
+    expected = [sum(log_probs[t, i, token] for t, token in enumerate([*ids, EOS])) for i, ids in enumerate(targets)]
     np.testing.assert_allclose(translator.search.log_probs(sources, targets), expected, rtol=1e-4)
-    total = sum(len(each) + 1 for each in targets)
-    assert translator.perplexity(pairs[:5]) == pytest.approx(math.exp(-sum(expected) / total), rel=1e-4)
+    total = sum(len(ids) + 1 for ids in targets)
+    perplexity = translator.perplexity(pairs.sources[:5], pairs.targets[:5])
+    assert perplexity == pytest.approx(math.exp(-sum(expected) / total), rel=1e-4)
 
 
 def _padded(sequences, steps: int = 0):
-    lengths = np.array([len(each) for each in sequences], np.int32)
+    lengths = np.array([len(sequence) for sequence in sequences], np.int32)
     ids = np.zeros((max(steps, lengths.max()), len(sequences)), np.int32)
-    for column, each in enumerate(sequences):
-        ids[: len(each), column] = each
+    for column, sequence in enumerate(sequences):
+        ids[: len(sequence), column] = sequence
     return ids, lengths
 
 
 def test_padding_and_neighbours_change_nothing(loaded, translator, pairs):
     encode, step = compiled(loaded[0])
     search = BeamSearch(encode, step, 1.0, 1.5, 10)
-    sources = [translator.source_tokenizer.encode(pair.source) for pair in pairs[:20]]
+    sources = [translator.source_tokenizer.encode(text) for text in pairs.sources[:20]]
     expected = search(sources, 4, 2)
     wider = BeamSearch(encode, step, 1.0, 1.5, 10, padded=lambda _: 48)([sources[3]], 4, 2)[0]
     for one, other in zip(wider, expected[3]):
@@ -95,26 +96,25 @@ def test_unknown_words(loaded, pairs):
     raised[UNK] += 20.0  # now the network says it does not know
     network.output_bias.set_data(Tensor(raised))
     try:
-        sources = [pair.source for pair in pairs[:8]]
-        found = {}
+        results = {}
         for how in ("keep", "forbid", "copy"):
             translator = Translator(network, tokenizers, type(config)(config, unknown_words=how))
-            found[how] = [best for [best] in translator.translate(sources, beam_size=1)]
+            results[how] = [best for [best] in translator.translate(pairs.sources[:8], beam_size=1)]
     finally:
         network.output_bias.set_data(Tensor(bias))
-    unknown = [i for i, best in enumerate(found["keep"]) if UNK in best.ids]
-    assert unknown and all("<unk>" in found["keep"][i].text for i in unknown)
-    assert not any(UNK in best.ids or "<unk>" in best.text for best in found["forbid"])
+    unknown = [i for i, best in enumerate(results["keep"]) if UNK in best.ids]
+    assert unknown and all("<unk>" in results["keep"][i].text for i in unknown)
+    assert not any(UNK in best.ids or "<unk>" in best.text for best in results["forbid"])
     for i in unknown:
-        assert found["copy"][i].ids == found["keep"][i].ids and "<unk>" not in found["copy"][i].text
+        assert results["copy"][i].ids == results["keep"][i].ids and "<unk>" not in results["copy"][i].text
 
 
 def test_long_sentences_are_cut_with_a_warning(loaded, capsys):
     network, tokenizers, config = loaded
     translator = Translator(network, tokenizers, config, longest=12)
-    found = translator.translate(["Ein Hund sieht einen Ball. " * 20], beam_size=1, attention=True)
+    [[best]] = translator.translate(["Ein Hund sieht einen Ball. " * 20], beam_size=1, attention=True)
     assert "1 sentences are longer than 11 tokens" in capsys.readouterr().out
-    assert found[0][0].attention.shape[1] == 12
+    assert best.attention.shape[1] == 12
 
 
 def test_mean_of_checkpoints(trained, tmp_path):
@@ -122,9 +122,9 @@ def test_mean_of_checkpoints(trained, tmp_path):
     loaded = [load_checkpoint(path)[0] for path in paths]
     mean = mean_parameters(trained.outputs, 2)
     name = "output_bias"
-    expected = np.mean([each["average." + name].asnumpy() for each in loaded], 0)
+    expected = np.mean([parameters["average." + name].asnumpy() for parameters in loaded], 0)
     np.testing.assert_allclose(mean[name].asnumpy(), expected, rtol=1e-6)
-    assert not any(each.startswith("average.") for each in mean)
+    assert not any(key.startswith("average.") for key in mean)
     network, _, _ = load_trained(trained.best, 2)
     np.testing.assert_array_equal(network.output_bias.asnumpy(), mean[name].asnumpy())
     with pytest.raises(UserError, match=r"--average 99: .* holds \d+ training checkpoints"):

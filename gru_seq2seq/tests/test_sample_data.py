@@ -17,7 +17,7 @@ def test_layout(corpus):
     }
     splits = [read_pairs(corpus, split, "de", "en") for split in ("train", "val", "test")]
     assert [len(pairs) for pairs in splits] == [800, 100, 100]
-    everything = [pair for pairs in splits for pair in pairs]
+    everything = [pair for pairs in splits for pair in zip(pairs.sources, pairs.targets)]
     assert len(set(everything)) == 1000, "no pair is there twice"
     for side in zip(*everything):
         words = {word.strip(".").lower() for text in side for word in text.split()}
@@ -25,13 +25,14 @@ def test_layout(corpus):
 
 
 def test_words_agree_and_stand_in_the_order_of_their_language(corpus):
-    pairs = read_pairs(corpus, "train", "de", "en")
-    verb_last = [pair for pair in pairs if " kann " in pair.source]
-    assert verb_last and all(pair.source.split()[-1][:-1] in sample_data.VERBS for pair in verb_last)
-    assert all(" can " in pair.target for pair in verb_last)
-    assert any(pair.source.startswith("Heute ") and pair.target.endswith(" today.") for pair in pairs)
-    assert any(" einen kleinen Ball" in pair.source for pair in pairs)
-    assert not any(" a old" in pair.target or " an big" in pair.target for pair in pairs)
+    text = read_pairs(corpus, "train", "de", "en")
+    pairs = list(zip(text.sources, text.targets))
+    verb_last = [(german, english) for german, english in pairs if " kann " in german]
+    assert verb_last and all(german.split()[-1][:-1] in sample_data.VERBS for german, _ in verb_last)
+    assert all(" can " in english for _, english in verb_last)
+    assert any(german.startswith("Heute ") and english.endswith(" today.") for german, english in pairs)
+    assert any(" einen kleinen Ball" in german for german in text.sources)
+    assert not any(" a old" in english or " an big" in english for english in text.targets)
 
 
 def test_same_again(corpus, tmp_path):
