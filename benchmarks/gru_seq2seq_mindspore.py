@@ -14,12 +14,13 @@ from easydict import EasyDict
 from mindspore import Tensor
 from mindspore_training import MindSporeSide, load_weights
 
-from src.arguments import configure, parse
+from src.arguments import parse_arguments, resolve_configuration
 from src.dataset import TrainingBatches, check_prepared, load_samples, prepare
 from src.inference import build_network
 from src.model_utils.runtime import init_device
 from src.sample_data import write_sample_corpus
-from src.tokenization import PAD, load_tokenizers
+from src.tokenization import PAD
+from src.tokenizer_files import load_tokenizers
 from src.train_step import build_step, learning_rates
 
 
@@ -32,7 +33,8 @@ def prepare_measurement(preset: str, changes: list[str], preprocess_path: str | 
     target = init_device("CPU")
     with tempfile.TemporaryDirectory() as folder:
         path = preprocess_path or f"{folder}/preprocess"
-        config = configure(parse(["--preset", preset, "--data_dir", folder, *changes], ""), target)
+        arguments = ["--preset", preset, "--data_dir", folder, *changes]
+        config = resolve_configuration(parse_arguments(arguments, ""), target)
         if not preprocess_path:
             write_sample_corpus(f"{folder}/multi30k")
             prepare(f"{folder}/multi30k", path, config)
@@ -55,9 +57,9 @@ def prepare_measurement(preset: str, changes: list[str], preprocess_path: str | 
 
 def logits(network, inputs: tuple) -> np.ndarray:
     """Return the logits of the target tokens of a batch, (tokens, V), by time."""
-    source, lengths, target_input, target_output, keys = inputs
-    found = network(*(Tensor(array) for array in (source, lengths, target_input, keys))).asnumpy()
-    return found[target_output.reshape(-1) != PAD]
+    source, source_lengths, target_input, target_output, dropout_keys = inputs
+    arrays = source, source_lengths, target_input, dropout_keys
+    return network(*map(Tensor, arrays)).asnumpy()[target_output.reshape(-1) != PAD]
 
 
 def rows(name: str, inputs: tuple, weights: dict[str, np.ndarray]) -> int:

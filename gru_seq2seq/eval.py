@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import sys
 import time
 
-from src.arguments import usual_spelling
-from src.inference import Translator, add_checkpoint_options, apply_settings, load_trained
+from src import config as config_module
+from src.inference import SETTINGS, Translator, add_checkpoint_options, load_trained
 from src.metrics import bleu_by_length, translation_scores
-from src.model_utils.configuration import Parser
-from src.model_utils.runtime import UserError, atomic_write, init_device, log, run
+from src.model_utils.configuration import Parser, apply_settings
+from src.model_utils.files import atomic_write
+from src.model_utils.reporting import messages_to_stderr, print_result
+from src.model_utils.runtime import UserError, init_device, log, run
 from src.multi30k import SPLITS, read_pairs
 
 
-def parse(argv=None):
-    """Read the command line; options may be written with - or _."""
+def parse_arguments(argv=None):
+    """Read and check the command line."""
     parser = Parser(__doc__)
     add_checkpoint_options(parser)
     parser.add_argument("--data_dir", metavar="DIR", help="folder of test.de and test.en, or of other --split files")
     parser.add_argument("--split", choices=list(SPLITS), default="test", help="files of the folder (default: test)")
     parser.add_argument("--output", metavar="FILE", help="write source, translation and reference, tabs between them")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output, messages elsewhere")
-    args = parser.parse_args(usual_spelling(sys.argv[1:] if argv is None else argv))
+    args = parser.parse_args(argv)
     if not args.data_dir:
         raise UserError("--data_dir is missing: the folder that holds the texts, such as test.de and test.en")
     return args
 
 
-def show(result: dict) -> None:
+def show_table(result: dict) -> None:
     """Print the metrics as tables."""
     print(f"\n{result['sentences']} {result['split']} sentences, {result['sentences_per_second']:.0f} sentences/s")
     for key, name in (("bleu", "BLEU"), ("bleu_lowercase", "BLEU, lower-cased"), ("chrf", "chrF")):
@@ -44,19 +43,23 @@ def show(result: dict) -> None:
 
 
 def write_texts(path, *columns: list[str]) -> None:
-    """Write texts side by side, a row a line; tabs in them become blanks."""
+    """Write texts side by side, a row a line; a tab within one of them becomes a blank, which is counted."""
     with atomic_write(path) as file:
-        file.writelines("\t".join(" ".join(text.split()) for text in row) + "\n" for row in zip(*columns))
+        file.writelines("\t".join(text.replace("\t", " ") for text in row) + "\n" for row in zip(*columns))
+    tabs = sum("\t" in text for column in columns for text in column)
+    log(f"{path}: source, translation and reference of {len(columns[0])} sentences")
+    if tabs:
+        log(f"warning: {path}: blanks stand for the tabs within {tabs} texts")
 
 
 def main(argv=None) -> dict:
     """Evaluate as the command line says; returns the metrics."""
-    args = parse(argv)
-    with contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext():
+    args = parse_arguments(argv)
+    with messages_to_stderr(args.json):
         init_device(args.device_target, args.device_id)
         network, tokenizers, config = load_trained(args.ckpt_path, args.average)
-        config = apply_settings(config, args)
-        pairs = read_pairs(args.data_dir, args.split, config.source, config.target, config.on_bad_pair)
+        config = apply_settings(config, args, config_module, SETTINGS)
+        pairs = read_pairs(args.data_dir, args.split, config.source, config.target, config.on_bad_input)
         log(f"{args.ckpt_path}: {len(pairs)} {args.split} sentences of {args.data_dir}, beam {config.beam_size}")
         translator = Translator(network, tokenizers, config)
         translator.compile_for(pairs.sources)  # which is not part of the speed
@@ -77,11 +80,7 @@ def main(argv=None) -> dict:
         }
         if args.output:
             write_texts(args.output, pairs.sources, translations, pairs.targets)
-            log(f"{args.output}: source, translation and reference of {len(pairs)} sentences")
-    if args.json:
-        print(json.dumps(result, ensure_ascii=False), flush=True)
-    else:
-        show(result)
+    print_result(result, args.json, show_table)
     return result
 
 

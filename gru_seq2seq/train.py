@@ -2,47 +2,49 @@
 
 from __future__ import annotations
 
-import itertools
-import sys
 from pathlib import Path
 
 import mindspore as ms
 
-from src.arguments import configure, parse, usual_spelling
+from src.arguments import parse_arguments, resolve_configuration
 from src.dataset import TrainingBatches, check_prepared, load_samples, prepare
-from src.inference import Translator, build_network
+from src.inference import NAME, Translator, build_network
 from src.metrics import bleu
-from src.model_utils.checkpoint import load_checkpoint, load_into
-from src.model_utils.configuration import write_yaml
+from src.model_utils.batching import one_of_each_shape
+from src.model_utils.checkpoint import check_output_folder, initial_weights, output_folder
+from src.model_utils.files import write_yaml
 from src.model_utils.launch import launch
 from src.model_utils.runtime import UserError, init_device, log, rank_and_size, run
-from src.model_utils.training import Trainer, claim_folder, measure_throughput
-from src.tokenization import load_tokenizers, same_tokenizers, save_tokenizers
+from src.model_utils.throughput import measure_throughput
+from src.model_utils.trainer import Cadence, Trainer
+from src.tokenizer_files import load_tokenizers, same_tokenizers, save_tokenizers
 from src.train_step import build_step, learning_rates
-
-NAME = "gru_seq2seq"
 
 
 def main(argv=None) -> dict:
     """Train as the command line says; returns the last metrics, or the throughput with --performance_steps."""
-    args = parse(argv, __doc__)
-    launch(args, usual_spelling(sys.argv[1:] if argv is None else argv), __file__)
+    # Arguments and device
+    args = parse_arguments(argv, __doc__)
+    launch(args, __file__)
     folder = Path(args.ckpt_path)
+    if not args.performance_steps:
+        check_output_folder(folder, NAME, args.resume, args.overwrite)
     target = init_device(args.device_target, args.device_id, args.distributed)
-    config = configure(args, target)
+    config = resolve_configuration(args, target)
     rank, size = rank_and_size()
     ms.set_seed(config.seed)
-    lock = claim_folder(folder, NAME, args.resume, args.overwrite) if not args.performance_steps else None
     log("configuration: " + ", ".join(f"{key} {value}" for key, value in config.items()))
 
+    # Data, with every check of it
     if args.data_dir:
         prepare(args.data_dir, args.preprocess_path, config)
     check_prepared(args.preprocess_path, config)
     tokenizers = load_tokenizers(args.preprocess_path)
-    pre_trained = load_checkpoint(args.pre_trained)[0] if args.pre_trained else None
-    earlier = folder if args.resume else Path(args.pre_trained).parent if pre_trained else None
-    if earlier and not same_tokenizers(load_tokenizers(earlier), tokenizers):
-        raise UserError(f"{earlier}: its tokenizers are not those of {args.preprocess_path}; train on those data anew")
+    weights = initial_weights(folder, NAME, args.pre_trained, args.resume)
+    if weights.folder and not same_tokenizers(load_tokenizers(weights.folder), tokenizers):
+        raise UserError(
+            f"{weights.folder}: its tokenizers are not those of {args.preprocess_path}; train on those anew"
+        )
     train = load_samples(args.preprocess_path, "train")
     valid = load_samples(args.preprocess_path, "val", missing_ok=True)
     batches = TrainingBatches(train, config, rank, size, tokenizers)
@@ -51,24 +53,21 @@ def main(argv=None) -> dict:
     log(f"validation: {f'{len(valid)} pairs' if len(valid) else 'none, the last checkpoint counts'}")
     log("batches are padded to source x target: " + ", ".join(f"{s} x {t}" for s, t in batches.shapes))
 
+    # Network and its initial weights
     network = build_network(config, *map(len, tokenizers))
-    if rank == 0 and not args.performance_steps:
-        write_yaml(folder / "config.yaml", config)
-        save_tokenizers(folder, tokenizers)
-    if pre_trained:
-        load_into(network.get_parameters(), pre_trained, args.pre_trained, averaged=True)
+    weights.load_pre_trained(network)
+    log(f"parameters: {sum(parameter.size for parameter in network.trainable_params())} trained")
+
+    # Training step
     rates = learning_rates(config, batches.steps_per_epoch)
     step = build_step(network, config, rates)
-    log(f"parameters: {sum(parameter.size for parameter in network.trainable_params())} trained")
     log(f"steps per epoch: {batches.steps_per_epoch}, device: {target}, processes: {size}")
 
+    # Measure speed and leave
     if args.performance_steps:
-        every = (batch for epoch in itertools.count(1) for batch in batches(epoch))
-        shapes = batches.one_of_each_shape()  # so that all are compiled before the timing
-        result = measure_throughput(step, itertools.chain(shapes, every), args.performance_steps, len(shapes))
-        log(", ".join(f"{key} {value}" for key, value in result.items()))
-        return result
+        return measure_throughput(step, batches, args.performance_steps, shapes=one_of_each_shape(batches(1)))
 
+    # Claim the output folder and train
     translator = Translator(network, tokenizers, config)
 
     def validate() -> dict:
@@ -76,29 +75,26 @@ def main(argv=None) -> dict:
         score = bleu([best.text for best, *_ in results], valid.targets)
         return {"valid_bleu": score, "valid_perplexity": float(translator.perplexity(valid.sources, valid.targets))}
 
-    trainer = Trainer(
-        name=NAME,
-        folder=folder,
-        network=network,
-        step=step,
-        batches=batches,
-        steps_per_epoch=batches.steps_per_epoch,
-        num_epochs=config.num_epochs,
-        learning_rate=lambda step_: rates[step_],
-        validate=validate if len(valid) else None,
-        metric="valid_bleu",
-        print_steps=config.print_steps,
-        validate_steps=config.validate_steps,
-        save_checkpoint_steps=config.save_checkpoint_steps,
-        keep_checkpoint_max=config.keep_checkpoint_max,
-        patience=config.early_stop_patience,
-    )
-    if args.resume:
-        trainer.resume()
-    result = trainer.train()
+    with output_folder(folder, NAME, args.resume, args.overwrite):
+        if rank == 0:
+            write_yaml(folder / "config.yaml", config)
+            save_tokenizers(folder, tokenizers)
+        trainer = Trainer(
+            name=NAME,
+            folder=folder,
+            network=network,
+            step=step,
+            batches=batches,
+            steps_per_epoch=batches.steps_per_epoch,
+            num_epochs=config.num_epochs,
+            learning_rate=lambda k: rates[k],
+            validate=validate if len(valid) else None,
+            metric="valid_bleu",
+            cadence=Cadence.of(config),
+        )
+        trainer.resume(weights)
+        result = trainer.train()
     log(f"checkpoints, metrics.jsonl and curves.png: {folder}")
-    if lock:
-        lock.close()
     return result
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from src.model_utils.runtime import atomic_write
+from src.model_utils.files import atomic_write
 
 
 def draw_attention(path, source_tokens: list[str], target_tokens: list[str], attention: np.ndarray) -> None:

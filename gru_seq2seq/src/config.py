@@ -1,4 +1,4 @@
-"""Every hyperparameter, per device. Users edit this file; the comment behind a key is its help text.
+"""Every hyperparameter, per device. Users edit this file; the comment behind a key is its help text, and its range.
 
 `gru_seq2seq_cfg` is for GPU and CPU, `gru_seq2seq_cfg_ascend` for Ascend. A preset changes some keys of either:
 `default` is the recipe for Multi30k, `tiny` a small network for the quick start and tests. Order of precedence: this
@@ -9,52 +9,53 @@ from easydict import EasyDict as edict
 
 gru_seq2seq_cfg = edict(
     # data
-    source="de",  # language that is translated: the ending of its files
-    target="en",  # language that it is translated into: the ending of its files
-    tokenizer="sentencepiece",  # sentencepiece (one model for both languages) or spacy (words, a vocabulary each)
-    vocab_size=6000,  # pieces of the SentencePiece model, the four special ones included
-    min_count=2,  # a spaCy word seen less often in training is unknown
+    source="de",  # language to translate: the ending of its files
+    target="en",  # language to translate into: the ending of its files
+    tokenizer="sentencepiece",  # one subword model for both languages, or words of each [sentencepiece | spacy]
+    vocab_size=6000,  # pieces of the SentencePiece model, including the four special ones [> 0]
+    min_count=2,  # spaCy words seen less often in training are unknown [> 0]
+    lossless=True,  # keep every character and blank; false: NFKC and single blanks, as in version 1.0
     lowercase=False,  # read and write lower-case text only
-    subword_sampling=0.0,  # alpha of the segmentations that are drawn anew in each epoch; 0 for the best one always
-    max_length=50,  # tokens of a longer source or target, its end included, leave a pair out of training
-    buckets=8,  # shapes that batches are padded to, each compiled once
-    on_bad_pair="error",  # a pair with an empty line or wrong encoding: error or skip
-    workers=2,  # threads that segment texts
+    subword_sampling=0.0,  # alpha of segmentations drawn anew in each epoch; 0 always takes the best one [>= 0]
+    max_length=50,  # pairs with a source or target of more tokens, its end included, are left out of training [>= 2]
+    buckets=8,  # shapes that batches are padded to, each compiled once [> 0]
+    on_bad_input="error",  # pairs with an empty line, or one that is not UTF-8 text [error | skip]
+    workers=0,  # threads that split texts into tokens; 0 takes all cores [>= 0]
     # network
-    embed_size=256,  # size of the token vectors
-    hidden_size=512,  # GRU units per direction
-    encoder_layers=1,  # bidirectional GRU layers that read the source
-    decoder_layers=2,  # GRU layers that write the target
-    attention="luong",  # luong, after a decoder that runs over all steps at once, or bahdanau, which feeds it
-    dropout=0.4,  # of embeddings, of what layers pass on, and before the output
-    tied_embeddings="all",  # decoder: target vectors are the output matrix; all: the source vectors too; none
-    layer_norm=False,  # normalise what the GRU layers read and the attention gives
+    embed_size=256,  # size of the token vectors [> 0]
+    hidden_size=512,  # GRU units, of both directions together in the encoder [> 0]
+    encoder_layers=1,  # bidirectional GRU layers that read the source [> 0]
+    decoder_layers=2,  # GRU layers that write the target [> 0]
+    attention="luong",  # behind a decoder that runs over all steps at once, or feeding it [luong | bahdanau]
+    dropout=0.4,  # of embeddings, between layers, and before the output [0 <= x < 1]
+    tied_embeddings="all",  # target vectors are the output matrix, too, or all tables one [none | decoder | all]
+    layer_norm=False,  # normalise the outputs of the GRU layers
     # optimization
-    num_epochs=16,  # passes over the training pairs
-    batch_size=128,  # pairs a step, over all processes
-    learning_rate=0.0014,  # peak rate
-    lr_shape="cosine",  # after the warm-up: cosine or linear
-    warmup_epochs=1.0,  # epochs over which the rate rises
-    weight_decay=0.0,  # L2 penalty on the weights
-    gradient_clip=1.0,  # largest global norm of the gradient; 0 for none
-    label_smoothing=0.1,  # share of the target spread over all tokens
-    weight_average=0.998,  # decay of the moving average of the weights; 0 for none
-    average_every=8,  # steps between moves of that average, as far each time as in so many steps
-    amp_level="O0",  # mixed precision on GPU and Ascend: O0 (float32), O1, O2 or O3
+    num_epochs=16,  # passes over the training pairs [> 0]
+    batch_size=128,  # pairs a step, over all processes [> 0]
+    learning_rate=0.0014,  # peak rate [> 0]
+    lr_shape="cosine",  # after the warm-up [cosine | linear]
+    warmup_epochs=1.0,  # epochs over which the rate rises [>= 0]
+    weight_decay=0.0,  # L2 penalty on the weights [>= 0]
+    gradient_clip=1.0,  # largest global norm of the gradient; 0 disables it [>= 0]
+    label_smoothing=0.1,  # share of the target spread over all tokens [0 <= x < 1]
+    weight_average=0.998,  # decay of the moving average of the weights; 0 disables it [0 <= x < 1]
+    average_every=8,  # update the weight average every N steps, with the decay compounded to match [> 0]
+    amp_level="O0",  # mixed precision on GPU and Ascend; O0 is float32 [O0 | O1 | O2 | O3]
     # decoding
-    beam_size=5,  # hypotheses that the beam search keeps; 1 is greedy
-    valid_beam_size=1,  # the same, in the validations of a training
-    length_penalty=0.6,  # alpha by which the length divides a hypothesis's score; 0 for not
-    max_length_ratio=1.5,  # longest translation: this many tokens a source token
-    max_length_extra=10,  # and so many more
-    unknown_words="copy",  # keep the unknown token, forbid it, or copy the source word most attended to
+    beam_size=5,  # hypotheses that the beam search keeps; 1 is greedy [> 0]
+    valid_beam_size=1,  # the same for the validations of a training [> 0]
+    length_penalty=0.6,  # alpha of the length that divides a hypothesis's score; 0 disables it [>= 0]
+    max_length_ratio=1.5,  # maximum output length = ratio x source length + extra, in tokens [>= 0]
+    max_length_extra=10,  # see max_length_ratio [>= 0]
+    unknown_words="copy",  # copy: the source word that it attends to most [keep | forbid | copy]
     # running
-    seed=1,  # of weights, batches, segmentations and dropout
-    early_stop_patience=0,  # validations without a better BLEU until training stops; 0 for never
-    validate_steps=0,  # validate every N steps besides the end of each epoch; 0 for not
-    save_checkpoint_steps=0,  # save every N steps besides the end of each epoch; 0 for not
-    keep_checkpoint_max=5,  # newest training checkpoints that are kept; 0 for all
-    print_steps=50,  # steps between log lines
+    seed=1,  # of weights, batches, segmentations and dropout [>= 0]
+    early_stop_patience=0,  # validations without a better BLEU until training stops; 0 disables it [>= 0]
+    validate_steps=0,  # validate every N steps besides the end of each epoch; 0 disables it [>= 0]
+    save_checkpoint_steps=0,  # save every N steps besides the end of each epoch; 0 disables it [>= 0]
+    keep_checkpoint_max=5,  # newest training checkpoints to keep; 0 keeps all [>= 0]
+    print_steps=50,  # steps between log lines; 0 prints only at the end of each epoch [>= 0]
 )
 
 gru_seq2seq_cfg_ascend = edict(
@@ -78,3 +79,5 @@ _tiny = edict(
 )
 
 presets = {"default": {}, "tiny": _tiny}
+
+added_later = {"lossless": False}  # keys that an older checkpoint lacks, with the value that it was trained with

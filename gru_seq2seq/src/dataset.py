@@ -11,17 +11,20 @@ from typing import NamedTuple
 
 import numpy as np
 
+from src.config import added_later
+from src.model_utils.aliases import own_name
+from src.model_utils.batching import Batch, carry_over_plan, cheapest_buckets, rows_of_process
 from src.model_utils.conversion import convert_once, read_fingerprint, read_mindrecord, write_mindrecord
-from src.model_utils.recurrent import dropout_keys
-from src.model_utils.runtime import UserError, log
-from src.model_utils.training import Batch
+from src.model_utils.layers import dropout_keys
+from src.model_utils.runtime import UserError, log, resolve_workers
 from src.multi30k import ParallelText, find_files, has_split, read_pairs
-from src.tokenization import BOS, EOS, PAD, save_tokenizers, train_tokenizers
+from src.tokenization import BOS, EOS, PAD, UNK, train_tokenizers
+from src.tokenizer_files import save_tokenizers
 
 VERSION = 1  # of the files below; raise it when their content changes
 TARGET_COST = 5  # source tokens that take as long as one of the target, in the default network
 MOST_SLACK = 8  # of the sources that `bucket_shapes` tries
-OPTIONS = ("source", "target", "tokenizer", "lowercase", "on_bad_pair")  # that the preprocessed data depend on
+OPTIONS = ("source", "target", "tokenizer", "lossless", "lowercase", "on_bad_input")  # that the prepared data depend on
 _SCHEMA = {
     "source": {"type": "string"},
     "target": {"type": "string"},
@@ -66,8 +69,12 @@ def _convert(data_dir, folder: Path, config) -> None:
     joint = tokenizers[0] is tokenizers[1]
     log(f"vocabulary: {f'{sizes[0]} pieces' if joint else f'{sizes[0]} {config.source}, {sizes[1]} {config.target}'}")
     for split, text in texts.items():
+        for language, tokenizer, side in zip((config.source, config.target), tokenizers, (text.sources, text.targets)):
+            changed = sum(not tokenizer.keeps(sentence) for sentence in side)
+            if changed:
+                log(f"warning: {split}: the tokenizer changes {changed} lines {language}; --lossless true keeps them")
         ids = [
-            [np.array(ids, np.int32) for ids in tokenizer.encode_all(side, config.workers)]
+            [np.array(ids, np.int32) for ids in tokenizer.encode_all(side, resolve_workers(config.workers))]
             for tokenizer, side in zip(tokenizers, (text.sources, text.targets))
         ]
         _write_mindrecord(folder / f"{split}.mindrecord", Samples(text.sources, text.targets, *ids))
@@ -78,7 +85,9 @@ def _convert(data_dir, folder: Path, config) -> None:
 
 def _token_counts(language: str, ids: list[np.ndarray]) -> str:
     lengths = np.array([len(sentence) for sentence in ids])
-    return f"{lengths.sum()} tokens {language} ({lengths.mean():.1f} a sentence, {lengths.max()} at most)"
+    unknown = sum(int((sentence == UNK).sum()) for sentence in ids)
+    details = f"{lengths.mean():.1f} a sentence, {lengths.max()} at most{f', {unknown} unknown' if unknown else ''}"
+    return f"{lengths.sum()} tokens {language} ({details})"
 
 
 def _splits(data_dir, config) -> list[str]:
@@ -86,7 +95,7 @@ def _splits(data_dir, config) -> list[str]:
 
 
 def _read(data_dir, split: str, config) -> ParallelText:
-    return read_pairs(data_dir, split, config.source, config.target, config.on_bad_pair)
+    return read_pairs(data_dir, split, config.source, config.target, config.on_bad_input)
 
 
 def _fingerprint(data_dir, config) -> dict:
@@ -108,11 +117,12 @@ def check_prepared(preprocess_path, config) -> None:
     fingerprint = read_fingerprint(preprocess_path)
     if fingerprint is None:
         raise UserError(f"{preprocess_path}: holds no preprocessed data; give --data_dir")
+    prepared = {**added_later, **{own_name(key, config): value for key, value in fingerprint.items()}}
     for key, value in _options(config).items():
-        if fingerprint.get(key) != value:
+        if prepared.get(key) != value:
             raise UserError(
-                f"{preprocess_path}: was prepared with {key} {fingerprint.get(key)}, the configuration says {value};"
-                " give --data_dir to prepare it again"
+                f"{preprocess_path}: was prepared with {key} {prepared.get(key)}, the configuration says {value}; give"
+                " --data_dir to prepare it again"
             )
 
 
@@ -153,23 +163,11 @@ def _shapes_with_slack(source_lengths, target_lengths, buckets: int, slack: int)
     """Return the cost of all pairs in the best shapes for this slack, and the shapes."""
     longer = np.maximum(source_lengths - slack, target_lengths)
     ends, counts = np.unique(longer, return_counts=True)
-    # the shape of a bucket that ends at each of the lengths, and how many pairs there are below it
+    # the shape of a bucket that ends at each of the lengths
     shapes = [tuple(int(side[longer <= end].max()) for side in (source_lengths, target_lengths)) for end in ends]
     costs = np.array([source + TARGET_COST * target for source, target in shapes])
-    below = np.concatenate([[0], np.cumsum(counts)])
-    best = np.where(np.arange(len(ends) + 1) == 0, 0.0, np.inf)  # least cost of the first so many lengths
-    starts = []
-    for _ in range(min(buckets, len(ends))):
-        # cost[i, j]: the first i lengths in the buckets so far, those up to j in one more
-        cost = best[:-1, None] + (below[None, 1:] - below[:-1, None]) * costs[None, :]
-        cost[np.arange(len(ends))[:, None] > np.arange(len(ends))[None, :]] = np.inf
-        starts.append(cost.argmin(0))
-        best = np.concatenate([[np.inf], cost.min(0)])
-    chosen, end = [], len(ends)
-    for start in reversed(starts):
-        chosen.append(shapes[end - 1])
-        end = int(start[end - 1])
-    return float(best[-1]), chosen[::-1]
+    cost, chosen = cheapest_buckets(costs, counts, buckets)
+    return cost, [shapes[end] for end in chosen]
 
 
 class TrainingBatches:
@@ -182,9 +180,8 @@ class TrainingBatches:
     """
 
     def __init__(self, samples: Samples, config, rank: int = 0, size: int = 1, tokenizers=None):
-        if config.batch_size % size:
-            raise UserError(f"batch_size {config.batch_size} does not divide among {size} processes; set --batch_size")
-        self.config, self.rank, self.size, self.tokenizers = config, rank, size, tokenizers
+        self.rows = rows_of_process(config.batch_size, rank, size)
+        self.config, self.tokenizers = config, tokenizers
         kept = np.flatnonzero((_lengths(samples.source_ids, samples.target_ids) <= config.max_length).all(0))
         self.left_out = len(samples) - len(kept)
         if not len(kept):
@@ -218,38 +215,22 @@ class TrainingBatches:
 
     def plan(self, lengths: np.ndarray, epoch: int) -> list[tuple[np.ndarray, tuple[int, int]]]:
         """Return for each step the indices of its pairs, and the shape; lengths (2, N) fit into the last bucket."""
-        random = np.random.default_rng([self.config.seed, epoch])
-        rows = self.config.batch_size
         fits = np.array([(lengths <= np.array(shape)[:, None]).all(0) for shape in self.shapes])
-        bucket_of = fits.argmax(0)
-        steps, rest = [], np.zeros(0, int)
-        for number, shape in enumerate(self.shapes):
-            members = random.permutation(np.concatenate([np.flatnonzero(bucket_of == number), rest]))
-            last = number == len(self.shapes) - 1
-            full = len(members) if last else len(members) // rows * rows
-            steps += [(members[start : start + rows], shape) for start in range(0, full, rows)]
-            rest = members[full:]
-        return [steps[i] for i in random.permutation(len(steps))]
+        place, rows = fits.argmax(0), self.config.batch_size
+        buckets = [(np.flatnonzero(place == number), rows, shape) for number, shape in enumerate(self.shapes)]
+        return carry_over_plan(buckets, [self.config.seed, epoch], keep_rest=True)
 
     def __call__(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         sides = self.segmented(epoch, self.shapes[-1])
         lengths = _lengths(*sides)
         plan = self.plan(lengths, epoch)
-        rows = self.config.batch_size // self.size
+        rows = len(range(self.config.batch_size)[self.rows])
         for step in range(first_step, len(plan)):
             chosen, shape = plan[step]
             keys = dropout_keys(self.config.seed, (epoch - 1) * len(plan) + step, self.config.batch_size)
-            mine = slice(self.rank, None, self.size)
-            source_ids, target_ids = ([side[i] for i in chosen[mine]] for side in sides)
-            inputs = TranslationInputs(*pad_pairs(source_ids, target_ids, *shape, rows), keys[mine])
+            source_ids, target_ids = ([side[i] for i in chosen[self.rows]] for side in sides)
+            inputs = TranslationInputs(*pad_pairs(source_ids, target_ids, *shape, rows), keys[self.rows])
             yield Batch(inputs, len(chosen), int(lengths[:, chosen].sum()))
-
-    def one_of_each_shape(self) -> list[Batch]:
-        """Return a batch of every shape that the first epoch has."""
-        batches: dict[tuple, Batch] = {}
-        for batch in self(1):
-            batches.setdefault((len(batch.inputs.source), len(batch.inputs.target_input)), batch)
-        return list(batches.values())
 
 
 def _lengths(source_ids, target_ids) -> np.ndarray:

@@ -79,7 +79,7 @@ class BeamSearch:
 
         A hypothesis that ends, or reaches the greatest length, leaves the beam, which is narrower by one from then on
         (Bahdanau et al. 2015); the search ends when the beam is empty or when nothing in it can become one of the
-        n_best. `attention` asks for all weights; `done` is told how many sentences more are finished.
+        n_best. `attention` asks for all weights; `done` is called with the number of newly finished sentences.
         """
         results: list[list[Hypothesis]] = [[] for _ in sources]
         slots = max(1, self.rows // beam_size)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from src.model_utils.recurrent import AddBias
+from src.model_utils.layers import AddBias
 
 _SATURATED = 1e4  # sigmoid(1e4) is exactly 1 in float32, and the number still fits into float16
 
@@ -151,7 +151,7 @@ class GRU(nn.Cell):
         x_z = self.add_bias(self.matmul_nt(x, w_z), b_z + c_z).reshape(shape)
         x_n = self.add_bias(self.matmul_nt(x, w_n), b_n).reshape(shape)
         if padding is not None:
-            x_z = x_z + ops.tile(padding * _SATURATED, (1, 1, self.hidden_size))  # see `over_time`
+            x_z = x_z + ops.tile(padding * _SATURATED, (1, 1, self.hidden_size))  # see `repeat_over_time`
         return scan(x_r, x_z, x_n, state, weight_hh, c_n)[0]
 
     def step(self, x, state):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -12,26 +13,41 @@ from easydict import EasyDict
 from mindspore import Parameter, Tensor, nn
 from tqdm import tqdm
 
+from src import config as config_module
 from src.beam import Hypothesis
 from src.config import gru_seq2seq_cfg
 from src.decoding import BeamSearch, padded_length
 from src.model_utils.checkpoint import AVERAGE_PREFIX, load_checkpoint, load_into, training_checkpoints
-from src.model_utils.configuration import Parser, read_yaml, require, resolve
-from src.model_utils.recurrent import BesideTheCaller
+from src.model_utils.configuration import Parser, load_config
+from src.model_utils.layers import RunInThreadPool
 from src.model_utils.runtime import UserError, log
 from src.network import Decoder, Encoder, Seq2Seq
-from src.tokenization import BOS, PAD, UNK, load_tokenizers
+from src.tokenization import BOS, PAD, UNK, Tokenizer
+from src.tokenizer_files import load_tokenizers
 
 NAME = "gru_seq2seq"
 LONGEST = 128  # tokens of a source that are read: the encoder is compiled step by step, which takes long for more
+PARTS_LOGGED = 5
 SETTINGS = (  # the configuration keys that may differ from the training's, as none changes the network
     "beam_size",
     "length_penalty",
     "max_length_ratio",
     "max_length_extra",
     "unknown_words",
-    "on_bad_pair",
+    "on_bad_input",
 )
+
+
+def add_checkpoint_options(parser: Parser) -> None:
+    """Add --ckpt_path, --average, and an option for each of SETTINGS."""
+    parser.add_checkpoint_options(config_module, gru_seq2seq_cfg, SETTINGS)
+    parser.add_argument(
+        "--average",
+        type=int,
+        default=0,
+        metavar="N",
+        help="take the mean of the N newest training checkpoints beside --ckpt_path (default: 0, do not)",
+    )
 
 
 def build_network(config, source_size: int, target_size: int) -> Seq2Seq:
@@ -60,11 +76,7 @@ def load_trained(ckpt_path, average: int = 0) -> tuple[Seq2Seq, tuple, EasyDict]
     """
     folder = Path(ckpt_path).parent
     parameters = mean_parameters(folder, average) if average else load_checkpoint(ckpt_path)[0]
-    saved = read_yaml(folder / "config.yaml")
-    absent = [key for key in gru_seq2seq_cfg if key not in saved]
-    if absent:
-        raise UserError(f"{folder / 'config.yaml'}: has no '{absent[0]}'; it was written for another model or version")
-    config = EasyDict(saved)
+    config = load_config(folder, config_module, gru_seq2seq_cfg)
     tokenizers = load_tokenizers(folder)
     network = build_network(config, *map(len, tokenizers))
     load_into(network.get_parameters(), parameters, ckpt_path, averaged=True)
@@ -91,51 +103,13 @@ def mean_parameters(folder, count: int) -> dict[str, Parameter]:
     return {name: Parameter(Tensor((value / count).astype(np.float32)), name=name) for name, value in total.items()}
 
 
-def add_checkpoint_options(parser: Parser) -> None:
-    """Add --ckpt_path, --average, and an option for each of SETTINGS."""
-    from src import config as config_module
-
-    parser.add_argument("--ckpt_path", metavar="FILE", required=True, help="a checkpoint that train.py wrote")
-    parser.add_argument(
-        "--average",
-        type=int,
-        default=0,
-        metavar="N",
-        help="take the mean of the N newest training checkpoints beside --ckpt_path instead (default: 0, not)",
-    )
-    parser.add_config_options(config_module, {key: gru_seq2seq_cfg[key] for key in SETTINGS})
-
-
-def apply_settings(config: EasyDict, args) -> EasyDict:
-    """Return a checkpoint's configuration with the SETTINGS that the command line or --config_path changes.
-
-    Raises UserError for any other change: it would describe another model than the checkpoint's.
-    """
-    resolved = resolve(config, args)
-    changed = [key for key in config if key not in SETTINGS and resolved[key] != config[key]]
-    if changed:
-        raise UserError(
-            f"{args.config_path}: {changed[0]} is {resolved[changed[0]]}, but the checkpoint was trained with"
-            f" {config[changed[0]]}; only {', '.join(SETTINGS)} can be changed here"
-        )
-    zero_or_more = (lambda value: value >= 0, "0 or more")
-    require(
-        resolved,
-        beam_size=(lambda value: value > 0, "positive"),
-        **dict.fromkeys(("length_penalty", "max_length_ratio", "max_length_extra"), zero_or_more),
-        on_bad_pair=(lambda value: value in ("error", "skip"), "error or skip"),
-        unknown_words=(lambda value: value in ("keep", "forbid", "copy"), "keep, forbid or copy"),
-    )
-    return resolved
-
-
 class _InThreadPool(nn.Cell):
     """An Encoder or a Decoder that runs in the thread pool; input `place` holds its lengths or tokens."""
 
     def __init__(self, *, cell: nn.Cell, place: int):
         super().__init__(auto_prefix=False)
         self.cell, self.place = cell, place
-        self.run_in_thread_pool = BesideTheCaller()
+        self.run_in_thread_pool = RunInThreadPool()
 
     def construct(self, *inputs):
         outputs = self.cell(*inputs)
@@ -161,12 +135,16 @@ def arrays_of(cell: nn.Cell) -> Callable:
 
 
 class Translation(NamedTuple):
-    """A translation: text, ids without the end, ln p normalised by the length, attention (T, S) if asked for."""
+    """A translation: text, ids without the end, ln p normalised by the length, attention (T, S) if asked for.
+
+    `source` is the sentence in the form in which it was read.
+    """
 
     text: str
     ids: list[int]
     score: float
     attention: np.ndarray | None
+    source: str
 
 
 class Translator:
@@ -188,14 +166,15 @@ class Translator:
     ):
         self.source_tokenizer, self.target_tokenizer = tokenizers
         self.config, self.longest = config, longest
+        self.reported: set[str] = set()  # unknown parts of texts, each of which is logged once
         self.search = BeamSearch(
             *(graphs or compiled(network)),
-            config.length_penalty,
-            config.max_length_ratio,
-            config.max_length_extra,
-            (PAD, BOS, UNK) if config.unknown_words == "forbid" else (PAD, BOS),
-            put,
-            padded,
+            alpha=config.length_penalty,
+            max_length_ratio=config.max_length_ratio,
+            max_length_extra=config.max_length_extra,
+            forbidden=(PAD, BOS, UNK) if config.unknown_words == "forbid" else (PAD, BOS),
+            put=put,
+            padded=padded,
         )
 
     def translate(
@@ -214,8 +193,9 @@ class Translator:
         beam_size = beam_size or self.config.beam_size
         if n_best > beam_size:
             raise UserError(f"the {n_best} best of a beam of {beam_size} cannot be given; raise --beam_size")
-        results = [[Translation("", [], 0.0, None)] for _ in sentences]
-        places = [i for i, sentence in enumerate(sentences) if sentence.strip()]
+        results = [[Translation("", [], 0.0, None, "")] for _ in sentences]
+        sentences = [self._known_form(sentence) for sentence in sentences]
+        places = [i for i, sentence in enumerate(sentences) if sentence]
         with tqdm(total=len(places), desc=progress, disable=None if progress else True, leave=False) as bar:
             sources = self._encode(self.source_tokenizer, [sentences[i] for i in places])
             for i, hypotheses in zip(places, self.search(sources, beam_size, n_best, attention, bar.update)):
@@ -225,23 +205,45 @@ class Translator:
 
     def compile_for(self, sentences: list[str], beam_size: int | None = None) -> None:
         """Compile what translating these sentences needs, which then takes no part of its time."""
-        sources = self._encode(self.source_tokenizer, [sentence for sentence in sentences if sentence.strip()])
+        sentences = [self._known_form(sentence) for sentence in sentences]
+        sources = self._encode(self.source_tokenizer, [sentence for sentence in sentences if sentence])
         self.search.compile_for(sources, beam_size or self.config.beam_size)
 
     def perplexity(self, sources: list[str], targets: list[str]) -> float:
         """Return exp(- ln p / tokens) of the targets given their sources, ends included; nan without any pair."""
-        source_ids = self._encode(self.source_tokenizer, sources)
+        source_ids = self._encode(self.source_tokenizer, [self._known_form(source) for source in sources])
         target_ids = self._encode(self.target_tokenizer, targets)
         tokens = sum(len(ids) + 1 for ids in target_ids)
         return math.exp(-self.search.log_probs(source_ids, target_ids).sum() / tokens) if tokens else math.nan
 
-    def _encode(self, tokenizer, sentences: list[str]) -> list[list[int]]:
+    def _known_form(self, sentence: str) -> str:
+        """Return a sentence without blanks at its ends, in the form of Unicode with the fewest unknown parts.
+
+        It may differ from the sentence only where that has characters which the training text did not have.
+        """
+        tokenizer, sentence = self.source_tokenizer, sentence.strip()
+        if UNK not in tokenizer.encode(sentence):
+            return sentence
+        forms = [sentence, *(unicodedata.normalize(form, sentence) for form in ("NFC", "NFD", "NFKC", "NFKD"))]
+        return min(forms, key=lambda form: tokenizer.encode(form).count(UNK)).strip()
+
+    def _encode(self, tokenizer: Tokenizer, sentences: list[str]) -> list[list[int]]:
         all_ids = [tokenizer.encode(sentence) for sentence in sentences]
+        self._report_unknown(tokenizer, [text for text, ids in zip(sentences, all_ids) if UNK in ids])
         most = self.longest - 1
         cut = sum(len(ids) > most for ids in all_ids)
         if cut:
             log(f"warning: {cut} sentences are longer than {most} tokens, of which no more is read; split them")
         return [ids[:most] for ids in all_ids]
+
+    def _report_unknown(self, tokenizer: Tokenizer, sentences: list[str]) -> None:
+        """Log which parts of sentences the training text did not have, so that they do not vanish unseen."""
+        parts = dict.fromkeys(part for sentence in sentences for part in tokenizer.unknown(sentence))
+        new = [part for part in parts if part not in self.reported]
+        self.reported.update(new)
+        if new:
+            names = ", ".join(map(repr, new[:PARTS_LOGGED])) + (", ..." if len(new) > PARTS_LOGGED else "")
+            log(f"warning: {len(sentences)} sentences have what the training text did not: {names}")
 
     def _translation(self, hypothesis: Hypothesis, sentence: str) -> Translation:
         """Put a hypothesis into words, those of the source where it has unknown tokens and they are to be copied."""
@@ -250,4 +252,4 @@ class Translator:
         if self.config.unknown_words == "copy":
             source_pieces = self.source_tokenizer.pieces(sentence) if UNK in ids else []
             pieces = [source_pieces[at] if i == UNK else piece for i, piece, at in zip(ids, pieces, aligned)]
-        return Translation(self.target_tokenizer.join(pieces), ids, score, attention)
+        return Translation(self.target_tokenizer.join(pieces), ids, score, attention, sentence)

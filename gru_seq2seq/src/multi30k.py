@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from src.model_utils.files import binary_lines, decode, refuse_utf16
 from src.model_utils.runtime import UserError, log
 
 SPLITS = {"train": ("train",), "val": ("val", "valid", "dev"), "test": ("test", "test_2016_flickr")}  # names of files
@@ -52,60 +53,61 @@ def has_split(data_dir, split: str, source: str, target: str) -> bool:
     return any((Path(data_dir) / f"{name}.{end}").is_file() for name in SPLITS[split] for end in (source, target))
 
 
-def read_pairs(data_dir, split: str, source: str, target: str, on_bad_pair: str = "error") -> ParallelText:
-    """Read the pairs of a split in their order; lines may end in CRLF, a byte order mark is dropped.
+def read_pairs(data_dir, split: str, source: str, target: str, on_bad_input: str = "error") -> ParallelText:
+    """Read the pairs of a split in their order; blanks at the ends of a line are left out and counted.
 
-    Raises UserError with file and line for files of unequally many lines, and for an empty line and bytes that are not
-    UTF-8, unless `on_bad_pair` is "skip": such pairs are then left out, counted and shown.
+    Raises UserError with file and line for files of unequally many lines, and for an empty line and what is not UTF-8
+    text, unless `on_bad_input` is "skip": such pairs are then left out, counted and shown.
     """
     files = find_files(data_dir, split, source, target)
-    lines = [_lines(path) for path in files]
-    counts = [len(side) for side in lines]
+    source_lines, target_lines = (_lines(path) for path in files)
+    counts = len(source_lines), len(target_lines)
     if counts[0] != counts[1]:
         longer = files[0] if counts[0] > counts[1] else files[1]
         raise UserError(
             f"{longer}:{min(counts) + 1}: {files[0].name} has {counts[0]} lines and {files[1].name} {counts[1]}; each"
             " line must be the translation of the same line, so find the one that is missing"
         )
-    if not counts[0]:
-        raise UserError(f"{files[0]}:1: the file is empty; expected a sentence on each line")
-    pairs, problems = ParallelText([], []), []
-    for number, (source_line, target_line) in enumerate(zip(*lines), 1):
+    pairs, problems, blanks = ParallelText([], []), [], 0
+    for number, lines in enumerate(zip(source_lines, target_lines), 1):
         try:
-            source_text = _decode(source_line, number, files[0])
-            target_text = _decode(target_line, number, files[1])
+            texts = [_decode(line, path, number) for line, path in zip(lines, files)]
         except UserError as error:
-            if on_bad_pair == "error":
-                raise UserError(f"{error}; mend it, or leave such pairs out with --on_bad_pair skip") from None
+            if on_bad_input == "error":
+                raise UserError(f"{error}; mend it, or leave such pairs out with --on_bad_input skip") from None
             problems.append(str(error))
-        else:
-            pairs.sources.append(source_text)
-            pairs.targets.append(target_text)
+            continue
+        blanks += any(text.encode() != line for text, line in zip(texts, lines))
+        pairs.sources.append(texts[0])
+        pairs.targets.append(texts[1])
     for problem in problems[:PROBLEMS_LOGGED]:
         log(f"warning: left out a pair: {problem}")
     if problems:
         log(f"warning: left out {len(problems)} of {counts[0]} pairs of {split}")
     if not len(pairs):
         raise UserError(f"{files[0]}: no good pair is left, first problem: {problems[0]}")
+    if blanks:
+        log(f"{split}: blanks at the ends of lines are left out in {blanks} pairs")
+    same = sum(text == translation for text, translation in zip(pairs.sources, pairs.targets))
+    if 2 * same > len(pairs):
+        log(f"warning: {same} of {len(pairs)} pairs of {split} have the same text in {source} and {target}")
     return pairs
 
 
 def _lines(path: Path) -> list[bytes]:
-    """Split at line feeds alone: other characters that Unicode calls line ends stand within sentences."""
-    content = path.read_bytes()
-    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise UserError(f"{path}:1: UTF-16 and not UTF-8; convert the file, by iconv -f UTF-16 -t UTF-8 {path.name}")
-    lines = content.split(b"\n")
-    return lines[:-1] if not lines[-1] else lines
+    lines = [line for _, line in binary_lines(path)]
+    if not lines:
+        raise UserError(f"{path}:1: the file is empty; expected a sentence on each line")
+    refuse_utf16(lines[0], path)  # whose line feeds are not at the ends of lines
+    if len(lines) == 1 and b"\r" in lines[0]:
+        mend = f"convert the file, by tr '\\r' '\\n' < {path.name}"
+        raise UserError(f"{path}:1: no line feed, but carriage returns, as at the ends of lines on old Macs; {mend}")
+    return lines
 
 
-def _decode(line: bytes, number: int, path: Path) -> str:
-    """Return the text of a line; UserError where it has none."""
-    try:
-        text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
-    except UnicodeDecodeError as error:
-        mend = f"convert the file, such as by iconv -f ISO-8859-1 -t UTF-8 {path.name}"
-        raise UserError(f"{path}:{number}: byte {error.start + 1} of the line is not UTF-8; {mend}") from None
-    if not text.strip("\0"):
+def _decode(line: bytes, path: Path, number: int) -> str:
+    """Return the text of a line without blanks, or the mark of an appended file, at its ends."""
+    text = decode(line, path, number).strip().lstrip("\ufeff").lstrip()
+    if not text:
         raise UserError(f"{path}:{number}: the line is empty")
     return text

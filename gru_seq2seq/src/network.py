@@ -13,7 +13,8 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from src.gru import GRU
-from src.model_utils.recurrent import AddBias, CounterDropout, padding_mask
+from src.model_utils.layers import AddBias, KeyedDropout
+from src.model_utils.recurrent import padding_mask
 
 MASKED = -1e4  # a score that leaves exactly no weight in a float32 softmax, and fits into float16
 
@@ -159,7 +160,7 @@ class Seq2Seq(nn.Cell):
         self.joint = Linear(inputs=2 * hidden_size, outputs=embed_size, seed=[seed, Stream.JOINT])
 
         def dropouts(stream: Stream, sizes: list[int]) -> nn.CellList:
-            return nn.CellList([CounterDropout(dropout, size, [seed, stream + k]) for k, size in enumerate(sizes)])
+            return nn.CellList([KeyedDropout(dropout, size, [seed, stream + k]) for k, size in enumerate(sizes)])
 
         self.source_dropout = dropouts(Stream.SOURCE_DROPOUT, [embed_size] + [hidden_size] * encoder_layers)
         self.target_dropout = dropouts(Stream.TARGET_DROPOUT, [embed_size] + [hidden_size] * (decoder_layers - 1))

@@ -1,90 +1,129 @@
 """Text to token ids and back: one SentencePiece model for both languages, or spaCy words with a vocabulary each.
 
-Ids: padding 0, unknown 1, beginning 2, end 3. What a tokenizer needs is saved beside the checkpoint.
+Ids: padding 0, unknown 1, beginning 2, end 3. `decode(encode(text))` is the text, to the last blank and control
+character, as long as no token is unknown. Tokenizers that are not `lossless` (those of version 1.0) write a
+text as SentencePiece's nmt_nfkc does, or spaCy's words with one blank between them.
 """
 
 from __future__ import annotations
 
 import io
-import json
+import re
 from collections import Counter
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-from src.model_utils.configuration import parse_json
-from src.model_utils.runtime import UserError, atomic_write
+import numpy as np
+
+from src.model_utils.runtime import UserError
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
 SPECIAL_TOKENS = ("<pad>", "<unk>", "<s>", "</s>")
 JOINER = "\uffed"  # begins a word that follows the one before without a blank
-FORMAT = 1  # of the files below; raise it when their content changes
-DESCRIPTION, MODEL = "tokenizer.json", "sentencepiece.model"
+GLUE = "\uffee"  # ends a piece of blanks, after which the next word follows at once
+CANDIDATES = 64  # best segmentations of a text that one is drawn from, as in Kudo's experiments
+ESCAPE = "\ue000"  # with the character after it stands for one of _RESERVED
+# What SentencePiece (NUL, its blank and its unknown character) and this module use for themselves
+_RESERVED = (ESCAPE, "\0", "\u2581", "\u2585", JOINER, GLUE, *SPECIAL_TOKENS)
+_CODES = {text: ESCAPE + chr(ord(ESCAPE) + 1 + number) for number, text in enumerate(_RESERVED)}
+_TEXTS = {code: text for text, code in _CODES.items()}
+_RESERVED_TEXT, _CODE = (re.compile("|".join(map(re.escape, table))) for table in (_CODES, _TEXTS))
 
 
-class SentencePieceTokenizer:
+class Tokenizer:
+    """What both kinds of tokenizers share: how a text is prepared for its pieces and put together from them."""
+
+    def __init__(self, lowercase: bool, lossless: bool):
+        self.lowercase, self.lossless = lowercase, lossless
+
+    def keeps(self, text: str) -> bool:
+        """Whether the pieces of a text, unknown ones included, give back all of it."""
+        return self.join(self.pieces(text)) == (text.lower() if self.lowercase else text)
+
+    def prepare(self, text: str) -> str:
+        """Return a text as it is split into pieces."""
+        return prepared(text, self.lowercase, self.lossless)
+
+    def restore(self, text: str) -> str:
+        """Return a text from what its pieces say."""
+        return _CODE.sub(lambda code: _TEXTS[code[0]], text) if self.lossless else text
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text of ids, special ones left out but for the unknown one."""
+        return self.join(self.tokens(i for i in ids if i not in (PAD, BOS, EOS)))
+
+    def unknown(self, text: str) -> list[str]:
+        """Return the parts of a text that have no id of their own."""
+        return [self.join([piece]) for i, piece in zip(self.encode(text), self.pieces(text)) if i == UNK]
+
+
+def prepared(text: str, lowercase: bool, lossless: bool) -> str:
+    """Return a text as it is split: in lower case if asked for, and with codes for what is reserved."""
+    text = text.lower() if lowercase else text
+    return _RESERVED_TEXT.sub(lambda reserved: _CODES[reserved[0]], text) if lossless else text
+
+
+class SentencePieceTokenizer(Tokenizer):
     """Subwords of a SentencePiece model (Kudo & Richardson 2018), given as the bytes of its file."""
 
-    def __init__(self, model: bytes, lowercase: bool):
+    def __init__(self, model: bytes, lowercase: bool, lossless: bool):
         import sentencepiece
 
-        self.model, self.lowercase = model, lowercase
+        super().__init__(lowercase, lossless)
+        self.model = model
         self.processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+        self.log_probs = np.array([self.processor.get_score(i) for i in range(len(self))])
 
     def __len__(self) -> int:
         return self.processor.get_piece_size()
 
-    def _cased(self, text: str) -> str:
-        return text.lower() if self.lowercase else text
-
     def encode(self, text: str) -> list[int]:
         """Return the ids of the best segmentation; a text without any token is one unknown token long."""
-        return self.processor.encode(self._cased(text)) or [UNK]
+        return self.processor.encode(self.prepare(text)) or [UNK]
 
     def encode_all(self, texts: list[str], threads: int = 1) -> list[list[int]]:
         """The same for many texts at once."""
-        found = self.processor.encode([self._cased(text) for text in texts], num_threads=threads)
-        return [ids or [UNK] for ids in found]
+        all_ids = self.processor.encode([self.prepare(text) for text in texts], num_threads=threads)
+        return [ids or [UNK] for ids in all_ids]
 
     def sample_all(self, texts: list[str], alpha: float, seed: int) -> list[list[int]]:
-        """Return segmentations drawn with probabilities to the power `alpha` (Kudo 2018, section 3.3), the same for
-        a seed below 2**32."""
-        import sentencepiece
+        """Return segmentations drawn by a seed from the CANDIDATES best ones of each text.
 
-        def sample() -> list[list[int]]:
-            options = {"enable_sampling": True, "alpha": alpha, "nbest_size": -1}
-            return [self.processor.encode(self._cased(text), **options) or [UNK] for text in texts]
-
-        sentencepiece.set_random_generator_seed(seed)
-        with ThreadPoolExecutor(1) as new_thread:  # only its first draw in a thread heeds the seed
-            return new_thread.submit(sample).result()
+        A candidate has a probability in proportion to its own to the power `alpha` (Kudo 2018, section 3.3). The draws
+        are NumPy's, because those of SentencePiece differ from process to process whatever the seed.
+        """
+        random = np.random.default_rng(seed)
+        drawn = []
+        for text in texts:
+            candidates = self.processor.nbest_encode(self.prepare(text), nbest_size=CANDIDATES, out_type=int)
+            weights = alpha * np.array([self.log_probs[ids].sum() for ids in candidates])
+            weights = np.exp(weights - weights.max())
+            drawn.append(candidates[random.choice(len(candidates), p=weights / weights.sum())] or [UNK])
+        return drawn
 
     def pieces(self, text: str) -> list[str]:
         """Return the pieces that `encode` gives ids for, those of unknown characters as they stand in the text."""
-        return self.processor.encode(self._cased(text), out_type=str) or [text]
+        text = self.prepare(text)
+        return self.processor.encode(text, out_type=str) or [text]
 
-    def tokens(self, ids: list[int]) -> list[str]:
+    def tokens(self, ids: Iterable[int]) -> list[str]:
         """Return the pieces of ids; a word begins with U+2581."""
         return [self.processor.id_to_piece(int(i)) for i in ids]
 
     def join(self, pieces: list[str]) -> str:
-        """Return the text of pieces, special ones left out but for the unknown one."""
-        return self.processor.decode([piece for piece in pieces if piece not in _SILENT])
-
-    def decode(self, ids: list[int]) -> str:
-        """Return the text of ids, special ones left out but for the unknown one."""
-        return self.processor.decode([int(i) for i in ids])
+        """Return the text of pieces."""
+        return self.restore(self.processor.decode(pieces))
 
 
-class WordTokenizer:
+class WordTokenizer(Tokenizer):
     """Words as spaCy's rules for a language split them, for which no model has to be downloaded.
 
-    A word that touches the one before begins with a joiner mark, so joining them again needs no rules and loses
-    nothing.
+    A word that touches the one before begins with a joiner mark, and what is not a single blank between two words is a
+    piece of its own, so joining them again needs no rules and loses nothing.
     """
 
-    def __init__(self, language: str, vocabulary: list[str], lowercase: bool):
-        self.language, self.vocabulary, self.lowercase = language, vocabulary, lowercase
+    def __init__(self, language: str, vocabulary: list[str], lowercase: bool, lossless: bool):
+        super().__init__(lowercase, lossless)
+        self.language, self.vocabulary = language, vocabulary
         self.ids = {token: number for number, token in enumerate(vocabulary) if number >= len(SPECIAL_TOKENS)}
         self.splitter = load_spacy(language)
 
@@ -93,7 +132,7 @@ class WordTokenizer:
 
     def pieces(self, text: str) -> list[str]:
         """Return the words and punctuation marks of a text."""
-        return split_words(self.splitter, text.lower() if self.lowercase else text) or [text]
+        return split_words(self.splitter, self.prepare(text), self.lossless) or [text]
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of the words, unknown ones included."""
@@ -103,21 +142,14 @@ class WordTokenizer:
         """The same for many texts; spaCy's tokenizers hold the interpreter, so `threads` does not matter."""
         return [self.encode(text) for text in texts]
 
-    def tokens(self, ids: list[int]) -> list[str]:
+    def tokens(self, ids: Iterable[int]) -> list[str]:
         """Return the words of ids."""
         return [self.vocabulary[int(i)] for i in ids]
 
     def join(self, pieces: list[str]) -> str:
-        """Return the text of words, special ones left out but for the unknown one."""
-        spoken = [piece for piece in pieces if piece not in _SILENT]
-        return " ".join(spoken).replace(f" {JOINER}", "").replace(JOINER, "")
-
-    def decode(self, ids: list[int]) -> str:
-        """Return the text of ids, special ones left out but for the unknown one."""
-        return self.join(self.tokens(ids))
-
-
-_SILENT = {SPECIAL_TOKENS[i] for i in (PAD, BOS, EOS)}
+        """Return the text of words."""
+        text = " ".join(pieces).replace(f" {JOINER}", "").replace(JOINER, "")
+        return self.restore(text.replace(f"{GLUE} ", "").replace(GLUE, ""))
 
 
 def load_spacy(language: str):
@@ -134,35 +166,48 @@ def load_spacy(language: str):
         ) from None
 
 
-def split_words(splitter, text: str) -> list[str]:
-    """Return the tokens of a text, with a joiner mark where no blank stands before one."""
-    pieces, joined = [], False
+def split_words(splitter, text: str, lossless: bool) -> list[str]:
+    """Return the tokens of a text, with a joiner mark where no blank stands before one.
+
+    Where `lossless`, other blanks than single ones between two tokens are pieces, too.
+    """
+    pieces, end = [], 0
     for token in splitter(text):
         if not token.is_space:
-            pieces.append(JOINER + token.text if joined else token.text)
-        joined = not (token.is_space or token.whitespace_)
-    return pieces
+            blanks = text[end : token.idx]
+            if lossless and blanks not in ("", " " if pieces else ""):
+                pieces.append(f"{JOINER}{blanks}{GLUE}")
+            pieces.append(JOINER + token.text if pieces and not blanks else token.text)
+            end = token.idx + len(token.text)
+    return [*pieces, f"{JOINER}{text[end:]}{GLUE}"] if lossless and text[end:] else pieces
 
 
 def train_tokenizers(sources: list[str], targets: list[str], config):
     """Return (source tokenizer, target tokenizer) learnt from the training texts, as the configuration says."""
     if config.tokenizer == "sentencepiece":
-        both = train_sentencepiece([*sources, *targets], config.vocab_size, config.lowercase)
+        both = train_sentencepiece([*sources, *targets], config.vocab_size, config.lowercase, config.lossless)
         return both, both
     return tuple(
-        train_words(texts, language, config.min_count, config.lowercase)
+        train_words(texts, language, config.min_count, config.lowercase, config.lossless)
         for texts, language in ((sources, config.source), (targets, config.target))
     )
 
 
-def train_sentencepiece(texts: Iterable[str], vocab_size: int, lowercase: bool) -> SentencePieceTokenizer:
-    """Learn a unigram model (Kudo 2018) of at most `vocab_size` pieces that covers every character of the texts."""
+def train_sentencepiece(
+    texts: Iterable[str], vocab_size: int, lowercase: bool, lossless: bool
+) -> SentencePieceTokenizer:
+    """Learn a unigram model (Kudo 2018) of at most `vocab_size` pieces that covers every character of the texts.
+
+    There is no fallback to bytes for other characters: nothing would teach the network what those bytes mean.
+    """
     import sentencepiece
+
+    options = {"normalization_rule_name": "identity", "remove_extra_whitespaces": False} if lossless else {}
 
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter([text.lower() if lowercase else text for text in texts]),
+            sentence_iterator=iter([prepared(text, lowercase, lossless) for text in texts]),
             model_writer=model,
             vocab_size=vocab_size,
             hard_vocab_limit=False,  # small texts give fewer pieces
@@ -177,92 +222,19 @@ def train_sentencepiece(texts: Iterable[str], vocab_size: int, lowercase: bool) 
             unk_surface=SPECIAL_TOKENS[UNK],
             num_threads=1,  # the pieces depend on it
             minloglevel=2,
+            **options,
         )
     except RuntimeError as error:
         reason = " ".join(str(error).split())[-160:]
         raise UserError(f"vocab_size {vocab_size}: SentencePiece cannot learn that many pieces ({reason})") from None
-    return SentencePieceTokenizer(model.getvalue(), lowercase)
+    return SentencePieceTokenizer(model.getvalue(), lowercase, lossless)
 
 
-def train_words(texts: Iterable[str], language: str, min_count: int, lowercase: bool) -> WordTokenizer:
+def train_words(texts: Iterable[str], language: str, min_count: int, lowercase: bool, lossless: bool) -> WordTokenizer:
     """Collect the words seen at least `min_count` times, by falling count and then in alphabetical order."""
     splitter = load_spacy(language)
-    counts = Counter(piece for text in texts for piece in split_words(splitter, text.lower() if lowercase else text))
+    texts = (prepared(text, lowercase, lossless) for text in texts)
+    counts = Counter(piece for text in texts for piece in split_words(splitter, text, lossless))
     kept = [piece for piece, count in counts.items() if count >= min_count and piece not in SPECIAL_TOKENS]
     kept.sort(key=lambda piece: (-counts[piece], piece))
-    return WordTokenizer(language, [*SPECIAL_TOKENS, *kept], lowercase)
-
-
-def save_tokenizers(folder, tokenizers) -> None:
-    """Write both tokenizers into a folder, for `load_tokenizers`."""
-    folder = Path(folder)
-    first = tokenizers[0]
-    description = {"format": FORMAT, "lowercase": first.lowercase}
-    if isinstance(first, SentencePieceTokenizer):
-        description["kind"] = "sentencepiece"
-        with atomic_write(folder / MODEL, "wb") as file:
-            file.write(first.model)
-    else:
-        description.update(kind="spacy", languages=[tokenizer.language for tokenizer in tokenizers])
-        for tokenizer in tokenizers:
-            with atomic_write(folder / f"vocab.{tokenizer.language}.json") as file:
-                json.dump(tokenizer.vocabulary, file, ensure_ascii=False, indent=0)
-    with atomic_write(folder / DESCRIPTION) as file:
-        json.dump(description, file, indent=1)
-
-
-def load_tokenizers(folder):
-    """Return (source tokenizer, target tokenizer) as `save_tokenizers` wrote them; one object twice if they are joint.
-
-    Raises UserError where a file is missing or damaged.
-    """
-    folder = Path(folder)
-    description = _load_json(folder / DESCRIPTION)
-    if not isinstance(description, dict) or description.get("format") != FORMAT or "lowercase" not in description:
-        raise UserError(f"{folder / DESCRIPTION}: not the tokenizers of this program, or of another version")
-    lowercase = bool(description["lowercase"])
-    if description.get("kind") == "sentencepiece":
-        try:
-            both = SentencePieceTokenizer((folder / MODEL).read_bytes(), lowercase)
-        except FileNotFoundError:
-            raise UserError(f"{folder / MODEL}: no such file; {_KEEP}") from None
-        except RuntimeError:
-            raise UserError(f"{folder / MODEL}: damaged; restore it from the folder of the training") from None
-        return both, both
-    languages = description.get("languages")
-    if description.get("kind") != "spacy" or not isinstance(languages, list) or len(languages) != 2:
-        raise UserError(f"{folder / DESCRIPTION}: damaged; restore it from the folder of the training")
-    return tuple(WordTokenizer(str(each), _load_vocabulary(folder, each), lowercase) for each in languages)
-
-
-def same_tokenizers(one, other) -> bool:
-    """Whether two pairs of tokenizers give the same ids."""
-    return [_content(tokenizer) for tokenizer in one] == [_content(tokenizer) for tokenizer in other]
-
-
-def _content(tokenizer) -> tuple:
-    return type(tokenizer), tokenizer.lowercase, getattr(tokenizer, "model", None) or tokenizer.vocabulary
-
-
-_KEEP = "it lies beside the checkpoint that train.py wrote, keep them together"
-
-
-def _load_json(path: Path):
-    try:
-        return parse_json(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; {_KEEP}") from None
-    except ValueError:
-        raise UserError(f"{path}: not valid JSON; restore it from the folder of the training") from None
-
-
-def _load_vocabulary(folder: Path, language: str) -> list[str]:
-    path = folder / f"vocab.{language}.json"
-    vocabulary = _load_json(path)
-    if (
-        not isinstance(vocabulary, list)
-        or tuple(vocabulary[: len(SPECIAL_TOKENS)]) != SPECIAL_TOKENS
-        or not all(isinstance(token, str) for token in vocabulary)
-    ):
-        raise UserError(f"{path}: not a vocabulary, expected a list of tokens that starts with {SPECIAL_TOKENS}")
-    return vocabulary
+    return WordTokenizer(language, [*SPECIAL_TOKENS, *kept], lowercase, lossless)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import mindspore as ms
 from mindspore import nn
 
 from src.loss import TranslationLoss
 from src.lr_schedule import warmup_decay
 from src.model_utils.runtime import quiet, rank_and_size
-from src.model_utils.training import TrainStep
+from src.model_utils.train_step import TrainStep, mixed_precision
+from src.network import Seq2Seq
 
 
 def learning_rates(config, steps_per_epoch: int) -> list[float]:
@@ -21,7 +21,7 @@ def learning_rates(config, steps_per_epoch: int) -> list[float]:
     )
 
 
-def build_step(network, config, rates: list[float]) -> TrainStep:
+def build_step(network: Seq2Seq, config, rates: list[float]) -> TrainStep:
     """Put loss, gradients and optimizer of a configuration around the network.
 
     Its inputs are those of a TranslationInputs; each pair of S and T compiles once.
@@ -31,9 +31,11 @@ def build_step(network, config, rates: list[float]) -> TrainStep:
         optimizer = nn.Adam(
             network.trainable_params(), learning_rate=rates, beta2=0.98, weight_decay=config.weight_decay
         )
-    scaler = None
-    if config.amp_level != "O0":
-        ms.amp.auto_mixed_precision(network, config.amp_level)
-        scaler = ms.amp.DynamicLossScaler(2**15, 2, 1000)
-    average = config.weight_average
-    return TrainStep(loss_network, optimizer, config.gradient_clip, average, None, scaler, config.average_every)
+    return TrainStep(
+        loss_network,
+        optimizer,
+        gradient_clip=config.gradient_clip,
+        weight_average=config.weight_average,
+        loss_scaler=mixed_precision(network, config.amp_level),
+        average_every=config.average_every,
+    )

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from shared_fixtures import exit_of  # noqa: F401
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -21,11 +22,22 @@ def corpus(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def trained(corpus, tmp_path_factory):
+def odd_corpus(corpus, tmp_path_factory):
+    """The corpus with what NFKC would change in its English: joiners within words, an ellipsis, a no-break space."""
+    folder = tmp_path_factory.mktemp("odd") / "multi30k"
+    shutil.copytree(corpus, folder)
+    for path in folder.glob("*.en"):
+        text = path.read_text(encoding="utf-8").replace("sees", "see\u200cs").replace("an ", "an\xa0")
+        path.write_text(text.replace(".\n", " \u2026\n"), encoding="utf-8", newline="\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(odd_corpus, tmp_path_factory):
     """Paths of the corpus, its prepared data, and a tiny network trained on them."""
     import train
 
-    folder = tmp_path_factory.mktemp("trained")
+    corpus, folder = odd_corpus, tmp_path_factory.mktemp("trained")
     prepared, outputs = folder / "preprocess", folder / "outputs"
     options = {"data_dir": corpus, "preprocess_path": prepared, "ckpt_path": outputs}
     arguments = [word for key, value in options.items() for word in (f"--{key}", str(value))]
@@ -42,20 +54,6 @@ def without_validation(trained):
     for path in folder.glob("val.mindrecord*"):
         path.unlink()
     return folder
-
-
-@pytest.fixture
-def exit_of(capsys):
-    """Runs an entry point as its script does; returns the exit code, standard output and standard error."""
-    from src.model_utils.runtime import run
-
-    def call(main, *arguments):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            run(lambda: main([str(argument) for argument in arguments]))
-        return (left.value.code, *capsys.readouterr())
-
-    return call
 
 
 @pytest.fixture

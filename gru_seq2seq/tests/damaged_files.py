@@ -3,8 +3,12 @@
 Shared by the tests of all models: whatever is in a file, its reader takes it or says in one line what is wrong.
 """
 
+from __future__ import annotations
+
 import gzip
 import random
+from collections.abc import Callable
+from pathlib import Path
 
 from src.model_utils.runtime import UserError
 
@@ -14,7 +18,7 @@ def mutations(content: bytes) -> dict[str, bytes]:
     draw = random.Random(len(content))
     lines = content.split(b"\n")
     middle, line = len(content) // 2, len(lines) // 2
-    found = {
+    forms = {
         "empty": b"",
         "one line end": b"\n",
         "blanks": b"  \t \n \n",
@@ -25,6 +29,7 @@ def mutations(content: bytes) -> dict[str, bytes]:
         "CR": content.replace(b"\n", b"\r"),
         "byte order mark": b"\xef\xbb\xbf" + content,
         "UTF-16": content.decode("utf-8", "replace").encode("utf-16"),
+        "UTF-16 without mark": content.decode("utf-8", "replace").encode("utf-16-le"),
         "UTF-32 without mark": content.decode("utf-8", "replace").encode("utf-32-le"),
         "Latin-1 in the middle": content[:middle] + "Größe".encode("latin-1") + content[middle:],
         "NUL in the middle": content[:middle] + b"\0\0" + content[middle:],
@@ -55,21 +60,21 @@ def mutations(content: bytes) -> dict[str, bytes]:
         "YAML of something else": b"a: [1, 2]\nb: {c: d}\n",
     }
     for share in (0.1, 0.5, 0.9):
-        found[f"cut at {share}"] = content[: int(len(content) * share)]
+        forms[f"cut at {share}"] = content[: int(len(content) * share)]
     for number in range(5):
         garbled = bytearray(content)
         for _ in range(1 + len(content) // 200):
             if garbled:
                 garbled[draw.randrange(len(garbled))] = draw.randrange(256)
-        found[f"garbled {number}"] = bytes(garbled)
-    return found
+        forms[f"garbled {number}"] = bytes(garbled)
+    return forms
 
 
-def read_damaged(path, read) -> int:
+def read_damaged(path: Path, read: Callable) -> int:
     """Put every mutation into the file at `path` and call `read()`; returns how many it refused.
 
-    A refusal is a UserError of one line. Any other exception is a mistake of the reader and is raised, its mutation
-    named. The file is put back at the end.
+    A refusal is a UserError of one line. Any other exception is a fault of the reader: it is raised with the name of
+    the mutation. The file is restored at the end.
     """
     content, refused = path.read_bytes(), 0
     try:

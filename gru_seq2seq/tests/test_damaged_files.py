@@ -6,14 +6,15 @@ import pytest
 from damaged_files import read_damaged
 
 from src.multi30k import read_pairs
-from src.tokenization import load_tokenizers, save_tokenizers, train_words
+from src.tokenization import train_words
+from src.tokenizer_files import load_tokenizers, save_tokenizers
 
 
-@pytest.mark.parametrize("on_bad_pair", ["error", "skip"])
-def test_text(corpus, tmp_path, on_bad_pair):
+@pytest.mark.parametrize("on_bad_input", ["error", "skip"])
+def test_text(corpus, tmp_path, on_bad_input):
     for name in ("val.de", "val.en"):
         shutil.copy(corpus / name, tmp_path)
-    read = lambda: read_pairs(tmp_path, "val", "de", "en", on_bad_pair)  # noqa: E731
+    read = lambda: read_pairs(tmp_path, "val", "de", "en", on_bad_input)  # noqa: E731
     assert read_damaged(tmp_path / "val.de", read) > 10
     assert read_damaged(tmp_path / "val.en", read) > 10
 
@@ -27,5 +28,5 @@ def test_pieces(trained, tmp_path):
 
 def test_words(corpus, tmp_path):
     texts = (corpus / "val.en").read_text().splitlines()
-    save_tokenizers(tmp_path, tuple(train_words(texts, language, 1, False) for language in ("de", "en")))
+    save_tokenizers(tmp_path, tuple(train_words(texts, language, 1, False, True) for language in ("de", "en")))
     assert read_damaged(tmp_path / "vocab.de.json", lambda: load_tokenizers(tmp_path)) > 20

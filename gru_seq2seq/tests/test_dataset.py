@@ -20,8 +20,10 @@ from src.dataset import (
     pad_pairs,
     prepare,
 )
+from src.model_utils.batching import one_of_each_shape
 from src.model_utils.runtime import UserError
-from src.tokenization import BOS, EOS, PAD, load_tokenizers
+from src.tokenization import BOS, EOS, PAD
+from src.tokenizer_files import load_tokenizers
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +169,7 @@ def test_an_epoch_has_every_pair_once(samples, settings):
         assert shapes <= {((s, 48), (t, 48)) for s, t in batches.shapes}
         orders.append(pairs)
     assert orders[0] != orders[1]
-    assert len(batches.one_of_each_shape()) == len(shapes)
+    assert len(one_of_each_shape(batches(1))) == len(shapes)
 
 
 def equal(one, other):

@@ -52,7 +52,7 @@ def test_wrong_use(trained, common, tmp_path, exit_of):
         ([], "--data_dir is missing"),
         (["--data_dir", tmp_path / "nowhere"], "nowhere"),
         (["--data_dir", tmp_path / "short"], "test.de:100"),
-        ([*data, "--beam_size", "0"], "beam_size is 0"),
+        ([*data, "--beam_size", "0"], "beam_size is 0 but must be above 0"),
         ([*data, "--unknown_words", "drop"], "keep, forbid or copy"),
         ([*data, "--beem_size", "3"], "did you mean '--beam_size'"),
         ([*data, "--config_path", tmp_path / "a.yaml"], "hidden_size is 5, but the checkpoint was trained with 48"),

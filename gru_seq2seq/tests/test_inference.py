@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+import unicodedata
 
 import numpy as np
 import pytest
@@ -52,6 +53,32 @@ def test_order_blank_sentences_and_n_best(translator, pairs):
     with pytest.raises(UserError, match="raise --beam_size"):
         translator.translate(sentences, beam_size=2, n_best=3)
     assert translator.translate([]) == []
+
+
+def test_texts_come_out_as_they_went_in(translator, pairs):
+    texts = [best.text for [best] in translator.translate(pairs.sources)]
+    assert any("\u200c" in text for text in texts) and all(text.endswith(" \u2026") for text in texts)
+    assert bleu(texts, pairs.targets) > 99
+
+
+def test_unknown_characters_are_reported_once(loaded, pairs, capsys):
+    translator = Translator(*loaded)
+    sentence = pairs.sources[0]
+    for _ in range(2):
+        translator.translate([sentence, f"{sentence} 猫\u200b x", f"\u0416 {sentence}"], beam_size=1)
+    output = capsys.readouterr().out
+    assert output.count("warning: ") == 1
+    assert "2 sentences have what the training text did not: '猫\\u200b', 'x', 'Ж'" in output
+
+
+def test_other_forms_of_known_characters_are_read(loaded, capsys):
+    translator = Translator(*loaded)
+    sentence = "Eine große Mütze sieht heute."
+    same = [unicodedata.normalize("NFD", sentence), f"\u00a0{sentence} ", sentence.replace(" ", "\u2003")]
+    [[best], *others] = translator.translate([sentence, *same], beam_size=1)
+    assert [other.text for [other] in others] == [best.text] * 3
+    assert [other.source for [other] in others] == [sentence] * 3
+    assert "warning" not in capsys.readouterr().out
 
 
 def test_log_probs_are_those_of_the_training_network(loaded, translator, pairs):

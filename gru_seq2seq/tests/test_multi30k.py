@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from src.model_utils.runtime import UserError
@@ -27,6 +29,19 @@ def test_byte_order_mark_and_crlf_and_missing_line_end(corpus):
     assert read_pairs(corpus, "train", "de", "en").targets == ["A dog.", "Two men.", "Three children."]
 
 
+def test_a_sentence_keeps_all_but_the_blanks_at_its_ends(corpus, capsys):
+    inside = "Three\u200c \u00a0 u\u0308  children\u0085\rhere\ufeff."
+    (corpus / "train.en").write_bytes(f" A dog.\t\n\ufeffTwo men.\u00a0\r\n{inside}\n".encode())
+    assert read_pairs(corpus, "train", "de", "en").targets == ["A dog.", "Two men.", inside]
+    assert "train: blanks at the ends of lines are left out in 2 pairs" in capsys.readouterr().out
+
+
+def test_the_same_text_in_both_languages_is_reported(corpus, capsys):
+    shutil.copy(corpus / "train.de", corpus / "train.en")
+    read_pairs(corpus, "train", "de", "en")
+    assert "warning: 3 of 3 pairs of train have the same text in de and en" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -34,7 +49,10 @@ def test_byte_order_mark_and_crlf_and_missing_line_end(corpus):
         (b"A dog.\nTwo men.\nx\ny\n", "train.en:4: train.de has 3 lines and train.en 4"),
         (b"A dog.\n \t\nThree.\n", "train.en:2: the line is empty; mend it, or leave such pairs out"),
         (b"A dog.\nTwo m\xe9n.\nThree.\n", "train.en:2: byte 6 of the line is not UTF-8; convert the file"),
-        ("A dog.\nTwo.\nThree.\n".encode("utf-16"), "train.en:1: UTF-16 and not UTF-8"),
+        ("A dog.\nTwo.\nThree.\n".encode("utf-16"), "train.en:1: not UTF-8 but UTF-16"),
+        ("A dog.\nTwo.\nThree.\n".encode("utf-16-le"), "train.en:1: not UTF-8 but UTF-16"),
+        (b"A dog.\nTwo\0men.\nThree.\n", "train.en:2: not UTF-8 but UTF-16, or not text at all"),
+        (b"A dog.\rTwo.\rThree.\r", "train.en:1: no line feed, but carriage returns"),
     ],
 )
 def test_errors_name_file_and_line(corpus, content, message):

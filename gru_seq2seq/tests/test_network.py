@@ -10,9 +10,9 @@ from mindspore import Tensor, nn
 from src.dataset import TranslationInputs, pad_pairs
 from src.loss import SmoothedCrossEntropy, TranslationLoss
 from src.model_utils.checkpoint import load_checkpoint, load_into, save_checkpoint
-from src.model_utils.recurrent import dropout_keys
+from src.model_utils.layers import dropout_keys
 from src.model_utils.runtime import init_device
-from src.model_utils.training import TrainStep
+from src.model_utils.train_step import TrainStep
 from src.network import Seq2Seq
 from src.tokenization import BOS
 

@@ -68,10 +68,10 @@ def test_a_pipe(common, pairs):
 
 def test_wrong_use(common, tmp_path, exit_of):
     for arguments, message in (
-        (["Hallo", "--input_file", "a.txt"], "either sentences or --input_file"),
+        (["Hallo", "--input_file", "a.txt"], "either arguments or --input_file"),
         (["Hallo", "--n_best", "0"], "--n_best 0"),
         (["Hallo", "--n_best", "9"], "raise --beam_size"),
-        (["--input_file", tmp_path / "a.txt"], "a.txt: No such file"),
+        (["--input_file", tmp_path / "a.txt"], "a.txt: no such file"),
     ):
         code, _, error = exit_of(predict.main, *common, *arguments)
         assert code == 2 and message in error and error.count("\n") == 1, error

@@ -7,21 +7,13 @@ import shutil
 import sys
 
 import pytest
-
-pytest.register_assert_rewrite("scripts")
-from script_contract import *  # noqa: E402, F403  the tests that all models share
-from script_contract import Caller, check_options, run  # noqa: E402
+from script_contract import ScriptContract, run
 
 
-@pytest.fixture
-def caller(tmp_path):
-    """A caller with a corpus, which is prepared for the training alone."""
-    return Caller(tmp_path, {"data_path": "multi30k"}, prepared=("train.py",))
-
-
-@pytest.mark.parametrize(
-    ("script", "arguments", "device", "inputs"),
-    [
+class TestScripts(ScriptContract):
+    inputs = {"data_path": "multi30k"}
+    prepared = ("train.py",)
+    options = [
         ("run_train_gpu.sh", "3 multi30k", "GPU", "device_id data_path"),
         ("run_train_ascend.sh", "3 multi30k", "Ascend", "device_id data_path"),
         ("run_train_cpu.sh", "multi30k", "CPU", "data_path"),
@@ -29,10 +21,7 @@ def caller(tmp_path):
         ("run_eval_cpu.sh", "multi30k best.ckpt", "CPU", "data_path ckpt_path"),
         ("run_eval_gpu.sh", "3 multi30k best.ckpt", "GPU", "device_id data_path ckpt_path"),
         ("run_eval_ascend.sh", "3 multi30k best.ckpt", "Ascend", "device_id data_path ckpt_path"),
-    ],
-)
-def test_arguments_become_options(caller, script, arguments, device, inputs):
-    check_options(caller, script, arguments, device, inputs)
+    ]
 
 
 def test_from_a_corpus_to_a_score(corpus, tmp_path):

@@ -84,6 +84,23 @@ def test_the_other_direction_with_words(trained, tmp_path, capsys):
     assert {"vocab.de.json", "vocab.en.json"} <= {path.name for path in (tmp_path / "outputs").iterdir()}
 
 
+def test_overwriting_waits_for_all_checks(trained, tmp_path, exit_of):
+    outputs = tmp_path / "outputs"
+    shutil.copytree(trained.outputs, outputs)
+    (tmp_path / "other.ckpt").write_bytes(b"")
+    before = {path.name: path.read_bytes() for path in outputs.iterdir()}
+    place = ["--overwrite", "--device_target", "CPU", "--ckpt_path", outputs, "--preprocess_path", trained.prepared]
+    for mistake, message in (
+        (["--data_dir", tmp_path / "mistyped"], "mistyped: no such folder"),
+        (["--preset", "tiny", "--max_length", "2"], "raise --max_length"),
+        (["--preset", "tiny", "--pre_trained", tmp_path / "mistyped.ckpt"], "mistyped.ckpt: no such checkpoint file"),
+        (["--preset", "tiny", "--pre_trained", trained.best, "--embed_size", "8"], "has shape"),
+    ):
+        code, _, error = exit_of(train.main, *mistake, *place)
+        assert code == 2 and message in error, error
+        assert {path.name: path.read_bytes() for path in outputs.iterdir()} == before
+
+
 def test_bad_data_ends_with_one_line(trained, tmp_path, exit_of):
     place = ["--device_target", "CPU", "--ckpt_path", tmp_path]
     code, _, error = exit_of(train.main, "--data_dir", tmp_path / "none", *place)

@@ -1,20 +1,24 @@
-"""Checkpoints: complete or absent on disk, checked on loading, and the newest good one found again."""
+"""Checkpoints: complete or absent on disk, checked on loading; where a training starts from, and the folder it owns."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import logging
 import os
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor
 
-from src.model_utils.runtime import UserError, log, quiet
+from src.model_utils.files import parse_json
+from src.model_utils.runtime import UserError, log, quiet, rank_and_size
 
+FORMAT_VERSION = 2  # raise it when older programs would misread a checkpoint; 1 did not say its version
 AVERAGE_PREFIX = "average."
 UNFINISHED_PREFIX = ".unfinished-"
 _STATE_KEY = "training_state"
@@ -29,7 +33,7 @@ def save_checkpoint(path, parameters, state: dict | None = None) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{UNFINISHED_PREFIX}{os.getpid()}-{path.name}")
     entries = [{"name": p.name, "data": p} for p in parameters]
-    note = json.dumps({"parameters": len(entries), **(state or {})})
+    note = json.dumps({"format_version": FORMAT_VERSION, "parameters": len(entries), **(state or {})})
     entries.append({"name": _STATE_KEY, "data": Tensor(np.frombuffer(note.encode(), np.uint8).astype(np.int32))})
     try:
         with quiet(logging.CRITICAL):
@@ -51,8 +55,8 @@ def save_checkpoint(path, parameters, state: dict | None = None) -> None:
 def load_checkpoint(path) -> tuple[dict[str, Parameter], dict]:
     """Read a checkpoint of `save_checkpoint` whole: (parameters by name, state).
 
-    Raises UserError for a missing, truncated, damaged or foreign file. The stored number of parameters catches a file
-    cut between two parameters, which the CRC does not.
+    Raises UserError for a missing, truncated, damaged or foreign file, and for one of a newer format. The stored number
+    of parameters catches a file cut between two parameters, which the CRC does not.
     """
     if not Path(path).is_file():
         raise UserError(f"{path}: no such checkpoint file")
@@ -65,10 +69,55 @@ def load_checkpoint(path) -> tuple[dict[str, Parameter], dict]:
     note = parameters.pop(_STATE_KEY, None)
     if note is None:
         raise UserError(f"{path}: truncated, or not a checkpoint written by this project's train.py")
-    state = json.loads(note.asnumpy().astype(np.uint8).tobytes().decode())
+    state = parse_json(note.asnumpy().astype(np.uint8).tobytes().decode())
+    version = state.pop("format_version", 1)
+    if version > FORMAT_VERSION:
+        raise UserError(
+            f"{path}: has checkpoint format {version}, this program reads 1 to {FORMAT_VERSION}; get a newer version of"
+            " the project"
+        )
     if state.pop("parameters") != len(parameters):
         raise UserError(f"{path}: truncated, {len(parameters)} parameters of more are left; use an older checkpoint")
     return parameters, state
+
+
+class InitialWeights(NamedTuple):
+    """The weights that a training starts from; all None where they are fresh.
+
+    path: their checkpoint, in the folder of the training that wrote it, beside its configuration and vocabulary
+    state: what a resumed training has besides its parameters; None where the weights are only pre-trained
+    """
+
+    path: Path | None = None
+    parameters: dict[str, Parameter] | None = None
+    state: dict | None = None
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the training that the weights come from."""
+        return self.path.parent if self.path else None
+
+    def load_pre_trained(self, network) -> None:
+        """Put pre-trained weights into a network; fresh ones stay, and a Trainer loads those of a resumed training."""
+        if self.parameters and self.state is None:
+            load_into(network.get_parameters(), self.parameters, self.path, averaged=True)
+            self.parameters.clear()  # as large as the network
+
+
+def initial_weights(folder, name: str, pre_trained=None, resume: bool = False) -> InitialWeights:
+    """Decide between resumed, pre-trained and fresh weights, and read them; changes nothing on disk.
+
+    Resumed weights are those of the newest good checkpoint `<name>-*.ckpt` in `folder`. Raises UserError where there is
+    none, or where the file `pre_trained` is no checkpoint.
+    """
+    if resume:
+        newest = newest_good_checkpoint(folder, name)
+        if newest is None:
+            raise UserError(f"{folder}: holds no {name}-*.ckpt to resume from; start without --resume")
+        return InitialWeights(*newest)
+    if pre_trained:
+        return InitialWeights(Path(pre_trained), load_checkpoint(pre_trained)[0])
+    return InitialWeights()
 
 
 def load_into(targets, parameters: dict[str, Parameter], path, averaged: bool = False) -> None:
@@ -110,6 +159,44 @@ def keep_newest(directory, name: str, keep_max: int) -> None:
     """Delete all but the `keep_max` newest training checkpoints; 0 keeps all."""
     for path in training_checkpoints(directory, name)[:-keep_max] if keep_max else []:
         path.unlink()
+
+
+def check_output_folder(folder, name: str, resume: bool, overwrite: bool) -> None:
+    """Raise UserError where a training would overwrite an earlier one unasked; changes nothing on disk."""
+    older = training_checkpoints(folder, name)
+    if older and not resume and not overwrite:
+        raise UserError(
+            f"{folder}: holds an earlier training ({older[-1].name}); --resume continues it, --overwrite deletes it,"
+            " another --ckpt_path keeps both"
+        )
+
+
+@contextlib.contextmanager
+def output_folder(folder, name: str, resume: bool, overwrite: bool):
+    """Create the folder of a training and keep others out of it inside this context.
+
+    With `overwrite`, and unless it resumes, the checkpoints of an earlier training are deleted: call it when all else
+    is checked. Raises UserError where another run writes there, or as check_output_folder does.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    if rank_and_size()[0] != 0:
+        yield
+        return
+    with open(folder / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(
+                f"{folder}: another training writes here; wait for it or choose another --ckpt_path"
+            ) from None
+        check_output_folder(folder, name, resume, overwrite)
+        for path in folder.glob(f"{UNFINISHED_PREFIX}*"):
+            path.unlink()  # left by a run that was killed while it was saving
+        if overwrite and not resume:
+            for path in [*training_checkpoints(folder, name), folder / f"{name}_best.ckpt"]:
+                path.unlink(missing_ok=True)
+        yield
 
 
 def _first_line(error: Exception) -> str:

@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from src.model_utils.configuration import parse_json
-from src.model_utils.runtime import UserError, atomic_write, log, quiet, rank_and_size
+from src.model_utils.files import atomic_write, parse_json
+from src.model_utils.runtime import UserError, log, quiet, rank_and_size
 
 FINGERPRINT = "fingerprint.json"
 
@@ -84,14 +84,14 @@ def write_mindrecord(path, schema: dict, description: str, batches: Iterable[lis
 
 
 def read_mindrecord(path) -> list[dict]:
-    """Return all rows of a MindRecord file; UserError where it is damaged."""
+    """Return all rows of a MindRecord file; UserError where it is damaged, or shorter than its index says."""
     from mindspore.mindrecord import FileReader
 
     try:
         reader = FileReader(str(path))
         rows = list(reader.get_next())
         reader.close()
-    except Exception as error:  # RuntimeError and others of its own
-        reason = str(error).strip().split("\n")[0][:120]
-        raise UserError(f"{path}: damaged ({reason}); delete {Path(path).parent} and preprocess again") from None
+    except Exception:  # RuntimeError and others of its own, which say nothing to a user
+        folder = Path(path).parent
+        raise UserError(f"{path}: damaged or cut short; delete the folder {folder} and preprocess again") from None
     return rows

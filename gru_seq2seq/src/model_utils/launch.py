@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import shutil
@@ -15,24 +16,25 @@ VALUED = ("--world_size", "--device_list", "--addr")
 
 
 def add_launch_options(group) -> None:
-    """Add FLAG and VALUED to a parser or a group of one."""
+    """Add FLAG and VALUED to a parser, or to a group of one."""
     group.add_argument(FLAG, action="store_true", help="start the processes by msrun")
     group.add_argument("--world_size", type=int, metavar="N", help="processes (default: as many as --device_list)")
     group.add_argument("--device_list", metavar="0,1,...", help="GPUs or NPUs, one a process")
     group.add_argument("--addr", metavar="HOST[:PORT]", help="address of the first process (default: 127.0.0.1:8118)")
 
 
-def launch(args, argv: list[str] | None, program: str) -> None:
+def launch(args: argparse.Namespace, program: str) -> None:
     """Become msrun with the processes that the options ask for; return if they ask for none."""
-    command = msrun_command(args, sys.argv[1:] if argv is None else argv, os.path.abspath(program))
+    command = msrun_command(args, os.path.abspath(program))
     if command:
         os.execve(command[0][0], command[0], {**os.environ, **command[1]})
 
 
-def msrun_command(args, argv: list[str], program: str) -> tuple[list[str], dict[str, str]] | None:
+def msrun_command(args: argparse.Namespace, program: str) -> tuple[list[str], dict[str, str]] | None:
     """Return the msrun command and the environment that FLAG asks for, None without it.
 
-    The processes get argv without the options that are msrun's. Raises UserError where the options do not fit together.
+    The processes get the command line without the options that are msrun's. Raises UserError where the options do not
+    fit together.
     """
     if not args.multiprocessing_distributed:
         given = [option for option in VALUED if getattr(args, option[2:]) is not None]
@@ -57,7 +59,7 @@ def msrun_command(args, argv: list[str], program: str) -> tuple[list[str], dict[
         raise UserError(f"there is no msrun beside {sys.executable}; install MindSpore there")
     valued = (*VALUED, "--distributed")
     rest, skip = [], False
-    for word in argv:
+    for word in args.argv:
         if not skip and word.split("=")[0] not in (FLAG, *valued):
             rest.append(word)
         skip = not skip and word in valued

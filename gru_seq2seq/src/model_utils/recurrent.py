@@ -1,4 +1,4 @@
-"""Recurrent layers for sequences of different lengths, dropout that can be repeated, and where a small graph runs.
+"""Recurrent layers for sequences of different lengths.
 
 Everything is time-major, `(T, B, E)`, because the fused kernels of every device are.
 """
@@ -9,6 +9,8 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
+from src.model_utils.layers import KeyedDropout
+
 _SATURATED = 1e4  # sigmoid(+-1e4) is exactly 1 or 0 in float32, and the number still fits into float16
 
 
@@ -16,31 +18,6 @@ def padding_mask(lengths: Tensor, max_length: int) -> Tensor:
     """Return (T, B, 1) float32: 1 at the padded steps of each sequence, 0 at the real ones. `lengths` is (B,) int32."""
     steps = ops.arange(max_length).reshape(-1, 1)  # (T, 1)
     return (steps >= lengths.reshape(1, -1)).astype(ms.float32).expand_dims(2)  # (T, B, 1)
-
-
-def over_time(x, steps):
-    """Repeat x (B, E) over T steps: (T, B, E).
-
-    The CPU's kernels broadcast three times slower than they copy and then compute, eight times where only the running
-    program knows the shapes, and keep a table of 16 bytes for each value of the result.
-    """
-    return ops.tile(x.expand_dims(0), (steps, 1, 1))
-
-
-class AddBias(nn.Cell):
-    """x + b without broadcasting (see `over_time`); the CPU's own gradient of BiasAdd is four times slower."""
-
-    def __init__(self):
-        super().__init__()
-        self.add = ops.BiasAdd()
-
-    def construct(self, x, bias):
-        """Add bias (E,) to x (N, E)."""
-        return self.add(x, bias)
-
-    def bprop(self, x, bias, out, dout):
-        """Return the gradients of the inputs."""
-        return dout, dout.sum(0)
 
 
 class LSTMLayer(nn.Cell):
@@ -155,7 +132,7 @@ class LSTM(nn.Cell):
         self.layers = nn.CellList(
             [LSTMLayer(size, hidden_size, bidirectional, forget_bias, [seed, k]) for k, size in enumerate(sizes)]
         )
-        self.dropouts = nn.CellList([CounterDropout(dropout, output_size, [seed, k]) for k in range(num_layers - 1)])
+        self.dropouts = nn.CellList([KeyedDropout(dropout, output_size, [seed, k]) for k in range(num_layers - 1)])
 
     def construct(self, x, padding, dropout_keys, forward_only=False):
         """Map x (T, B, I), padding (T, B, 1) and dropout_keys (B,) int32 to the last layer's (T, B, H * directions)."""
@@ -164,61 +141,3 @@ class LSTM(nn.Cell):
             x = self.dropouts[k](x, dropout_keys)
             x = self.layers[k + 1](x, padding, forward_only)
         return x
-
-
-class BesideTheCaller(nn.Cell):
-    """Returns its input, and makes the graph that it is in run in MindSpore's thread pool on a CPU.
-
-    MindSpore 2.10 runs a graph of at most 100 operators and no branch in the thread that calls it. The kernels still
-    share their work among a pool of as many threads as there are processors, while the caller spins: a thread too many,
-    which on two processors cost a quarter of the time. Longer graphs, and those with a branch, run in the pool.
-    """
-
-    def __init__(self):
-        super().__init__()
-        self.on_cpu = ms.get_context("device_target") == "CPU"
-
-    def construct(self, x, numbers):
-        """Return x; `numbers` are an input of the graph with no negative ones, such as lengths."""
-        if self.on_cpu and numbers.max() < 0:  # never, but the compiler cannot know
-            x = -x
-        return x
-
-
-class CounterDropout(nn.Cell):
-    """Inverted dropout whose mask is a pure function of (key of the row, layer, column).
-
-    MindSpore's own dropout draws from a generator whose state is not saved, so a resumed run goes another way. Here
-    the host gives one random 32-bit key per row, drawn from a counter-based generator at (seed, step) (`dropout_keys`),
-    and bit (row, column) is the multiply-shift hash `key * odd constant of (layer, column)` (Dietzfelbinger et al.
-    1997): one multiplication and one comparison a value, on every device the same. As the key belongs to the row and
-    not to its place in the batch, data-parallel processes draw the masks that one process would.
-
-    On a (T, B, E) input the mask of a row is the same at every step (Gal & Ghahramani 2016).
-    """
-
-    def __init__(self, p: float, size: int, seed):
-        super().__init__()
-        if not 0 <= p < 1:
-            raise ValueError(f"dropout must lie in [0, 1), not {p}")
-        self.p = p
-        odd = np.random.default_rng([size] + list(seed)).integers(2**31, size=size, dtype=np.int64) * 2 + 1
-        self.multipliers = Tensor(odd.astype(np.uint32).view(np.int32).reshape(1, -1))  # (1, E)
-        self.threshold = int(p * 2**32) - 2**31  # a signed hash below it drops the value
-
-    def construct(self, x, keys):
-        """Drop values of x (..., B, E) with the keys (B,) int32; the identity outside training."""
-        if self.training and self.p > 0:
-            kept = keys.reshape(-1, 1) * self.multipliers >= self.threshold  # (B, E)
-            mask = kept.astype(x.dtype) / (1 - self.p)
-            x = x * (mask if x.ndim == 2 else over_time(mask, x.shape[0]))
-        return x
-
-
-def dropout_keys(seed: int, step: int, rows: int) -> np.ndarray:
-    """Return (rows,) int32 keys for CounterDropout, one a sequence of the global batch of a step.
-
-    Philox (Salmon et al. 2011) is counter-based: any step's keys can be had without those of the steps before.
-    """
-    generator = np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, 0, step]))
-    return generator.integers(-(2**31), 2**31, size=rows, dtype=np.int32)

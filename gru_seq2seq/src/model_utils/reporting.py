@@ -1,11 +1,14 @@
-"""What a training leaves for people and programs: metrics.jsonl and curves.png."""
+"""Results for people and programs: metrics.jsonl and curves.png of a training, JSON or a table of an evaluation."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from src.model_utils.runtime import atomic_write
+from src.model_utils.files import atomic_write
 
 
 class MetricsFile:
@@ -15,13 +18,11 @@ class MetricsFile:
         self.path = Path(path)
         self.records: list[dict] = []
         if resume_step is not None and self.path.is_file():
-            for line in self.path.read_text(encoding="utf-8").splitlines():
-                try:
+            for line in self.path.read_bytes().split(b"\n"):
+                with contextlib.suppress(ValueError, KeyError, TypeError):  # the line that a killed run was writing
                     record = json.loads(line)
-                except json.JSONDecodeError:  # the line that a killed run was writing
-                    continue
-                if record["global_step"] <= resume_step:
-                    self.records.append(record)
+                    if record["global_step"] <= resume_step:
+                        self.records.append(record)
         with atomic_write(self.path) as file:
             file.writelines(json.dumps(record) + "\n" for record in self.records)
 
@@ -56,3 +57,16 @@ def draw_curves(records: list[dict], path, metric: str) -> None:
         axes.legend()
     with atomic_write(path, "wb") as file:
         figure.savefig(file, format="png", dpi=110)
+
+
+def messages_to_stderr(as_json: bool):
+    """Context in which messages go to standard error, where standard output is for one JSON object alone."""
+    return contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
+
+
+def print_result(result: dict, as_json: bool, show_table: Callable[[dict], None]) -> None:
+    """Print the result of a program: one JSON object for programs, or a table for people."""
+    if as_json:
+        print(json.dumps(result, ensure_ascii=False), flush=True)
+    else:
+        show_table(result)

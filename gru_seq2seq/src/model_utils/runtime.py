@@ -1,4 +1,4 @@
-"""Where the program runs and how it ends: device, graph mode, seed, rank, console, exit codes, atomic files."""
+"""Where the program runs and how it ends: device, graph mode, rank, console, exit codes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import os
 import sys
 import time
 import traceback
-from pathlib import Path
 
 LONGEST_MESSAGE = 800  # characters
 DEVICE_TARGETS = ("Ascend", "GPU", "CPU")  # in order of preference
@@ -30,7 +29,13 @@ class UserError(Exception):
 
 
 def run(main) -> None:
-    """Run an entry point and leave with its exit code: 0 done, 2 wrong input, 130 interrupted, 1 a bug."""
+    """Run an entry point and leave with its exit code: 0 done, 2 wrong input, 130 interrupted, 1 a bug.
+
+    The standard streams are made safe first: text is UTF-8 whatever the locale says, and one that the caller has closed
+    swallows what is written to it.
+    """
+    _read_arguments_as_utf8()
+    _make_streams_safe()
     try:
         main()
         sys.stdout.flush()
@@ -41,14 +46,18 @@ def run(main) -> None:
         print("interrupted", file=sys.stderr)
         code = 130
     except BrokenPipeError:  # the reader of our output, such as `head`, has left; that is no error
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard(sys.stdout)
         code = 0
     except OSError as error:  # a wrong path, a full disk, a read-only folder: the user can mend it, a traceback cannot
         code = _complain(_plain_os_error(error))
     except Exception:
         traceback.print_exc()
         code = 1
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:  # a full disk behind a redirection; Python would try again at exit and change the exit code
+            _discard(stream)
     if "mindspore" in sys.modules and rank_and_size()[1] > 1 and code:
         if rank_and_size()[0] != 0:
             time.sleep(3)  # msrun stops the others when one leaves, and the log that is shown is that of rank 0
@@ -56,8 +65,40 @@ def run(main) -> None:
     sys.exit(code)
 
 
+def _read_arguments_as_utf8() -> None:
+    """Start anew in Python's UTF-8 mode where the locale has another encoding, which the arguments were read in.
+
+    Then arguments, file names and text are what was typed, and what is not UTF-8 in a file name still opens it.
+    """
+    if sys.getfilesystemencoding() != "utf-8" and os.environ.get("PYTHONUTF8") != "1" and hasattr(sys, "orig_argv"):
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, "PYTHONUTF8": "1"})
+
+
+def _make_streams_safe() -> None:
+    """Write UTF-8, unpaired surrogates as escapes; let no file that is opened later take the place of a closed stream.
+
+    A closed standard input stays None, as reading nothing is not what the user has asked for.
+    """
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        stream = getattr(sys, name)
+        if stream is None:
+            try:
+                os.fstat(descriptor)
+            except OSError:
+                os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)  # for the programs that are started from here too
+            if name != "stdin":
+                setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
+        elif name != "stdin" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
+def _discard(stream) -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 def _complain(error) -> int:
-    print(f"error: {UserError(error)}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # standard error may be on the disk that is full
+        print(f"error: {UserError(error)}", file=sys.stderr)
     return 2
 
 
@@ -66,28 +107,6 @@ def _plain_os_error(error: OSError) -> str:
         place = error.filename or "the output folder"
         return f"{place}: no space left on the disk; free some and run again, a training with --resume"
     return f"{error.filename or ''}: {error.strerror or error}".lstrip(": ")
-
-
-@contextlib.contextmanager
-def atomic_write(path, mode: str = "w"):
-    """Open a file that takes its place only when complete: written beside `path`, synced, renamed at the end.
-
-    Text is UTF-8. After an error nothing new is left behind and an older `path` is untouched.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(unfinished, mode, **({} if "b" in mode else {"encoding": "utf-8"})) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    except OSError as error:
-        error.filename = str(path) if error.filename in (None, str(unfinished)) else error.filename
-        raise
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -148,6 +167,11 @@ def rank_and_size() -> tuple[int, int]:
     with contextlib.suppress(RuntimeError):  # raised until init() has run
         return communication.get_rank(), communication.get_group_size()
     return 0, 1
+
+
+def resolve_workers(number: int) -> int:
+    """Return a number of threads or processes; 0 stands for as many as the cores that this process may use."""
+    return number or len(os.sched_getaffinity(0))
 
 
 def log(message: str) -> None:

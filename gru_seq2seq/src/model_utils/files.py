@@ -1,0 +1,145 @@
+"""Files: written whole or not at all, and read line by line in one way; JSON and YAML."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from src.model_utils.runtime import UserError
+
+MARK = b"\xef\xbb\xbf"  # the byte order mark in UTF-8
+
+
+@contextlib.contextmanager
+def atomic_write(path, mode: str = "w"):
+    """Open a file that takes its place only when complete: written beside `path`, synced, renamed at the end.
+
+    Text is UTF-8. After an error nothing new is left behind and an older `path` is untouched.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(unfinished, mode, **({} if "b" in mode else {"encoding": "utf-8"})) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    except OSError as error:
+        error.filename = str(path) if error.filename in (None, str(unfinished)) else error.filename
+        raise
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def open_binary(path):
+    """Open a file for reading bytes; UserError where it is missing or a folder."""
+    try:
+        return open(path, "rb")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise UserError(f"{path}: a folder, but a file is expected") from None
+
+
+def binary_lines(path) -> Iterator[tuple[int, bytes]]:
+    """Yield (number from 1, line) of a file: a line ends at a line feed only; a carriage return before it is dropped.
+
+    A byte order mark at the start of the file is no part of the first line. The file is read once, from its start to
+    its end, so it may be a pipe. Raises UserError where there is no such file.
+    """
+    with open_binary(path) as file:
+        for number, line in enumerate(file, 1):
+            yield number, line.removesuffix(b"\n").removesuffix(b"\r").removeprefix(MARK if number == 1 else b"")
+
+
+def refuse_utf16(data: bytes, path, number: int = 1) -> None:
+    """Raise UserError `path:line: ...` for UTF-16 and what is no text; `data` begins with the line of this number."""
+    marked = number == 1 and data[:2] in (b"\xff\xfe", b"\xfe\xff")
+    at = 0 if marked else data.find(b"\0")
+    if at >= 0:
+        number += data.count(b"\n", 0, at)
+        mend = f"convert the file, such as by iconv -f UTF-16 -t UTF-8 {Path(path).name}"
+        raise UserError(f"{path}:{number}: not UTF-8 but UTF-16, or not text at all; {mend}")
+
+
+def decode(data: bytes, path, number: int = 1, encoding: str = "utf-8") -> str:
+    """Return `data` as text, which begins with the line of this number; UserError `path:line: ...` if it is not."""
+    refuse_utf16(data, path, number)
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        before = data[: error.start]
+        number, column = number + before.count(b"\n"), error.start - before.rfind(b"\n")
+        mend = f"convert the file, such as by iconv -f ISO-8859-1 -t UTF-8 {Path(path).name}"
+        raise UserError(f"{path}:{number}: byte {column} of the line is not UTF-8; {mend}") from None
+
+
+def read_lines(path, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
+    """Yield (number from 1, text) of the lines of a file as `binary_lines` and `decode` find them.
+
+    A reader that leaves out bad lines calls those two itself and catches the UserError of `decode`.
+    """
+    for number, line in binary_lines(path):
+        yield number, decode(line, path, number, encoding)
+
+
+def read_text(path) -> str:
+    """Return the text of a UTF-8 file without its byte order mark; UserError as `read_lines` raises it."""
+    with open_binary(path) as file:
+        return decode(file.read().removeprefix(MARK), path)
+
+
+def parse_json(text: str):
+    """Return the value of a JSON text; ValueError for all else, also for what is nested too deeply for Python."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def read_json(path, hint: str = ""):
+    """Return the value of a JSON file; UserError, with a hint how to mend it, where it is missing or no JSON."""
+    try:
+        return parse_json(read_text(path))
+    except UserError as error:
+        raise UserError(_with_hint(error, hint)) from None
+    except json.JSONDecodeError as error:
+        raise UserError(_with_hint(f"{path}:{error.lineno}: not valid JSON: {error.msg}", hint)) from None
+    except ValueError as error:  # nested too deeply, or a number of too many digits
+        raise UserError(_with_hint(f"{path}: not valid JSON: {error}", hint)) from None
+
+
+def write_json(path, content, indent: int | None = 0) -> None:
+    """Write a value as JSON, atomically."""
+    with atomic_write(path) as file:
+        json.dump(content, file, ensure_ascii=False, indent=indent)
+
+
+def read_yaml(path) -> dict:
+    """Read a YAML mapping safely; UserError names the file, and the line where the syntax breaks."""
+    text = read_text(path)
+    try:
+        content = yaml.safe_load(text)
+    except Exception as error:  # besides its own, the library lets through what int() or a date complains of
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise UserError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: expected lines of the form `key: value`")
+    return content
+
+
+def write_yaml(path, content: dict) -> None:
+    """Write a mapping of plain values in its own order, atomically."""
+    with atomic_write(path) as file:
+        yaml.safe_dump(dict(content), file, sort_keys=False, allow_unicode=True)
+
+
+def _with_hint(problem, hint: str) -> str:
+    return f"{problem}; {hint}" if hint else str(problem)

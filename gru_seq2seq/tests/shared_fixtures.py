@@ -1,0 +1,19 @@
+"""What the conftest.py of every folder imports: fixtures, and assertions that explain themselves in shared modules."""
+
+import pytest
+
+pytest.register_assert_rewrite("damaged_files", "script_contract")
+
+
+@pytest.fixture
+def exit_of(capsys):
+    """Runs an entry point as its script does; returns the exit code, standard output and standard error."""
+    from src.model_utils.runtime import run
+
+    def call(main, *arguments):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            run(lambda: main([str(argument) for argument in arguments]))
+        return (left.value.code, *capsys.readouterr())
+
+    return call
