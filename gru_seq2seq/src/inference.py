@@ -237,13 +237,13 @@ class Translator:
         return [ids[:most] for ids in all_ids]
 
     def _report_unknown(self, tokenizer: Tokenizer, sentences: list[str]) -> None:
-        """Log which parts of sentences the training text did not have, so that they do not vanish unseen."""
+        """Log which parts of sentences have no id, so that they do not vanish unseen."""
         parts = dict.fromkeys(part for sentence in sentences for part in tokenizer.unknown(sentence))
         new = [part for part in parts if part not in self.reported]
         self.reported.update(new)
         if new:
             names = ", ".join(map(repr, new[:PARTS_LOGGED])) + (", ..." if len(new) > PARTS_LOGGED else "")
-            log(f"warning: {len(sentences)} sentences have what the training text did not: {names}")
+            log(f"warning: {len(sentences)} sentences have parts that the model does not know: {names}")
 
     def _translation(self, hypothesis: Hypothesis, sentence: str) -> Translation:
         """Put a hypothesis into words, those of the source where it has unknown tokens and they are to be copied."""

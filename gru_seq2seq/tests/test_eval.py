@@ -33,6 +33,13 @@ def test_json_and_file_of_translations(trained, common, tmp_path, exit_of):
     assert "tok:13a" in result["bleu_signature"] and "100 test sentences" in error
 
 
+def test_texts_in_columns_lose_nothing_but_tabs(tmp_path, capsys):
+    evaluation.write_texts(tmp_path / "a.tsv", ["a\tb", "c  d"], ["\u00a0e\u2028f", "g"], ["h", "\u200ci\r"])
+    expected = "a b\t\u00a0e\u2028f\th\nc  d\tg\t\u200ci\r\n"
+    assert (tmp_path / "a.tsv").read_bytes().decode() == expected
+    assert "blanks stand for the tabs within 1 texts" in capsys.readouterr().out
+
+
 def test_table_for_people(trained, common, exit_of):
     arguments = ["--data_path", trained.corpus, "--split", "val", "--beam_size", "2", "--average", "2"]
     code, out, error = exit_of(evaluation.main, *common, *arguments)

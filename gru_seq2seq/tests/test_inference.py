@@ -68,7 +68,7 @@ def test_unknown_characters_are_reported_once(loaded, pairs, capsys):
         translator.translate([sentence, f"{sentence} 猫\u200b x", f"\u0416 {sentence}"], beam_size=1)
     output = capsys.readouterr().out
     assert output.count("warning: ") == 1
-    assert "2 sentences have what the training text did not: '猫\\u200b', 'x', 'Ж'" in output
+    assert "2 sentences have parts that the model does not know: '猫\\u200b', 'x', 'Ж'" in output
 
 
 def test_other_forms_of_known_characters_are_read(loaded, capsys):

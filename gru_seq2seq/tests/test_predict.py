@@ -69,6 +69,7 @@ def test_a_pipe(common, pairs):
 def test_wrong_use(common, tmp_path, exit_of):
     for arguments, message in (
         (["Hallo", "--input_file", "a.txt"], "either arguments or --input_file"),
+        (["Hallo", "a\nb"], "sentence 2 has a line break within"),
         (["Hallo", "--n_best", "0"], "--n_best 0"),
         (["Hallo", "--n_best", "9"], "raise --beam_size"),
         (["--input_file", tmp_path / "a.txt"], "a.txt: no such file"),
