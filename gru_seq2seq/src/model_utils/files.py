@@ -51,10 +51,13 @@ def binary_lines(path) -> Iterator[tuple[int, bytes]]:
     """Yield (number from 1, line) of a file: a line ends at a line feed only; a carriage return before it is dropped.
 
     A byte order mark at the start of the file is no part of the first line. The file is read once, from its start to
-    its end, so it may be a pipe. Raises UserError where there is no such file.
+    its end, so it may be a pipe. Raises UserError where there is no such file, and where lines end in carriage returns
+    alone, as on old Macs: the file would be one line.
     """
     with open_binary(path) as file:
         for number, line in enumerate(file, 1):
+            if number == 1 and not line.endswith(b"\n") and b"\r" in line.rstrip(b"\r"):
+                raise UserError(f"{path}: its lines end in carriage returns alone; convert it by tr '\\r' '\\n'")
             yield number, line.removesuffix(b"\n").removesuffix(b"\r").removeprefix(MARK if number == 1 else b"")
 
 
