@@ -114,7 +114,7 @@ def test_pooling_equals_numpy(kind):
 def make_step(network, epsilon=0.0, rate=0.05, **options):
     loss = ClassificationLoss(network)
     optimizer = nn.Adam(network.trainable_params(), learning_rate=rate)
-    gradient = AdversarialGradient(loss, optimizer.parameters, epsilon) if epsilon else None
+    gradient = AdversarialGradient(loss, weights=optimizer.parameters, epsilon=epsilon) if epsilon else None
     return dynamic(TrainStep(loss, optimizer, value_and_grad=gradient, **options).set_train(True), 5)
 
 
@@ -137,7 +137,7 @@ def test_wrapping_cells_do_not_rename_the_parameters():
     names = [parameter.name for parameter in network.get_parameters()]
     step = make_step(network, epsilon=0.1, weight_average=0.9)
     assert [parameter.name for parameter in network.get_parameters()] == names
-    assert [p.name for p in step.average] == ["average." + p.name for p in network.trainable_params()]
+    assert [p.name for p in step.average.copies] == ["average." + p.name for p in network.trainable_params()]
     every = [parameter.name for parameter in step.get_parameters()]
     assert len(set(every)) == len(every)
 
