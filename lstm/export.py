@@ -50,7 +50,7 @@ class ExportedNet(nn.Cell):
         words = Tensor(np.arange(network.embedding.vectors.shape[0], dtype=np.int32))
         self.table = Parameter(network.embedding.table(words), name="table")
 
-    def construct(self, ids, lengths):
+    def construct(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """Map ids (B, T), padded on the right, and lengths (B,), both int32, to probabilities (B, C)."""
         x = ops.gather(self.table, ids.T, 0)  # (T, B, D)
         logits = self.network.classify(x, lengths, lengths, True)  # (B, C); dropout, which needs keys, is off

@@ -47,7 +47,7 @@ class LanguageModelLoss(nn.Cell):
         self.matmul, self.matmul_nt = ops.MatMul(), ops.MatMul(transpose_b=True)
         self.output_projection = Parameter(Tensor(weight.astype(np.float32)), name="output_projection")
 
-    def construct(self, words, tokens, lengths, dropout_keys, pairs):
+    def construct(self, words: Tensor, tokens: Tensor, lengths: Tensor, dropout_keys: Tensor, pairs: Tensor) -> Tensor:
         """Return the scalar loss of `PretrainingInputs`."""
         padding = padding_mask(lengths, tokens.shape[0])  # (T, B, 1)
         x = ops.gather(self.embedding.table(words), tokens, 0)  # (T, B, D)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mindspore as ms
-from mindspore import nn, ops
+from mindspore import Tensor, nn, ops
 
 
 class ClassificationLoss(nn.Cell):
@@ -14,12 +14,12 @@ class ClassificationLoss(nn.Cell):
         self.network = network
         self.label_smoothing = float(label_smoothing)
 
-    def construct(self, words, tokens, lengths, dropout_keys, labels):
+    def construct(self, words: Tensor, tokens: Tensor, lengths: Tensor, dropout_keys: Tensor, labels: Tensor) -> Tensor:
         """Return the scalar loss of the network's inputs with labels (B,) int32."""
         logits = self.network(words, tokens, lengths, dropout_keys)
         return self.cross_entropy(logits, labels)
 
-    def cross_entropy(self, logits, labels):
+    def cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the scalar loss of logits (B, C)."""
         return ops.cross_entropy(logits.astype(ms.float32), labels, label_smoothing=self.label_smoothing)
 
@@ -32,7 +32,7 @@ class AdversarialGradient(nn.Cell):
     step costs two plain ones. Returns (plain loss, gradients of `weights`).
     """
 
-    def __init__(self, loss_network: ClassificationLoss, *, weights, epsilon: float):
+    def __init__(self, loss_network: ClassificationLoss, *, weights: ms.ParameterTuple, epsilon: float):
         super().__init__(auto_prefix=False)
         self.loss_network = loss_network
         self.network = loss_network.network
@@ -44,7 +44,9 @@ class AdversarialGradient(nn.Cell):
         x = self.network.embedding(words, tokens) + shift
         return self.loss_network.cross_entropy(self.network.classify(x, lengths, dropout_keys), labels)
 
-    def construct(self, words, tokens, lengths, dropout_keys, labels):
+    def construct(
+        self, words: Tensor, tokens: Tensor, lengths: Tensor, dropout_keys: Tensor, labels: Tensor
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Map the inputs of the loss to the plain loss and the gradients."""
         batch = (words, tokens, lengths, dropout_keys, labels)
         x = ops.stop_gradient(self.network.embedding(words, tokens))  # (T, B, D)

@@ -44,11 +44,11 @@ class Embedding(nn.Cell):
         mean_norm = np.linalg.norm(vectors[1:], axis=1).mean()
         self.vectors.set_data(Tensor((vectors * (_VECTOR_NORM / mean_norm)).astype(np.float32)))
 
-    def construct(self, words, tokens):
+    def construct(self, words: Tensor, tokens: Tensor) -> Tensor:
         """Map the distinct words (U,) and tokens (T, B), indices into words, to vectors (T, B, D)."""
         return ops.gather(self.table(words), tokens, 0)  # (T, B, D)
 
-    def table(self, words):
+    def table(self, words: Tensor) -> Tensor:
         """Return the vectors (U, D) of the words (U,)."""
         table = ops.gather(self.vectors, words, 0)  # (U, E)
         if self.projected:
@@ -76,7 +76,7 @@ class Pooling(nn.Cell):
             weight = np.random.default_rng([seed, Stream.ATTENTION]).uniform(-bound, bound, (1, 1, size))
             self.score = Parameter(Tensor(weight.astype(np.float32)), name="score")
 
-    def construct(self, outputs, padding, lengths):
+    def construct(self, outputs: Tensor, padding: Tensor, lengths: Tensor) -> Tensor:
         """Map outputs (T, B, H), padding (T, B, 1) and lengths (B,) to (B, output_size)."""
         if self.kind == "ends":
             steps, batch, size = outputs.shape
@@ -134,14 +134,16 @@ class SentimentNet(nn.Cell):
         self.bias = Parameter(Tensor(np.zeros(num_classes, np.float32)), name="bias")
         self.matmul_nt = ops.MatMul(transpose_b=True)
 
-    def construct(self, words, tokens, lengths, dropout_keys, forward_only=False):
+    def construct(
+        self, words: Tensor, tokens: Tensor, lengths: Tensor, dropout_keys: Tensor, forward_only: bool = False
+    ) -> Tensor:
         """Map words (U,), tokens (T, B), lengths (B,) and dropout_keys (B,), all int32, to logits (B, C).
 
         `forward_only`, a constant, takes a faster kernel that has no gradient.
         """
         return self.classify(self.embedding(words, tokens), lengths, dropout_keys, forward_only)
 
-    def classify(self, x, lengths, dropout_keys, forward_only=False):
+    def classify(self, x: Tensor, lengths: Tensor, dropout_keys: Tensor, forward_only: bool = False) -> Tensor:
         """Map word vectors x (T, B, D), whatever they are on padding, to logits (B, C)."""
         padding = padding_mask(lengths, x.shape[0]).astype(x.dtype)  # (T, B, 1)
         x = self.embedding_dropout(x, dropout_keys)
