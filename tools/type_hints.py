@@ -1,6 +1,6 @@
 """Lists the public functions and methods with incomplete type hints, and the share of complete ones in each folder.
 
-Tests and the copies of common/ are left out. tools/check_rooms.py insists on the hint of what a function returns.
+Tests and the copies of common/ are left out. tools/check_rooms.py --hints insists on the hint of the result.
 """
 
 from __future__ import annotations

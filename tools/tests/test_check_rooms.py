@@ -149,10 +149,6 @@ def test_a_house_that_is_as_its_page_says_passes(house, capsys):
         ({"gru/train.py": STORY.replace("step", "steps")}, "gru/train.py: its headings must be, in this order: "),
         ({"gru/train.py": STORY + STORY}, "gru/train.py: its headings must be, in this order: "),
         ({"gru/src/config.py": "\n" * 311}, "gru/src/config.py: 311 lines, more than 310: divide it by what it does"),
-        (
-            {"gru/src/config.py": "class A:\n    def size(self):\n        pass\n"},
-            "gru/src/config.py:2: A.size has no type hint on what it returns",
-        ),
     ],
 )
 def test_what_is_wrong_is_named(house, changes, problem):
@@ -173,6 +169,16 @@ def test_what_is_wrong_is_named(house, changes, problem):
 )
 def test_what_is_right_is_not_reported(house, changes):
     assert problems(house(changes)) == []
+
+
+def test_functions_without_a_hint_of_the_result_are_reported_on_request(house, capsys):
+    root = house(
+        {"gru/src/config.py": "class A:\n    def size(self):\n        pass\n\n    def _size(self):\n        pass\n"}
+    )
+    assert check_rooms.main([], root) == 0
+    capsys.readouterr()
+    assert check_rooms.main(["--hints"], root) == 1
+    assert capsys.readouterr().out == "gru/src/config.py:2: A.size has no type hint on what it returns\n"
 
 
 def test_every_problem_is_printed_once_and_ends_with_code_1(house, capsys):
