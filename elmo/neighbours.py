@@ -50,7 +50,7 @@ def marked_word(sentence: str, tokenizer: str) -> tuple[list[str], int]:
 
 def nearest(
     embedder: Embedder, sentences, excluded: list[str], query: np.ndarray, word: str | None, layer: int, count: int
-):
+) -> list[tuple[float, list[str], int]]:
     """Return (cosine, words, position) of the nearest contexts, best first; at most one of each sentence.
 
     `sentences` yields lists of (line, words); the query's own sentence, `excluded`, is left out; `word` restricts the

@@ -59,7 +59,7 @@ class Tagger(nn.Cell):
         self.lstm = LSTM(size, HIDDEN, seed=seed)
         self.output = nn.Dense(2 * HIDDEN, 1)
 
-    def construct(self, vectors, lengths, keys):
+    def construct(self, vectors, lengths, keys) -> Tensor:
         """Map vectors (L, T, B, D), lengths (B,) and dropout keys (B,) to logits (T, B)."""
         padding = padding_mask(lengths, vectors.shape[1])
         mixed = self.dropout(self.mix(vectors, 1 - padding[:, :, 0]), keys)
@@ -73,7 +73,7 @@ class TaggerLoss(nn.Cell):
         super().__init__(auto_prefix=False)
         self.tagger = tagger
 
-    def construct(self, vectors, lengths, keys, replaced):
+    def construct(self, vectors, lengths, keys, replaced) -> Tensor:
         logits = self.tagger(vectors, lengths, keys)
         losses = ops.relu(logits) - logits * replaced + ops.log1p(ops.exp(-ops.abs(logits)))
         real = 1 - padding_mask(lengths, vectors.shape[1])[:, :, 0]

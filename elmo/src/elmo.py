@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import mindspore as ms
 import numpy as np
-from mindspore import nn, ops
+from mindspore import Tensor, nn, ops
 
 from src.data.token_indexer import encode_words, group_words
 from src.data.vocabulary import SPECIAL
@@ -79,7 +79,7 @@ class Elmo(nn.Cell):
         lengths = np.array([len(sentence) - 2 for sentence in framed], np.int32)
         return ElmoInputs(short, long, index, lengths)
 
-    def construct(self, char_ids, long_char_ids, index, lengths, dropout_keys):
+    def construct(self, char_ids, long_char_ids, index, lengths, dropout_keys) -> Tensor:
         """Map the arrays of `batch_words` and dropout_keys (B,) int32 to embeddings (T, B, 2P), zero on padding.
 
         dropout_keys are ignored outside training.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mindspore as ms
-from mindspore import nn, ops
+from mindspore import Tensor, nn, ops
 
 from src.network import BiLanguageModel, LanguageModel
 from src.ops.sampled_softmax import SampledSoftmaxLoss
@@ -17,7 +17,7 @@ class TrainingLoss(nn.Cell):
         self.bilm = bilm
         self.loss = SampledSoftmaxLoss(sampled)
 
-    def construct(self, text, targets, h, c, dropout_keys, weight, bias, log_expected):
+    def construct(self, text, targets, h, c, dropout_keys, weight, bias, log_expected) -> tuple[Tensor, Tensor, Tensor]:
         """Return the scalar loss and the state after the last step.
 
         text: the biLM's short and long character ids, forward and backward index; targets: forward and backward
@@ -40,7 +40,9 @@ class FullLoss(nn.Cell):
         self.matmul_nt = ops.MatMul(transpose_b=True)
         self.log_softmax = ops.LogSoftmax(1)
 
-    def construct(self, char_ids, long_char_ids, forward_index, backward_index, forward_target, backward_target, h, c):
+    def construct(
+        self, char_ids, long_char_ids, forward_index, backward_index, forward_target, backward_target, h, c
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the losses (2, T * B) of the targets (T * B,), classes of the vocabulary, and the new state."""
         keys = ops.zeros((2, forward_index.shape[1]), ms.int32)
         layers = self.model.bilm(char_ids, long_char_ids, forward_index, backward_index, h, c, keys)
@@ -48,7 +50,7 @@ class FullLoss(nn.Cell):
         backward = self.losses(layers[1][-1], backward_target)
         return ops.stack((forward, backward)), layers[2], layers[3]
 
-    def losses(self, hidden, targets):
+    def losses(self, hidden, targets) -> Tensor:
         """Return (M,) losses of hidden (T, B, P) with targets (M,)."""
         weight, bias = self.model.weight, self.model.bias.reshape(-1, 1)
         hidden = hidden.reshape(-1, weight.shape[1])  # (M, P)

@@ -46,7 +46,7 @@ class ExportedElmo(nn.Cell):
         self.sizes = network.forward_layers[0].w_p.shape  # H, P
         self.reverse = ops.ReverseSequence(0, 1)
 
-    def construct(self, char_ids, index, lengths):
+    def construct(self, char_ids, index, lengths) -> Tensor:
         """Map ExportInputs to the layers (L + 1, T, B, 2P); padding is zero."""
         x = ops.gather(self.network.char_encoder(char_ids), index, 0)  # (T, B, P)
         forward = self._direction(self.network.forward_layers, x)  # (L, T, B, P)

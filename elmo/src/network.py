@@ -72,11 +72,13 @@ class BiLanguageModel(nn.Cell):
         self.forward_layers, self.backward_layers = layers(0), layers(1)
         self.forward_dropouts, self.backward_dropouts = dropouts(0), dropouts(1)
 
-    def encode_words(self, char_ids, long_char_ids):
+    def encode_words(self, char_ids, long_char_ids) -> Tensor:
         """Map the words of both groups, (N, W) and (M, W') int32, to one table (N + M, P); see `group_words`."""
         return ops.cat((self.char_encoder(char_ids), self.char_encoder(long_char_ids)))
 
-    def construct(self, char_ids, long_char_ids, forward_index, backward_index, h, c, dropout_keys):
+    def construct(
+        self, char_ids, long_char_ids, forward_index, backward_index, h, c, dropout_keys
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Run both directions over T steps.
 
         char_ids (N, W), long_char_ids (M, W'): the distinct words; forward_index, backward_index (T, B): rows of their
@@ -100,7 +102,7 @@ class BiLanguageModel(nn.Cell):
         )
         return forward, backward, ops.stack((forward_h, backward_h)), ops.stack((forward_c, backward_c))
 
-    def run_direction(self, layers, dropouts, x, h, c, dropout_keys, counts=None):
+    def run_direction(self, layers, dropouts, x, h, c, dropout_keys, counts=None) -> tuple[Tensor, Tensor, Tensor]:
         """Map x (T, B, P) and a direction's state h (L, B, P), c (L, B, H) to (L + 1, T, B, P) and the new state.
 
         As in bilm-tf, dropout acts on the input of a layer, and a skip connection adds that input to its output.

@@ -68,7 +68,7 @@ class TrainOneStep(nn.Cell):
         log_expected,
         restart,
         dropout_keys,
-    ):
+    ) -> tuple[Tensor, Tensor]:
         """Take one step on TrainingInputs (see dataset.py); returns the loss and the gradient norm before clipping."""
         h, c = self._mine(self.h) * (1 - restart), self._mine(self.c) * (1 - restart)
         weight, bias = ops.gather(self.model.weight, classes, 0), ops.gather(self.model.bias, classes, 0)

@@ -7,20 +7,20 @@ formula takes away what error is left. A division takes ten times as long as rec
 
 from __future__ import annotations
 
-from mindspore import ops
+from mindspore import Tensor, ops
 
 
-def half_tanh_of_double(x):
+def half_tanh_of_double(x) -> Tensor:
     """tanh(2x) / 2 = t / (1 + t^2) with t = tanh(x)."""
     t = ops.tanh(x)
     return t * ops.reciprocal(t * t + 1)
 
 
-def tanh(x):
+def tanh(x) -> Tensor:
     """The hyperbolic tangent of x."""
     return half_tanh_of_double(x * 0.5) * 2
 
 
-def sigmoid(x):
+def sigmoid(x) -> Tensor:
     """The logistic function of x, which is 1/2 + tanh(x / 2) / 2."""
     return half_tanh_of_double(x * 0.25) + 0.5

@@ -57,7 +57,7 @@ class CharEncoder(nn.Cell):
         self.matmul, self.add_bias = ops.MatMul(), AddBias()
         self.highest = ops.ArgMaxWithValue(axis=1)  # the gradient of ReduceMax takes much longer
 
-    def construct(self, char_ids):
+    def construct(self, char_ids) -> Tensor:
         """Map char_ids (N, W) int32 to word vectors (N, P)."""
         n_words, length = char_ids.shape
         characters = ops.gather(self.char_embed, char_ids, 0)  # (N, W, D)

@@ -28,7 +28,7 @@ class Highway(nn.Cell):
         self.b_transform = Parameter(Tensor(np.zeros(size, np.float32)), name="b_transform")
         self.matmul, self.add_bias = ops.MatMul(), AddBias()
 
-    def construct(self, x):
+    def construct(self, x) -> Tensor:
         """Map x (N, F) to (N, F)."""
         gate = ops.sigmoid(self.add_bias(self.matmul(x, self.w_carry), self.b_carry))  # (N, F)
         transformed = ops.relu(self.add_bias(self.matmul(x, self.w_transform), self.b_transform))  # (N, F)

@@ -36,7 +36,7 @@ class ProjectedLSTM(nn.Cell):
         self.w_p = Parameter(glorot(hidden_size, output_size), name="w_p")
         self.recurrence = _Recurrence(hidden_size=hidden_size, cell_clip=cell_clip, proj_clip=proj_clip)
 
-    def construct(self, x, h, c):
+    def construct(self, x, h, c) -> tuple[Tensor, Tensor]:
         """Map x (T, B, I) and the state h (B, P), c (B, H) to the outputs (T, B, P) and cells (T, B, H) of all steps.
 
         No gradient flows through the cells that are returned.
@@ -44,11 +44,11 @@ class ProjectedLSTM(nn.Cell):
         outputs, states = self.recurrence(x, h, c, self.w_x, self.w_h, self.bias, self.w_p)
         return outputs, ops.stop_gradient(ops.stack(states[1][1:]))
 
-    def weights(self):
+    def weights(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return the weights as `step` wants them, so that a loop over it prepares them once."""
         return self.recurrence.prepared(self.w_x, self.w_h, self.bias)
 
-    def step(self, x, h, c, weights):
+    def step(self, x, h, c, weights) -> tuple[Tensor, Tensor]:
         """Map one step's x (B, I) and the state to the new h (B, P) and c (B, H)."""
         w_x, w_h, bias = weights
         inputs = self.recurrence.inputs(x, w_x, bias)

@@ -22,7 +22,7 @@ class ScalarMix(nn.Cell):
         self.gamma = Parameter(Tensor(np.ones(1, np.float32)), name="gamma")
         self.layer_norm = layer_norm
 
-    def construct(self, layers, mask):
+    def construct(self, layers, mask) -> Tensor:
         """Map layers (K, T, B, D) and mask (T, B), 1 for words and 0 for padding, to the mixture (T, B, D)."""
         weights = ops.softmax(self.weights, 0).reshape(-1, 1, 1, 1)
         if self.layer_norm:

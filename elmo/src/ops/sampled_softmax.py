@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from mindspore import nn, ops
+from mindspore import Tensor, nn, ops
 
 
 class LogUniformSampler:
@@ -37,7 +37,9 @@ class LogUniformSampler:
         return np.log(-np.expm1(draws * np.log1p(-self.probabilities[classes])))
 
 
-def sampled_rows(sampler: LogUniformSampler, generator, targets: np.ndarray, most: int):
+def sampled_rows(
+    sampler: LogUniformSampler, generator: np.random.Generator | None, targets: np.ndarray, most: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the distinct classes that a step touches: first the sample, then targets outside it, then padding.
 
     targets: any shape, at most `most` of them. Returns (classes (R,) int32, log_expected (R,) float32, row_of (V,)
@@ -76,7 +78,7 @@ class SampledSoftmaxLoss(nn.Cell):
         self.log_softmax = ops.LogSoftmax(1)
         self.sum_by_row = ops.UnsortedSegmentSum()
 
-    def construct(self, hidden, targets, weight, bias, log_expected):
+    def construct(self, hidden, targets, weight, bias, log_expected) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return the scalar loss, and its gradients with respect to hidden, weight and bias, which are for bprop."""
         count, size = hidden.shape
         rows = weight.shape[0]
@@ -103,7 +105,7 @@ class SampledSoftmaxLoss(nn.Cell):
         d_rows = ops.cat((d_rows[: self.sampled] + d_sample, d_rows[self.sampled :]))
         return loss, d_hidden[:, :size], d_rows[:, :size], d_rows[:, size]
 
-    def bprop(self, hidden, targets, weight, bias, log_expected, out, dout):
+    def bprop(self, hidden, targets, weight, bias, log_expected, out, dout) -> tuple[Tensor, ...]:
         """Scale the gradients by that of the loss."""
         scale = dout[0]
         zeros = ops.zeros_like(targets), ops.zeros_like(log_expected)
