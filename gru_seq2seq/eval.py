@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from argparse import Namespace
 
 from src import config as config_module
 from src.inference import SETTINGS, Translator, add_checkpoint_options, load_trained
@@ -14,7 +15,7 @@ from src.model_utils.runtime import UserError, init_device, log, run
 from src.multi30k import SPLITS, read_pairs
 
 
-def parse_arguments(argv=None):
+def parse_arguments(argv=None) -> Namespace:
     """Read and check the command line."""
     parser = Parser(__doc__)
     add_checkpoint_options(parser)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from pathlib import Path
 
 import mindspore as ms
@@ -24,7 +25,7 @@ TOLERANCE = 1e-4  # largest difference of ln p of a text, as a share of it
 RANDOM_SOURCES = 16  # compared besides the sentences of --data_dir
 
 
-def parse_arguments(argv=None):
+def parse_arguments(argv=None) -> Namespace:
     """Read and check the command line."""
     parser = Parser(__doc__)
     add_checkpoint_options(parser)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 from src import config as config_module
@@ -15,7 +16,7 @@ from src.model_utils.runtime import UserError, init_device, run
 from src.model_utils.text_input import TextInput, add_input_options
 
 
-def parse_arguments(argv=None):
+def parse_arguments(argv=None) -> Namespace:
     """Read and check the command line."""
     parser = Parser(__doc__)
     add_input_options(parser, "sentence", "SENTENCE")

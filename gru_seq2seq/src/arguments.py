@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from pathlib import Path
+
+from easydict import EasyDict
 
 from src import config as config_module
 from src.config import gru_seq2seq_cfg, gru_seq2seq_cfg_ascend, presets
@@ -14,7 +17,7 @@ from src.model_utils.training_options import add_training_options, check_trainin
 CHANGEABLE = ("print_steps", "keep_checkpoint_max", "save_checkpoint_steps", "workers")
 
 
-def parse_arguments(argv, description: str):
+def parse_arguments(argv, description: str) -> Namespace:
     """Read and check the command line of train.py."""
     parser = Parser(description)
     parser.add_argument("--data_dir", metavar="DIR", help="folder of train.de, train.en, val.de, val.en, ...")
@@ -28,7 +31,7 @@ def parse_arguments(argv, description: str):
     return args
 
 
-def resolve_configuration(args, target: str):
+def resolve_configuration(args: Namespace, target: str) -> EasyDict:
     """Resolve and check the configuration for a device."""
     defaults = gru_seq2seq_cfg_ascend if target == "Ascend" else gru_seq2seq_cfg
     config = resolve_training_config(args, target, config_module, defaults, presets, CHANGEABLE)

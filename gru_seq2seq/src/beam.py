@@ -26,7 +26,7 @@ class Hypothesis(NamedTuple):
     attention: np.ndarray | None
 
 
-def length_penalty(length, alpha: float):
+def length_penalty(length: int | np.ndarray, alpha: float) -> float | np.ndarray:
     """Return what divides ln p of a hypothesis of that many tokens, its end included (Wu et al. 2016, eq. 14)."""
     return ((5.0 + length) / 6.0) ** alpha
 

@@ -164,7 +164,7 @@ class GRU(nn.Cell):
         return n + ops.sigmoid(x_z + h_z) * (state - n)
 
 
-def transposed(matrix, rows: int = 128):
+def transposed(matrix: Tensor, rows: int = 128) -> Tensor:
     """Return the transpose of a matrix; piece by piece, because a CPU transposes a large one three times slower."""
     pieces = ()
     for start in range(0, matrix.shape[0], rows):

@@ -6,33 +6,16 @@ of an embedding, H that of a state, V that of the target vocabulary.
 
 from __future__ import annotations
 
-from enum import IntEnum
-
 import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
+from src import random_streams
 from src.gru import GRU
 from src.model_utils.layers import AddBias, KeyedDropout
 from src.model_utils.recurrent import padding_mask
 
 MASKED = -1e4  # a score that leaves exactly no weight in a float32 softmax, and fits into float16
-
-
-class Stream(IntEnum):
-    """The random stream of each part's weights, [seed, number]; layers count on from the number."""
-
-    SOURCE_EMBEDDING = 0
-    TARGET_EMBEDDING = 1
-    OUTPUT_EMBEDDING = 2
-    ENCODER = 10
-    DECODER = 20
-    BRIDGE = 30
-    ATTENTION = 40
-    JOINT = 50
-    SOURCE_DROPOUT = 100
-    TARGET_DROPOUT = 200
-    JOINT_DROPOUT = 300
 
 
 class Linear(nn.Cell):
@@ -122,20 +105,20 @@ class Seq2Seq(nn.Cell):
         self.recurrent_attention = attention == "bahdanau"
         self.attends_below = decoder_layers > 1 and not self.recurrent_attention
 
-        def table(name: str, rows: int, stream: Stream) -> Parameter:
+        def table(name: str, rows: int, stream: int) -> Parameter:
             values = np.random.default_rng([seed, stream]).normal(0, embed_size**-0.5, (rows, embed_size))
             return Parameter(Tensor(values.astype(np.float32)), name=name)
 
-        target = table("target_embedding", target_vocabulary, Stream.TARGET_EMBEDDING)
+        target = table("target_embedding", target_vocabulary, random_streams.TARGET_EMBEDDING)
         source = output = target
         if tied_embeddings != "all":
-            source = table("source_embedding", source_vocabulary, Stream.SOURCE_EMBEDDING)
+            source = table("source_embedding", source_vocabulary, random_streams.SOURCE_EMBEDDING)
         if tied_embeddings == "none":
-            output = table("output_embedding", target_vocabulary, Stream.OUTPUT_EMBEDDING)
+            output = table("output_embedding", target_vocabulary, random_streams.OUTPUT_EMBEDDING)
         self.target_embedding, self.source_embedding, self.output_embedding = target, source, output
         self.output_bias = Parameter(Tensor(np.zeros(target_vocabulary, np.float32)), name="output_bias")
 
-        def layers(stream: Stream, input_sizes: list[int], size: int, bidirectional: bool) -> nn.CellList:
+        def layers(stream: int, input_sizes: list[int], size: int, bidirectional: bool) -> nn.CellList:
             return nn.CellList(
                 [
                     GRU(input_size=inputs, hidden_size=size, bidirectional=bidirectional, seed=[seed, stream + k])
@@ -146,25 +129,27 @@ class Seq2Seq(nn.Cell):
         encoder_inputs = [embed_size] + [hidden_size] * (encoder_layers - 1)
         decoder_inputs = [embed_size + (hidden_size if self.recurrent_attention else 0)]
         decoder_inputs += [hidden_size * (2 if self.attends_below else 1)] * (decoder_layers - 1)
-        self.encoder = layers(Stream.ENCODER, encoder_inputs, hidden_size // 2, True)
-        self.decoder = layers(Stream.DECODER, decoder_inputs, hidden_size, False)
+        self.encoder = layers(random_streams.ENCODER, encoder_inputs, hidden_size // 2, True)
+        self.decoder = layers(random_streams.DECODER, decoder_inputs, hidden_size, False)
         self.bridge = nn.CellList(
             [
-                Linear(inputs=hidden_size, outputs=hidden_size, seed=[seed, Stream.BRIDGE + k])
+                Linear(inputs=hidden_size, outputs=hidden_size, seed=[seed, random_streams.BRIDGE + k])
                 for k in range(decoder_layers)
             ]
         )
         self.attention = Attention(
-            kind=attention, query_size=hidden_size, memory_size=hidden_size, seed=[seed, Stream.ATTENTION]
+            kind=attention, query_size=hidden_size, memory_size=hidden_size, seed=[seed, random_streams.ATTENTION]
         )
-        self.joint = Linear(inputs=2 * hidden_size, outputs=embed_size, seed=[seed, Stream.JOINT])
+        self.joint = Linear(inputs=2 * hidden_size, outputs=embed_size, seed=[seed, random_streams.JOINT])
 
-        def dropouts(stream: Stream, sizes: list[int]) -> nn.CellList:
+        def dropouts(stream: int, sizes: list[int]) -> nn.CellList:
             return nn.CellList([KeyedDropout(dropout, size, [seed, stream + k]) for k, size in enumerate(sizes)])
 
-        self.source_dropout = dropouts(Stream.SOURCE_DROPOUT, [embed_size] + [hidden_size] * encoder_layers)
-        self.target_dropout = dropouts(Stream.TARGET_DROPOUT, [embed_size] + [hidden_size] * (decoder_layers - 1))
-        self.joint_dropout = dropouts(Stream.JOINT_DROPOUT, [2 * hidden_size, embed_size])
+        source_sizes = [embed_size] + [hidden_size] * encoder_layers
+        target_sizes = [embed_size] + [hidden_size] * (decoder_layers - 1)
+        self.source_dropout = dropouts(random_streams.SOURCE_DROPOUT, source_sizes)
+        self.target_dropout = dropouts(random_streams.TARGET_DROPOUT, target_sizes)
+        self.joint_dropout = dropouts(random_streams.JOINT_DROPOUT, [2 * hidden_size, embed_size])
 
         def norms(count: int) -> nn.CellList:
             return nn.CellList([nn.LayerNorm((hidden_size,)) if layer_norm else nn.Identity() for _ in range(count)])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -152,7 +152,7 @@ class WordTokenizer(Tokenizer):
         return self.restore(text.replace(f"{GLUE} ", "").replace(GLUE, ""))
 
 
-def load_spacy(language: str):
+def load_spacy(language: str) -> Callable:
     """Return spaCy's rule-based tokenizer of a language; UserError where spaCy, or the language in it, is missing."""
     try:
         import spacy
@@ -182,7 +182,7 @@ def split_words(splitter, text: str, lossless: bool) -> list[str]:
     return [*pieces, f"{JOINER}{text[end:]}{GLUE}"] if lossless and text[end:] else pieces
 
 
-def train_tokenizers(sources: list[str], targets: list[str], config):
+def train_tokenizers(sources: list[str], targets: list[str], config) -> tuple[Tokenizer, Tokenizer]:
     """Return (source tokenizer, target tokenizer) learnt from the training texts, as the configuration says."""
     if config.tokenizer == "sentencepiece":
         both = train_sentencepiece([*sources, *targets], config.vocab_size, config.lowercase, config.lossless)

@@ -57,8 +57,11 @@ def test_order_blank_sentences_and_n_best(translator, pairs):
 
 def test_texts_come_out_as_they_went_in(translator, pairs):
     texts = [best.text for [best] in translator.translate(pairs.sources)]
-    assert any("\u200c" in text for text in texts) and all(text.endswith(" \u2026") for text in texts)
-    assert bleu(texts, pairs.targets) > 99
+    assert any("see\u200cs" in text for text in texts) and all(text.endswith(" \u2026") for text in texts)
+    assert any("an\u00a0" in text for text in texts)
+    plain = [[unicodedata.normalize("NFKC", text) for text in side] for side in (texts, pairs.targets)]
+    right = [i for i, (text, target) in enumerate(zip(*plain)) if text == target]
+    assert len(right) > 40 and [texts[i] for i in right] == [pairs.targets[i] for i in right]
 
 
 def test_unknown_characters_are_reported_once(loaded, pairs, capsys):
@@ -92,7 +95,7 @@ def test_log_probs_are_those_of_the_training_network(loaded, translator, pairs):
     logits = logits.reshape(steps, len(targets), -1).astype(np.float64)
     log_probs = logits - np.log(np.exp(logits).sum(2, keepdims=True))
     expected = [sum(log_probs[t, i, token] for t, token in enumerate([*ids, EOS])) for i, ids in enumerate(targets)]
-    np.testing.assert_allclose(translator.search.log_probs(sources, targets), expected, rtol=1e-4)
+    np.testing.assert_allclose(translator.search.log_probs(sources, targets), expected, rtol=1e-4, atol=1e-4)
     total = sum(len(ids) + 1 for ids in targets)
     perplexity = translator.perplexity(pairs.sources[:5], pairs.targets[:5])
     assert perplexity == pytest.approx(math.exp(-sum(expected) / total), rel=1e-4)
