@@ -19,6 +19,7 @@ from src.config import bilstm_ner_cfg
 from src.dataset import Inputs, Sample, Vocabulary, collate, encode, lengths_of, save_vocabulary
 from src.decoding import viterbi
 from src.inference import Decoder, load_trained, path_scores
+from src.model_utils import native
 from src.model_utils.configuration import Parser
 from src.model_utils.exporting import (
     Run,
@@ -95,6 +96,7 @@ def difference(
     return largest_difference(outputs, [emissions / scale for emissions, scale in zip(expected, scales)])
 
 
+@native.turned_off()  # their libraries are on this machine only
 def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     """Export as the command line says; returns the largest difference of each format from the checkpoint."""
     args = parse_arguments(argv)

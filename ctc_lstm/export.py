@@ -13,6 +13,7 @@ from src.config import ctc_cfg
 from src.dataset import pad_frames, save_vocabulary
 from src.features import feature_size
 from src.inference import Recognizer, load_trained
+from src.model_utils import native
 from src.model_utils.configuration import Parser, apply_settings
 from src.model_utils.exporting import (
     Run,
@@ -87,6 +88,7 @@ def probabilities(run: Run, frames: list[np.ndarray], config):
     return outputs
 
 
+@native.turned_off()  # their libraries are on this machine only
 def main(argv=None) -> dict[str, float]:
     """Export as the command line says; returns the largest difference of each format from the checkpoint."""
     args = parse_arguments(argv)

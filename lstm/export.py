@@ -16,6 +16,7 @@ from src.dataset import Sample, encode, encode_reviews, pad, save_vocabulary, tr
 from src.imdb import read_reviews, tokenize
 from src.inference import SETTINGS, Classifier, load_trained
 from src.metrics import log_softmax
+from src.model_utils import native
 from src.model_utils.configuration import Parser, apply_settings
 from src.model_utils.exporting import (
     Run,
@@ -84,6 +85,7 @@ def samples_to_compare(aclimdb_path: str | None, config, vocabulary: dict[str, i
     return [Sample(truncate(sequence, config.max_length, config.truncation)) for sequence in ids]
 
 
+@native.turned_off()  # their libraries are on this machine only
 def main(argv=None) -> dict[str, float]:
     """Export as the command line says; returns the largest difference of each format from the checkpoint."""
     args = parse_arguments(argv)

@@ -1,6 +1,7 @@
 """Keeps what all model folders share equal to the originals in common/.
 
-That is src/model_utils/, script/common.sh and, of the tests, SHARED_TESTS: helpers and a short test of the copies.
+That is src/model_utils/, script/common.sh and, of the tests, SHARED_TESTS: helpers and a short test of the copies. A
+folder that uses model_utils/native.py gets the kernels in src/native/ too.
 A folder gets __init__.py and the modules that its own files import, directly or through another module of model_utils.
     python tools/sync_common.py            copies what differs or is missing, removes what is not used
     python tools/sync_common.py --check    changes nothing, lists every difference; exit code 1 if there is one
@@ -18,7 +19,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 ORIGINAL = "common"
-PACKAGE = Path("src/model_utils")
+PACKAGE, KERNELS = Path("src/model_utils"), Path("src/native")
 SHARED_TESTS = ("damaged_files", "script_contract", "shared_fixtures", "test_copies")
 SHARED = (Path("script/common.sh"), *(Path(f"tests/{name}.py") for name in SHARED_TESTS))
 MEND = "python tools/sync_common.py"
@@ -76,9 +77,12 @@ def used_modules(folder: Path, original: Path) -> set[str]:
 def find_drift(root: Path) -> Iterator[Drift]:
     """Every difference between the model folders and the originals."""
     original = root / ORIGINAL
-    originals = {path.relative_to(original) for path in (original / PACKAGE).glob("*.py")}
+    kernels = {path.relative_to(original) for path in (original / KERNELS).glob("*.*")}
+    originals = {path.relative_to(original) for path in (original / PACKAGE).glob("*.py")} | kernels
     for folder in model_folders(root):
-        wanted = {PACKAGE / f"{name}.py" for name in used_modules(folder, original) | {"__init__"}}
+        used = used_modules(folder, original)
+        wanted = {PACKAGE / f"{name}.py" for name in used | {"__init__"}}
+        wanted |= kernels if "native" in used else set()
         wanted |= {path for path in SHARED if (folder / path).parent.is_dir() and (original / path).exists()}
         for path in sorted(wanted):
             here = (folder / path).relative_to(root)
@@ -88,7 +92,7 @@ def find_drift(root: Path) -> Iterator[Drift]:
                 yield Drift("missing", here, MEND)
             elif (folder / path).read_bytes() != (original / path).read_bytes():
                 yield Drift("different", here, MEND)
-        for file in sorted((folder / PACKAGE).rglob("*")):
+        for file in sorted([*(folder / PACKAGE).rglob("*"), *(folder / KERNELS).rglob("*")]):
             path = file.relative_to(folder)
             if path in wanted or file.is_dir() or "__pycache__" in file.parts:
                 continue
@@ -107,6 +111,7 @@ def mend(root: Path, drift: Drift) -> bool:
     if drift.kind == "unused":
         target.unlink()
     elif drift.kind in ("missing", "different"):
+        target.parent.mkdir(exist_ok=True)
         shutil.copyfile(root / ORIGINAL / Path(*drift.path.parts[1:]), target)
     else:
         return False

@@ -9,6 +9,8 @@ from __future__ import annotations
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
+from src.model_utils import native, native_ops
+
 _TINY = 1e-30  # keeps denominators above 0
 UNROLLED = 256  # most steps that are unrolled; longer sentences go through a loop
 TURN = 64  # steps of one pass of that loop
@@ -93,16 +95,22 @@ class ForwardBackward(nn.Cell):
 class CRFLoss(nn.Cell):
     """Negative log likelihood of tag sequences, summed over a batch.
 
-    Its gradient is the expected minus the gold counts. Both are computed without a gradient of their own, and the loss
-    is their product with the potentials, shifted to the right value.
+    On a CPU the project's own kernel computes it with its gradients (src/native/crf.cc). Elsewhere, and where that is
+    not in use: its gradient is the expected minus the gold counts. Both are computed without a gradient of their own,
+    and the loss is their product with the potentials, shifted to the right value.
     """
 
     def __init__(self):
         super().__init__(auto_prefix=False)
+        self.native = native.enabled()
+        if self.native:
+            self.kernel = native_ops.crf_loss()
         self.value_and_gradient = _ValueAndGradient()
 
     def construct(self, emissions, transitions, start, end, tags, lengths):
         """Map emissions (T, B, K), transitions (K, K), start (K,), end (K,), tags (T, B), lengths (B,) to a scalar."""
+        if self.native:
+            return self.kernel(emissions, transitions, start, end, lengths, tags)[0].reshape(())
         potentials = ops.cat((emissions.reshape(-1), transitions.reshape(-1), start, end))
         value_and_gradient = self.value_and_gradient(emissions, transitions, start, end, tags, lengths)
         value, gradient = ops.split(ops.stop_gradient(value_and_gradient), [1, potentials.shape[0]])

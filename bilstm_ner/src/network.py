@@ -8,7 +8,7 @@ from mindspore import Parameter, Tensor, nn, ops
 
 from src import random_streams
 from src.model_utils.layers import KeyedDropout
-from src.model_utils.recurrent import LSTM, padding_mask
+from src.model_utils.recurrent import LSTM
 
 
 def dynamic_inputs() -> list[Tensor]:
@@ -101,9 +101,8 @@ class Tagger(nn.Cell):
 
     def states(self, x, lengths, dropout_keys, forward_only=False):
         """Map vectors x (T, B, E) to the LSTM's outputs (T, B, 2H), after dropout: forward, then backward direction."""
-        padding = padding_mask(lengths, x.shape[0]).astype(x.dtype)  # (T, B, 1)
         x = self.embedding_dropout(x, dropout_keys)  # (T, B, E)
-        return self.dropout(self.lstm(x, padding, dropout_keys, forward_only), dropout_keys)
+        return self.dropout(self.lstm(x, lengths, dropout_keys, forward_only), dropout_keys)
 
     def scores(self, states):
         """Map outputs of the LSTM (T, B, 2H) to scores (T, B, K)."""

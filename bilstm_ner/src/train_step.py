@@ -8,9 +8,10 @@ from mindspore import nn
 from src.dataset import Vocabulary
 from src.loss import AdversarialGradient, TaggingLoss
 from src.lr_schedule import warmup_decay
+from src.model_utils import native
 from src.model_utils.runtime import UserError, quiet
 from src.model_utils.train_step import TrainStep, mixed_precision
-from src.network import Tagger
+from src.network import Tagger, dynamic_inputs
 from src.tagging import constraints
 
 
@@ -39,7 +40,7 @@ def build_step(network: Tagger, vocabulary: Vocabulary, config: EasyDict, rates:
         if scaler:
             raise UserError("adversarial_epsilon needs float32; set --amp_opt_level O0 or --adversarial_epsilon 0")
         gradient = AdversarialGradient(loss_network, weights=optimizer.parameters, epsilon=config.adversarial_epsilon)
-    return TrainStep(
+    step = TrainStep(
         loss_network,
         optimizer,
         gradient_clip=config.gradient_clip,
@@ -48,3 +49,6 @@ def build_step(network: Tagger, vocabulary: Vocabulary, config: EasyDict, rates:
         value_and_grad=gradient,
         loss_scaler=scaler,
     )
+    if native.enabled():  # without a CRF that is written out for each length, one compilation serves all
+        step.set_inputs(*dynamic_inputs(), *dynamic_inputs()[:1] * 2)
+    return step

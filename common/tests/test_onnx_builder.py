@@ -9,7 +9,7 @@ from mindspore import Tensor
 from onnx import TensorProto
 
 from src.model_utils.onnx_builder import Graph, lstm_layer
-from src.model_utils.recurrent import LSTMLayer, padding_mask
+from src.model_utils.recurrent import LSTMLayer
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
@@ -22,5 +22,5 @@ def test_lstm_node_equals_the_layer(bidirectional):
     model = graph.model("layer", kinds, {"y": (TensorProto.FLOAT, ["T", "B", 4 * layer.directions])})
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     y = session.run(None, {"x": x, "lengths": lengths})[0]
-    expected = layer(Tensor(x), padding_mask(Tensor(lengths), 6)).asnumpy()
+    expected = layer(Tensor(x), Tensor(lengths)).asnumpy()
     np.testing.assert_allclose(y, expected, atol=1e-5)

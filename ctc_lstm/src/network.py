@@ -8,8 +8,8 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from src.model_utils.layers import AddBias, KeyedDropout, repeat_over_time
-from src.model_utils.recurrent import LSTMLayer, padding_mask
+from src.model_utils.layers import AddBias, KeyedDropout, padding_mask, repeat_over_time
+from src.model_utils.recurrent import LSTMLayer
 from src.random_streams import CONVOLUTION_1, CONVOLUTION_2, OUTPUT
 
 FRONT_ENDS = "none, stack-2 to stack-9, or conv"
@@ -159,8 +159,12 @@ class CTCNet(nn.Cell):
             self.front_end = Stack(count=self.subsampling, size=feature_size)
         size = hidden_size * (2 if bidirectional else 1)
         sizes = [self.front_end.output_size] + [size] * (num_layers - 1)
+        raw = front_end != "conv"  # then nothing below the first layer has weights
         self.layers = nn.CellList(
-            [LSTMLayer(sizes[k], hidden_size, bidirectional, 1.0, [seed, k]) for k in range(num_layers)]
+            [
+                LSTMLayer(sizes[k], hidden_size, bidirectional, 1.0, [seed, k], input_gradient=not (raw and k == 0))
+                for k in range(num_layers)
+            ]
         )
         norms = num_layers if batch_norm else 0
         self.norms = nn.CellList(
@@ -188,7 +192,7 @@ class CTCNet(nn.Cell):
         x = self.front_end(frames, padding)  # (T', B, I)
         outputs = ()
         for k in range(len(self.layers)):
-            x = self.layers[k](x, padding, forward_only)  # (T', B, H), zero on padding
+            x = self.layers[k](x, steps, forward_only)  # (T', B, H), zero on padding
             if self.training:
                 factor = self.dropouts[k](ops.ones((x.shape[1], x.shape[2]), x.dtype), dropout_keys)  # (B, H)
                 if len(self.norms):

@@ -25,8 +25,8 @@ from tqdm import tqdm
 from src.data.tokenizer import read_documents
 from src.inference import Embedder, add_model_options, load_model
 from src.model_utils.configuration import Parser
-from src.model_utils.layers import KeyedDropout, dropout_keys
-from src.model_utils.recurrent import LSTM, padding_mask
+from src.model_utils.layers import KeyedDropout, dropout_keys, padding_mask
+from src.model_utils.recurrent import LSTM
 from src.model_utils.reporting import print_result
 from src.model_utils.runtime import UserError, init_device, resolve_workers, run
 from src.model_utils.train_step import TrainStep
@@ -63,7 +63,7 @@ class Tagger(nn.Cell):
         """Map vectors (L, T, B, D), lengths (B,) and dropout keys (B,) to logits (T, B)."""
         padding = padding_mask(lengths, vectors.shape[1])
         mixed = self.dropout(self.mix(vectors, 1 - padding[:, :, 0]), keys)
-        return self.output(self.lstm(mixed, padding, keys)).squeeze(2)
+        return self.output(self.lstm(mixed, lengths, keys)).squeeze(2)
 
 
 class TaggerLoss(nn.Cell):

@@ -12,8 +12,7 @@ from mindspore import Parameter, Tensor, nn, ops
 
 from src import random_streams
 from src.gru import GRU
-from src.model_utils.layers import AddBias, KeyedDropout
-from src.model_utils.recurrent import padding_mask
+from src.model_utils.layers import AddBias, KeyedDropout, padding_mask
 
 MASKED = -1e4  # a score that leaves exactly no weight in a float32 softmax, and fits into float16
 

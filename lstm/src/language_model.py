@@ -14,8 +14,7 @@ from src.dataset import PADDING_ID, Sample, pad, save_vocabulary, truncate
 from src.lr_schedule import warmup_decay
 from src.model_utils.batching import Batch, pooled_plan, rows_of_process
 from src.model_utils.checkpoint import InitialWeights, output_folder, training_checkpoints
-from src.model_utils.layers import dropout_keys
-from src.model_utils.recurrent import padding_mask
+from src.model_utils.layers import dropout_keys, padding_mask
 from src.model_utils.runtime import UserError, log, quiet, rank_and_size
 from src.model_utils.train_step import TrainStep
 from src.model_utils.trainer import Cadence, Trainer
@@ -51,7 +50,7 @@ class LanguageModelLoss(nn.Cell):
         """Return the scalar loss of `PretrainingInputs`."""
         padding = padding_mask(lengths, tokens.shape[0])  # (T, B, 1)
         x = ops.gather(self.embedding.table(words), tokens, 0)  # (T, B, D)
-        outputs = self.lstm(x, padding, dropout_keys)  # (T, B, H * directions)
+        outputs = self.lstm(x, lengths, dropout_keys)  # (T, B, H * directions)
         vectors = ops.gather(self.embedding.vectors, words[1:], 0)  # (U - 1, E), padding is never predicted
         candidates = self.matmul(vectors, self.output_projection)  # (U - 1, H)
         real = 1 - padding[1:].reshape(-1)  # ((T - 1) * B,), both steps of a pair are real where the later one is

@@ -6,8 +6,8 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from src.model_utils.layers import KeyedDropout
-from src.model_utils.recurrent import LSTM, padding_mask
+from src.model_utils.layers import KeyedDropout, padding_mask
+from src.model_utils.recurrent import LSTM
 from src.random_streams import Stream
 
 POOLINGS = ("ends", "mean", "max", "mean_max", "attention")
@@ -147,7 +147,7 @@ class SentimentNet(nn.Cell):
         """Map word vectors x (T, B, D), whatever they are on padding, to logits (B, C)."""
         padding = padding_mask(lengths, x.shape[0]).astype(x.dtype)  # (T, B, 1)
         x = self.embedding_dropout(x, dropout_keys)
-        outputs = self.lstm(x, padding, dropout_keys, forward_only)  # (T, B, H)
+        outputs = self.lstm(x, lengths, dropout_keys, forward_only)  # (T, B, H)
         pooled = self.pooled_dropout(self.pooling(outputs, padding, lengths), dropout_keys)  # (B, P)
         return self.matmul_nt(pooled, self.weight.astype(pooled.dtype)) + self.bias  # (B, C)
 

@@ -7,6 +7,12 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 
 
+def padding_mask(lengths: Tensor, max_length: int) -> Tensor:
+    """Return (T, B, 1) float32: 1 at the padded steps of each sequence, 0 at the real ones. `lengths` is (B,) int32."""
+    steps = ops.arange(max_length).reshape(-1, 1)  # (T, 1)
+    return (steps >= lengths.reshape(1, -1)).astype(ms.float32).expand_dims(2)  # (T, B, 1)
+
+
 def repeat_over_time(x, steps):
     """Repeat x (B, E) over T steps: (T, B, E).
 

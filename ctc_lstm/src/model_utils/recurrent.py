@@ -9,32 +9,36 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from src.model_utils.layers import KeyedDropout
+from src.model_utils import native, native_ops
+from src.model_utils.layers import KeyedDropout, padding_mask
 
 _SATURATED = 1e4  # sigmoid(+-1e4) is exactly 1 or 0 in float32, and the number still fits into float16
-
-
-def padding_mask(lengths: Tensor, max_length: int) -> Tensor:
-    """Return (T, B, 1) float32: 1 at the padded steps of each sequence, 0 at the real ones. `lengths` is (B,) int32."""
-    steps = ops.arange(max_length).reshape(-1, 1)  # (T, 1)
-    return (steps >= lengths.reshape(1, -1)).astype(ms.float32).expand_dims(2)  # (T, B, 1)
 
 
 class LSTMLayer(nn.Cell):
     """One (bidirectional) LSTM layer that is exact for sequences of any length in one padded batch.
 
-    It runs as one fused kernel over all T steps. Padding is told to the kernel by one more input column that is 1 on
-    padded steps and feeds the gates with constants: input and output gate shut, forget gate open. The cell state then
-    passes through padding unchanged and the output there is exactly 0; the backward direction, which meets the padding
-    first, still has its initial zero state when it reaches the last real step. No reversal by length, no packing, no
-    mask on the output.
+    On a CPU the project's own kernel runs each sequence up to its length (src/native/lstm.cc). Elsewhere, and where it
+    is not in use, MindSpore's fused kernel runs over all T steps. Padding is told to that by one more input column,
+    which is 1 on padded steps and feeds the gates with constants: input and output gate shut, forget gate open. The
+    cell state then passes through padding unchanged and the output there is exactly 0; the backward direction, which
+    meets the padding first, still has its initial zero state when it reaches the last real step.
 
     Weights are `weight_ih` (4H, I), `weight_hh` (4H, H) and `bias` (4H,), gates in the order input, forget, cell,
     output; those of the backward direction end in `_reverse`. Equations: Hochreiter & Schmidhuber 1997 with the forget
-    gate of Gers et al. 2000, whose bias starts at `forget_bias` (Jozefowicz et al. 2015).
+    gate of Gers et al. 2000, whose bias starts at `forget_bias` (Jozefowicz et al. 2015). Without `input_gradient` that
+    of the input may be left at zero: a layer that reads data has no use for it, and it is a quarter of the work.
     """
 
-    def __init__(self, input_size: int, hidden_size: int, bidirectional: bool, forget_bias: float, seed):
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bidirectional: bool,
+        forget_bias: float,
+        seed,
+        input_gradient: bool = True,
+    ):
         super().__init__()
         self.hidden_size = hidden_size
         self.directions = 2 if bidirectional else 1
@@ -57,6 +61,14 @@ class LSTMLayer(nn.Cell):
             self.weight_ih_reverse = weight("weight_ih_reverse", 4 * hidden_size, input_size)
             self.weight_hh_reverse = weight("weight_hh_reverse", 4 * hidden_size, hidden_size)
             self.bias_reverse = bias("bias_reverse")
+        self.native = native.enabled()
+        if self.native:
+            self.kernel, self.forward_kernel = native_ops.lstm(self.directions, input_gradient)
+        else:
+            self._build_kernels(input_size, hidden_size, bidirectional)
+
+    def _build_kernels(self, input_size: int, hidden_size: int, bidirectional: bool) -> None:
+        """Make MindSpore's kernels of the device."""
         shut, free = np.full((hidden_size, 1), -_SATURATED, np.float32), np.zeros((hidden_size, 1), np.float32)
         self.padding_column = Tensor(np.concatenate([shut, -shut, free, shut]))  # (4H, 1)
         if self.device == "Ascend":
@@ -69,12 +81,19 @@ class LSTMLayer(nn.Cell):
             self.forward_kernel = ops.LSTM(input_size + 1, hidden_size, 1, True, both, 0.0)
             self.forward_kernel.add_prim_attr("is_training", False)
 
-    def construct(self, x, padding, forward_only=False):
-        """Map x (T, B, I) and padding (T, B, 1), 1 where padded, to outputs (T, B, H * directions).
+    def construct(self, x, lengths, forward_only=False):
+        """Map x (T, B, I) and lengths (B,) int32 to outputs (T, B, H * directions), zero on padding.
 
         `forward_only` (a constant) takes a faster kernel that has no gradient.
         """
-        x = ops.cat((x, padding), 2)  # (T, B, I + 1)
+        if self.native:
+            weights = (self.weight_ih, self.weight_hh, self.bias)
+            if self.directions == 2:
+                weights += (self.weight_ih_reverse, self.weight_hh_reverse, self.bias_reverse)
+            if forward_only:
+                return self.forward_kernel(x, lengths, *weights)
+            return self.kernel(x, lengths, *weights)[0]
+        x = ops.cat((x, padding_mask(lengths, x.shape[0]).astype(x.dtype)), 2)  # (T, B, I + 1)
         if self.device == "CPU":
             weights_ih, weights_hh, biases = (self.weight_ih,), (self.weight_hh,), (self.bias,)
             if self.directions == 2:
@@ -134,10 +153,10 @@ class LSTM(nn.Cell):
         )
         self.dropouts = nn.CellList([KeyedDropout(dropout, output_size, [seed, k]) for k in range(num_layers - 1)])
 
-    def construct(self, x, padding, dropout_keys, forward_only=False):
-        """Map x (T, B, I), padding (T, B, 1) and dropout_keys (B,) int32 to the last layer's (T, B, H * directions)."""
-        x = self.layers[0](x, padding, forward_only)
+    def construct(self, x, lengths, dropout_keys, forward_only=False):
+        """Map x (T, B, I), lengths (B,) and dropout_keys (B,), int32, to the last layer's (T, B, H * directions)."""
+        x = self.layers[0](x, lengths, forward_only)
         for k in range(len(self.dropouts)):
             x = self.dropouts[k](x, dropout_keys)
-            x = self.layers[k + 1](x, padding, forward_only)
+            x = self.layers[k + 1](x, lengths, forward_only)
         return x
