@@ -23,17 +23,14 @@ def lstm(directions: int, input_gradient: bool = True) -> tuple[ops.Custom, ops.
             return (results[0], ops.zeros_like(lengths)) + results[1:]
         return (ops.zeros_like(x), ops.zeros_like(lengths)) + results
 
-    if directions == 1:
+    def gradients_of_one(x, lengths, weight_ih, weight_hh, bias, out, dout):
+        return combine(x, lengths, gradient(x, lengths, weight_ih, weight_hh, out[0], out[1], dout[0]))
 
-        def bprop(x, lengths, weight_ih, weight_hh, bias, out, dout):
-            return combine(x, lengths, gradient(x, lengths, weight_ih, weight_hh, out[0], out[1], dout[0]))
+    def gradients_of_two(x, lengths, weight_ih, weight_hh, bias, weight_ih_2, weight_hh_2, bias_2, out, dout):
+        weights = (weight_ih, weight_hh, weight_ih_2, weight_hh_2)
+        return combine(x, lengths, gradient(x, lengths, *weights, out[0], out[1], dout[0]))
 
-    else:
-
-        def bprop(x, lengths, weight_ih, weight_hh, bias, weight_ih_2, weight_hh_2, bias_2, out, dout):
-            weights = (weight_ih, weight_hh, weight_ih_2, weight_hh_2)
-            return combine(x, lengths, gradient(x, lengths, *weights, out[0], out[1], dout[0]))
-
+    bprop = gradients_of_one if directions == 1 else gradients_of_two
     training = operator(f"LSTM{directions}", count, 2, integers=(1,), bprop=bprop)
     return training, operator(f"LSTMInference{directions}", count, 1, integers=(1,))
 
