@@ -139,6 +139,30 @@ def test_gradients_equal_finite_differences(bidirectional, num_layers):
                 np.testing.assert_allclose(found[f"layers.{k}.{name}{suffix}"], numeric(array), atol=2e-5)
 
 
+class TwoLayers(nn.Cell):
+    """A layer that reads data below one that does not, in one graph."""
+
+    def __init__(self, input_gradient):
+        super().__init__()
+        self.first = LSTMLayer(3, 2, True, 1.0, [1], input_gradient=input_gradient)
+        self.second = LSTMLayer(4, 2, True, 1.0, [2])
+
+    def construct(self, x, lengths):
+        return self.second(self.first(x, lengths), lengths).sum()
+
+
+def test_a_layer_without_an_input_gradient_changes_no_gradient_of_weights():
+    x, lengths, _ = batch_of(5, [5, 2, 4], 3)
+    gradients = []
+    for input_gradient in (True, False):
+        network = TwoLayers(input_gradient)
+        weights = ms.ParameterTuple(network.trainable_params())
+        gradients.append(ms.grad(network, None, weights)(Tensor(x), Tensor(lengths)))
+    for expected, gradient in zip(*gradients):
+        assert np.abs(expected.asnumpy()).max() > 0
+        np.testing.assert_array_equal(gradient.asnumpy(), expected.asnumpy())
+
+
 @pytest.mark.parametrize("forward_only", [False, True])
 def test_padding_changes_no_bit(forward_only):
     lstm = RunLSTM(LSTM(5, 16, 2, True, seed=5), forward_only)

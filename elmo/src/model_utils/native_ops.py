@@ -15,8 +15,8 @@ def lstm(directions: int, input_gradient: bool = True) -> tuple[ops.Custom, ops.
     inputs without weights before them have no use for it, and it is a quarter of the work.
     """
     count = 2 + 3 * directions
-    name = f"LSTMGradient{directions}" if input_gradient else f"LSTMWeightGradient{directions}"
-    gradient = operator(name, 5 + 2 * directions, input_gradient + 3 * directions, integers=(1,))
+    forward, backward = ("LSTM", "LSTMGradient") if input_gradient else ("LSTMOfData", "LSTMWeightGradient")
+    gradient = operator(f"{backward}{directions}", 5 + 2 * directions, input_gradient + 3 * directions, integers=(1,))
 
     def combine(x, lengths, results):
         if input_gradient:
@@ -31,7 +31,7 @@ def lstm(directions: int, input_gradient: bool = True) -> tuple[ops.Custom, ops.
         return combine(x, lengths, gradient(x, lengths, *weights, out[0], out[1], dout[0]))
 
     bprop = gradients_of_one if directions == 1 else gradients_of_two
-    training = operator(f"LSTM{directions}", count, 2, integers=(1,), bprop=bprop)
+    training = operator(f"{forward}{directions}", count, 2, integers=(1,), bprop=bprop)
     return training, operator(f"LSTMInference{directions}", count, 1, integers=(1,))
 
 

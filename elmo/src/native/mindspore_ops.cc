@@ -85,6 +85,10 @@ extern "C" {
 
 OPERATOR(LSTM1, (run_lstm<1, true>(count, p, shapes)), (lstm_outputs<1, true>(shapes)))
 OPERATOR(LSTM2, (run_lstm<2, true>(count, p, shapes)), (lstm_outputs<2, true>(shapes)))
+// the same for layers that read data and want no gradient of it: MindSpore may tell operators, and so their gradients,
+// apart by their names alone
+OPERATOR(LSTMOfData1, (run_lstm<1, true>(count, p, shapes)), (lstm_outputs<1, true>(shapes)))
+OPERATOR(LSTMOfData2, (run_lstm<2, true>(count, p, shapes)), (lstm_outputs<2, true>(shapes)))
 OPERATOR(LSTMGradient1, (run_lstm_gradient<1, true>(count, p, shapes)), (lstm_gradient_outputs<1, true>(shapes)))
 OPERATOR(LSTMGradient2, (run_lstm_gradient<2, true>(count, p, shapes)), (lstm_gradient_outputs<2, true>(shapes)))
 OPERATOR(LSTMWeightGradient1, (run_lstm_gradient<1, false>(count, p, shapes)), (lstm_gradient_outputs<1, false>(shapes)))
