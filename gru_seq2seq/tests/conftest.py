@@ -27,7 +27,7 @@ def odd_corpus(corpus, tmp_path_factory):
     folder = tmp_path_factory.mktemp("odd") / "multi30k"
     shutil.copytree(corpus, folder)
     for path in folder.glob("*.en"):
-        text = path.read_text(encoding="utf-8").replace("sees", "see\u200cs").replace("an ", "an\xa0")
+        text = path.read_text(encoding="utf-8").replace("sees", "see\u200cs").replace("on the ", "on\xa0the ")
         path.write_text(text.replace(".\n", " \u2026\n"), encoding="utf-8", newline="\n")
     return folder
 
