@@ -214,8 +214,7 @@ def _columns(path: Path, number: int, line: bytes) -> tuple[str, str]:
     columns = [column.strip(BLANKS) or column for column in columns if column]  # a blank may be the character itself
     if len(columns) != 2:
         wanted = "a character and its tag, separated by one blank or tab"
-        hint = "; the lines end in CR alone, convert them by tr '\\r' '\\n'" if "\r" in text else ""
-        raise UserError(f"{path}:{number}: expected {wanted}, not '{text[:40]}'{hint}")
+        raise UserError(f"{path}:{number}: expected {wanted}, not '{text[:40]}'")
     try:
         split_tag(columns[1])
     except ValueError:

@@ -98,7 +98,7 @@ def test_an_illegal_tag_among_bio_tags_is_not_iob1(tmp_path):
         ("王 S-N\n高 B-N\n", 2, "a sentence cannot end with 'B-N'"),
         ("高 O\n".encode("gb18030"), 1, "is not UTF-8"),
         ("高 O\n".encode("utf-16"), 1, "not UTF-8 but UTF-16"),
-        ("高 O\r勇 O\r", 1, "end in CR alone"),
+        ("高 O\r勇 O\r", 1, "end in carriage returns alone"),
         ("\tO\n", 1, "expected a character and its tag"),
         ("", 1, "the file is empty"),
         ("\n\n", 1, "the file is empty"),

@@ -91,7 +91,7 @@ def test_what_is_not_utf8_is_refused_with_its_line(path, read, content, message)
 def test_lines_that_end_in_carriage_returns_alone_are_refused(path):
     """They would be one line; a carriage return within a line of a file that has line feeds is left there."""
     path.write_bytes(b"one\rtwo\rthree\r")
-    with pytest.raises(UserError, match=r"file.txt: its lines end in carriage returns alone"):
+    with pytest.raises(UserError, match=r"file.txt:1: the lines end in carriage returns alone"):
         list(read_lines(path))
     assert lines_of(path, b"one\rtwo\nthree") == ["one\rtwo", "three"]
 

@@ -86,7 +86,7 @@ def test_letter_case_and_riff_copies(copy, settings):
         ("0 100 h#\n100 ² iy\n", r":2: expected `begin end phone`"),
         (f"0 {'9' * 5000} h#\n", r":1: expected `begin end phone`"),
         ("0 100 h#\x85100 200 iy\n", r":1: expected `begin end phone`"),
-        ("0 100 h#\r100 200 iy\r", "its lines end in carriage returns alone"),
+        ("0 100 h#\r100 200 iy\r", "the lines end in carriage returns alone"),
     ],
 )
 def test_phone_files_that_are_wrong(tmp_path, text, message):

@@ -99,9 +99,6 @@ def _lines(path: Path) -> list[bytes]:
     if not lines:
         raise UserError(f"{path}:1: the file is empty; expected a sentence on each line")
     refuse_utf16(lines[0], path)  # whose line feeds are not at the ends of lines
-    if len(lines) == 1 and b"\r" in lines[0]:
-        mend = f"convert the file, by tr '\\r' '\\n' < {path.name}"
-        raise UserError(f"{path}:1: no line feed, but carriage returns, as at the ends of lines on old Macs; {mend}")
     return lines
 
 

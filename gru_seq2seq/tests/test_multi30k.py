@@ -52,7 +52,7 @@ def test_the_same_text_in_both_languages_is_reported(corpus, capsys):
         ("A dog.\nTwo.\nThree.\n".encode("utf-16"), "train.en:1: not UTF-8 but UTF-16"),
         ("A dog.\nTwo.\nThree.\n".encode("utf-16-le"), "train.en:1: not UTF-8 but UTF-16"),
         (b"A dog.\nTwo\0men.\nThree.\n", "train.en:2: not UTF-8 but UTF-16, or not text at all"),
-        (b"A dog.\rTwo.\rThree.\r", "train.en:1: no line feed, but carriage returns"),
+        (b"A dog.\rTwo.\rThree.\r", "train.en:1: the lines end in carriage returns alone"),
     ],
 )
 def test_errors_name_file_and_line(corpus, content, message):
