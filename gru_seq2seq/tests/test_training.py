@@ -21,7 +21,7 @@ def options(trained, folder, **changes):
         "ckpt_path": folder,
         "num_epochs": 2,
         "batch_size": 16,
-        "max_length": 15,
+        "max_length": 19,
         "hidden_size": 16,
         "dropout": 0.3,
         **changes,
