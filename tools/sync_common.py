@@ -1,7 +1,7 @@
 """Keeps what all model folders share equal to the originals in common/.
 
-That is src/model_utils/, script/common.sh and, of the tests, SHARED_TESTS: helpers and a short test of the copies. A
-folder that uses model_utils/native.py gets the kernels in src/native/ too.
+That is src/model_utils/, script/ and, of the tests, SHARED_TESTS: helpers and a short test of the copies. A folder that
+uses model_utils/native.py gets the kernels in src/native/ too.
 A folder gets __init__.py and the modules that its own files import, directly or through another module of model_utils.
     python tools/sync_common.py            copies what differs or is missing, removes what is not used
     python tools/sync_common.py --check    changes nothing, lists every difference; exit code 1 if there is one
@@ -21,7 +21,6 @@ ROOT = Path(__file__).resolve().parents[1]
 ORIGINAL = "common"
 PACKAGE, KERNELS = Path("src/model_utils"), Path("src/native")
 SHARED_TESTS = ("damaged_files", "script_contract", "shared_fixtures", "test_copies")
-SHARED = (Path("script/common.sh"), *(Path(f"tests/{name}.py") for name in SHARED_TESTS))
 MEND = "python tools/sync_common.py"
 
 
@@ -79,11 +78,13 @@ def find_drift(root: Path) -> Iterator[Drift]:
     original = root / ORIGINAL
     kernels = {path.relative_to(original) for path in (original / KERNELS).glob("*.*")}
     originals = {path.relative_to(original) for path in (original / PACKAGE).glob("*.py")} | kernels
+    shared = {path.relative_to(original) for path in (original / "script").glob("*.sh")}
+    shared |= {path for name in SHARED_TESTS if (original / (path := Path(f"tests/{name}.py"))).exists()}
     for folder in model_folders(root):
         used = used_modules(folder, original)
         wanted = {PACKAGE / f"{name}.py" for name in used | {"__init__"}}
         wanted |= kernels if "native" in used else set()
-        wanted |= {path for path in SHARED if (folder / path).parent.is_dir() and (original / path).exists()}
+        wanted |= {path for path in shared if (folder / path).parent.is_dir()}
         for path in sorted(wanted):
             here = (folder / path).relative_to(root)
             if not (original / path).exists():

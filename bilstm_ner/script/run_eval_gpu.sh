@@ -1,5 +1,4 @@
 #!/usr/bin/env bash
 # Evaluates a checkpoint on a GPU.
 . "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
-PREPROCESSING=no # the corpus is read as it is
-run_eval GPU "DEVICE_ID DATA_DIR|FILE CKPT" "$@"
+run_eval GPU "$@"

@@ -1,4 +1,4 @@
 #!/usr/bin/env bash
-# Measures training on an Ascend device: utterances (samples) and frames (tokens) per second.
+# Measures training on an Ascend device: samples and tokens per second.
 . "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
-run_performance Ascend "DEVICE_ID DATA_DIR" "$@"
+run_performance Ascend "$@"

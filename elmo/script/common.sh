@@ -1,17 +1,18 @@
 # Sourced by the run_*.sh scripts beside it: reads their arguments and starts a program of the folder above.
 #
-#   run_train DEVICE ARGUMENTS "$@"               train.py in the background
-#   run_distribute_train DEVICE ARGUMENTS "$@"    the same as WORKERS processes, started by msrun
-#   run_performance DEVICE ARGUMENTS "$@"         train.py for 100 timed steps, in front
-#   run_eval DEVICE ARGUMENTS "$@"                eval.py, in front
+#   run_train DEVICE "$@"               train.py in the background
+#   run_distribute_train DEVICE "$@"    the same as WORKERS processes, started by msrun
+#   run_performance DEVICE "$@"         train.py for 100 timed steps, in front
+#   run_eval DEVICE "$@"                eval.py, in front
 #
-# ARGUMENTS are the script's positional arguments as its usage shows them. [X] may be left out. DEVICE_ID and WORKERS
-# are numbers, X_DIR is a folder (X_DIR|FILE: or a file), anything else a file. Each becomes an option of the program:
+# The positional arguments, as the usage shows them, are DEVICE_ID, which may be left out on a CPU, or WORKERS, and then
+# those of arguments.sh. [X] may be left out. DEVICE_ID and WORKERS are numbers, X_DIR is a folder (X_DIR|FILE: or a
+# file; X_DIR|PREPROCESS_DIR: or the prepared data), anything else a file. Each becomes an option of the program:
 # ACLIMDB_DIR --aclimdb_path, CKPT --ckpt_path, DEVICE_ID --device_id.
 set -euo pipefail
 
 MODEL_DIR=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
-PREPROCESSING=yes # a script whose program needs no prepared data sets it to no before it calls the above
+. "$MODEL_DIR/script/arguments.sh"
 OPTIONS=() # for the program, from the positional arguments
 EXTRA=()   # for the program, what came after --
 WORKERS=1
@@ -39,7 +40,7 @@ Variables:
   PYTHON          the interpreter (default: the active virtual environment's, else python3)
   CKPT_DIR        folder of the checkpoints that a training writes (default: ./outputs)
 END
-    [ $PREPROCESSING = no ] || echo "  PREPROCESS_DIR  folder of the prepared data (default: ./preprocess)"
+    [[ $PREPARED != *$1* ]] || echo "  PREPROCESS_DIR  folder of the prepared data (default: ./preprocess)"
     cat <<END
   FOREGROUND=1    train in front: output to the terminal and the log, exit code of the program
   MASTER_PORT     port of a distributed training (default: 8118)
@@ -48,6 +49,7 @@ END
 
 add_option() { # NAME VALUE
     local name=${1%%|*} option
+    [[ $1 != *"|PREPROCESS_DIR" || ! -f $2/fingerprint.json ]] || name=PREPROCESS_DIR
     case $name in
         DEVICE_ID | WORKERS) is_number "$2" || fail "$name must be a number, not '$2'" ;;
         *_DIR)
@@ -122,10 +124,10 @@ find_interpreter() {
 }
 
 # Default places of what a run writes, unless the arguments name them.
-add_output_folders() { # [--ckpt_path]
-    [[ $PREPROCESSING = no || " ${OPTIONS[*]-} " == *" --preprocess_path "* ]] ||
+add_output_folders() { # PROGRAM
+    [[ $PREPARED != *$1* || " ${OPTIONS[*]-} " == *" --preprocess_path "* ]] ||
         OPTIONS+=(--preprocess_path "$(absolute "${PREPROCESS_DIR:-preprocess}")")
-    [ $# -eq 0 ] || OPTIONS+=(--ckpt_path "$(absolute "${CKPT_DIR:-outputs}")")
+    [ "$1" = eval.py ] || OPTIONS+=(--ckpt_path "$(absolute "${CKPT_DIR:-outputs}")")
 }
 
 in_front() { # LOG COMMAND...
@@ -154,35 +156,39 @@ start() { # STOP_SIGNAL LOG COMMAND...
     fi
 }
 
-run_train() { # DEVICE ARGUMENTS "$@", like the three below
-    read_arguments train.py log.txt "${@:2}"
+prepare() { # PROGRAM LOG ARGUMENTS "$@"
+    read_arguments "$@"
     find_interpreter
-    add_output_folders --ckpt_path
-    start TERM log.txt "$INTERPRETER" "$MODEL_DIR/train.py" --device_target "$1" \
-        ${OPTIONS[@]+"${OPTIONS[@]}"} ${EXTRA[@]+"${EXTRA[@]}"}
+    add_output_folders "$1"
+}
+
+call() { # STOP_SIGNAL LOG DEVICE PROGRAM [OPTION...]: the program, with all options
+    start "$1" "$2" "$INTERPRETER" "$MODEL_DIR/$4" --device_target "$3" \
+        ${OPTIONS[@]+"${OPTIONS[@]}"} "${@:5}" ${EXTRA[@]+"${EXTRA[@]}"}
+}
+
+device_id() { # DEVICE: what its usage says
+    if [ "$1" = CPU ]; then echo "[DEVICE_ID]"; else echo DEVICE_ID; fi
+}
+
+run_train() { # DEVICE "$@", like the three below
+    prepare train.py log.txt "$(device_id "$1") $TRAIN_ARGUMENTS" "${@:2}"
+    call TERM log.txt "$1" train.py
 }
 
 run_performance() {
-    read_arguments train.py performance_log.txt "${@:2}"
-    find_interpreter
-    add_output_folders --ckpt_path
-    start none performance_log.txt "$INTERPRETER" "$MODEL_DIR/train.py" --device_target "$1" ${OPTIONS[@]+"${OPTIONS[@]}"} \
-        --performance_steps 100 ${EXTRA[@]+"${EXTRA[@]}"}
+    prepare train.py performance_log.txt "$(device_id "$1") $TRAIN_ARGUMENTS" "${@:2}"
+    call none performance_log.txt "$1" train.py --performance_steps 100
 }
 
 run_eval() {
-    read_arguments eval.py eval_log.txt "${@:2}"
-    find_interpreter
-    add_output_folders
-    start none eval_log.txt "$INTERPRETER" "$MODEL_DIR/eval.py" --device_target "$1" \
-        ${OPTIONS[@]+"${OPTIONS[@]}"} ${EXTRA[@]+"${EXTRA[@]}"}
+    prepare eval.py eval_log.txt "$(device_id "$1") $EVAL_ARGUMENTS" "${@:2}"
+    call none eval_log.txt "$1" eval.py
 }
 
 run_distribute_train() {
     local bin
-    read_arguments train.py log.txt "${@:2}"
-    find_interpreter
-    add_output_folders --ckpt_path
+    prepare train.py log.txt "WORKERS $TRAIN_ARGUMENTS" "${@:2}"
     bin=$(dirname "$INTERPRETER")
     # msrun starts the workers as `python`, whichever the PATH finds: it must be the same one
     [ -x "$bin/python" ] || fail "msrun needs a command named python beside $INTERPRETER: use a virtual environment"

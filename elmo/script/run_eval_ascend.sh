@@ -1,4 +1,4 @@
 #!/usr/bin/env bash
-# Evaluates a checkpoint on an Ascend device, on the held-out part of the converted text.
+# Evaluates a checkpoint on an Ascend device.
 . "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
-run_eval Ascend "DEVICE_ID PREPROCESS_DIR CKPT" "$@"
+run_eval Ascend "$@"

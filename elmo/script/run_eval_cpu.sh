@@ -1,4 +1,4 @@
 #!/usr/bin/env bash
-# Evaluates a checkpoint on the CPU, on the held-out part of the converted text.
+# Evaluates a checkpoint on the CPU.
 . "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
-run_eval CPU "[DEVICE_ID] PREPROCESS_DIR CKPT" "$@"
+run_eval CPU "$@"

@@ -1,4 +1,4 @@
 #!/usr/bin/env bash
-# Evaluates a checkpoint on a GPU, on the held-out part of the converted text.
+# Evaluates a checkpoint on a GPU.
 . "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
-run_eval GPU "DEVICE_ID PREPROCESS_DIR CKPT" "$@"
+run_eval GPU "$@"

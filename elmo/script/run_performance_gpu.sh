@@ -1,4 +1,4 @@
 #!/usr/bin/env bash
-# Measures training on a GPU: rows of text (samples) and tokens per second.
+# Measures training on a GPU: samples and tokens per second.
 . "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
-run_performance GPU "DEVICE_ID PREPROCESS_DIR" "$@"
+run_performance GPU "$@"

@@ -1,5 +1,4 @@
 #!/usr/bin/env bash
 # Evaluates a checkpoint on an Ascend device.
 . "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
-PREPROCESSING=no # the texts are read as they are
-run_eval Ascend "DEVICE_ID DATA_DIR CKPT" "$@"
+run_eval Ascend "$@"

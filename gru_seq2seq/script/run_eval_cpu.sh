@@ -1,5 +1,4 @@
 #!/usr/bin/env bash
 # Evaluates a checkpoint on the CPU.
 . "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
-PREPROCESSING=no # the texts are read as they are
-run_eval CPU "[DEVICE_ID] DATA_DIR CKPT" "$@"
+run_eval CPU "$@"

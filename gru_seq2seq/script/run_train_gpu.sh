@@ -1,4 +1,4 @@
 #!/usr/bin/env bash
 # Trains on a GPU, in the background.
 . "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
-run_train GPU "DEVICE_ID DATA_DIR" "$@"
+run_train GPU "$@"

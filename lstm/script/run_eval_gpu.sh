@@ -1,4 +1,4 @@
 #!/usr/bin/env bash
 # Evaluates a checkpoint on a GPU.
 . "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
-run_eval GPU "DEVICE_ID ACLIMDB_DIR [GLOVE_DIR|FILE] CKPT" "$@"
+run_eval GPU "$@"

@@ -1,4 +1,4 @@
 #!/usr/bin/env bash
 # Measures training on the CPU: samples and tokens per second.
 . "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
-run_performance CPU "[DEVICE_ID] ACLIMDB_DIR [GLOVE_DIR|FILE]" "$@"
+run_performance CPU "$@"

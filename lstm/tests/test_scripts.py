@@ -7,7 +7,7 @@ from script_contract import ScriptContract
 
 class TestScripts(ScriptContract):
     inputs = {"aclimdb_path": "aclImdb", "glove_path": "glove"}
-    files = ("aclImdb/test/pos/0_10.txt", "glove/glove.txt", "prepared/test.mindrecord")
+    files = ("aclImdb/test/pos/0_10.txt", "glove/glove.txt", "prepared/fingerprint.json")
     options = [
         ("run_train_gpu.sh", "3 aclImdb glove", "GPU", "device_id aclimdb_path glove_path"),
         ("run_train_gpu.sh", "3 ./aclImdb", "GPU", "device_id aclimdb_path"),
@@ -28,5 +28,5 @@ class TestScripts(ScriptContract):
     ]
     mistakes = [
         ("run_train_gpu.sh", "0 aclImdb lost", "GLOVE_DIR: there is no 'lost'"),
-        ("run_eval_ascend.sh", "0 lost best.ckpt", "PREPROCESS_DIR: there is no folder 'lost'"),
+        ("run_eval_ascend.sh", "0 lost best.ckpt", "ACLIMDB_DIR: there is no folder 'lost'"),
     ]
