@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 
 import mindspore as ms
@@ -114,10 +113,9 @@ def main(argv=None) -> dict[str, float]:
         save_vocabulary(folder / "vocab.json", vocabulary)
         write_yaml(folder / "config.yaml", config)
 
-    writers: dict[str, Callable[[Path], float]] = {"MINDIR": to_mindir, "ONNX": to_onnx}
     lengths = [len(sample.ids) for sample in samples]
     compared = f"in the probabilities of {len(samples)} reviews of {min(lengths)} to {max(lengths)} tokens"
-    return export(args, writers, TOLERANCE, save_company, compared)
+    return export(args, {"MINDIR": to_mindir, "ONNX": to_onnx}, TOLERANCE, save_company, compared)
 
 
 if __name__ == "__main__":

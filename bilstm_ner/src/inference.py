@@ -6,18 +6,15 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import mindspore as ms
 import numpy as np
 from easydict import EasyDict
-from mindspore import Tensor, nn
-from tqdm import tqdm
 
 from src import config as config_module
 from src.dataset import Sample, Vocabulary, evaluation_batches, load_vocabulary
 from src.decoding import best_paths, viterbi
 from src.model_utils.checkpoint import load_checkpoint, load_into
 from src.model_utils.configuration import load_config
-from src.model_utils.layers import RunInThreadPool
+from src.model_utils.evaluation import Forward
 from src.network import Tagger, dynamic_inputs
 from src.tagging import constraints
 
@@ -70,19 +67,16 @@ class Decoder:
     """Tags sentences in length-sorted batches; the network is compiled once for all batch sizes and lengths."""
 
     def __init__(self, network: Tagger, vocabulary: Vocabulary, config: EasyDict):
-        self.network = _Emissions(network)
-        self.network.set_train(False)
-        self.network.set_inputs(*dynamic_inputs())
+        self.network = Forward(network, dynamic_inputs())
         self.tagger, self.vocabulary, self.config = network, vocabulary, config
 
     def emissions(
         self, samples: list[Sample], progress: str = ""
     ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Yield (indices, emissions (T, B, K), lengths (B,)); `progress` names a bar on a terminal."""
-        with tqdm(total=len(samples), desc=progress, disable=None if progress else True, leave=False) as bar:
-            for indices, inputs in evaluation_batches(samples, self.config.eval_batch_size):
-                yield indices, self.network(*[Tensor(array) for array in inputs]).asnumpy(), inputs.lengths
-                bar.update(len(indices))
+        batches = evaluation_batches(samples, self.config.eval_batch_size)
+        for indices, inputs, emissions in self.network.outputs(batches, len(samples), progress):
+            yield indices, emissions, inputs.lengths
 
     def __call__(self, samples: list[Sample], progress: str = "") -> list[list[str]]:
         """Return the best tags of every sample, in their order."""
@@ -102,16 +96,3 @@ class Decoder:
                 paths = best_paths(emissions[: lengths[column], column], *scores, count)
                 answers[i] = [([self.vocabulary.tags[tag] for tag in path], score) for path, score in paths]
         return answers
-
-
-class _Emissions(nn.Cell):
-    """The network under a compilation of its own, so that training and evaluation do not disturb each other."""
-
-    def __init__(self, network: Tagger):
-        super().__init__(auto_prefix=False)
-        self.network = network
-        self.run_in_thread_pool = RunInThreadPool()
-
-    def construct(self, characters, bigrams, lengths, dropout_keys):
-        emissions = self.network(characters, bigrams, lengths, dropout_keys, True).astype(ms.float32)
-        return self.run_in_thread_pool(emissions, lengths)

@@ -24,20 +24,20 @@ ROWS_MULTIPLE = 4  # of the rows of a batch, so that 1, 2 and 4 processes train 
 
 
 class EvaluationInputs(NamedTuple):
-    """Padded frames (B, T, D) float32, zero behind the ends, and their lengths (B,) int32."""
+    """The network's inputs for B utterances."""
 
-    frames: np.ndarray
-    lengths: np.ndarray
+    frames: np.ndarray  # (B, T, D) float32, zero behind the ends
+    lengths: np.ndarray  # (B,) int32
 
 
 class TrainingInputs(NamedTuple):
-    """EvaluationInputs, dropout keys (B,), and padded label ids (B, L) with their lengths (B,); these int32."""
+    """The inputs of the loss: those of the network, dropout keys, and the labels."""
 
     frames: np.ndarray
     lengths: np.ndarray
-    dropout_keys: np.ndarray
-    labels: np.ndarray
-    label_lengths: np.ndarray
+    dropout_keys: np.ndarray  # (B,) int32
+    labels: np.ndarray  # (B, L) int32, padded ids
+    label_lengths: np.ndarray  # (B,) int32
 
 
 class Shape(NamedTuple):

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import mindspore as ms
 import numpy as np
 from easydict import EasyDict
-from mindspore import Tensor, nn, ops
-from tqdm import tqdm
+from mindspore import ops
 
 from src import config as config_module
 from src import decoding
@@ -17,7 +15,7 @@ from src.dataset import evaluation_batches, load_vocabulary
 from src.features import feature_size
 from src.model_utils.checkpoint import load_checkpoint, load_into
 from src.model_utils.configuration import load_config
-from src.model_utils.layers import RunInThreadPool
+from src.model_utils.evaluation import Forward
 from src.model_utils.runtime import rank_and_size
 from src.network import CTCNet, dynamic_inputs, output_lengths
 from src.ngram import NGram, load_ngram
@@ -79,20 +77,16 @@ class Recognizer:
     """Runs a network on samples in length-sorted batches; compiled once for all batch sizes and lengths."""
 
     def __init__(self, network: CTCNet, config, vocabulary: list[str], ngram: NGram | None = None):
-        self.network = _LogProbs(network)
-        self.network.set_train(False)
-        self.network.set_inputs(*dynamic_inputs(feature_size(config))[:2])
+        self.network = Forward(network, dynamic_inputs(feature_size(config))[:2], has_keys=False)
         self.config, self.vocabulary, self.ngram = config, vocabulary, ngram
 
     def log_probs(self, frames: list[np.ndarray], progress: str = "") -> list[np.ndarray]:
         """Return (T_i', V) float32 for each of `frames` (T_i, D), in their order; `progress` names a bar."""
         results: list[np.ndarray] = [np.zeros(0, np.float32)] * len(frames)
-        with tqdm(total=len(frames), desc=progress, disable=None if progress else True, leave=False) as bar:
-            for indices, inputs in evaluation_batches(frames, self.config):
-                log_probs = self.network(*[Tensor(array) for array in inputs]).asnumpy()  # (T', B, V)
-                for column, i in enumerate(indices):
-                    results[i] = log_probs[: output_lengths(len(frames[i]), self.config.front_end), column]
-                bar.update(len(indices))
+        batches = evaluation_batches(frames, self.config)
+        for indices, _, log_probs in self.network.outputs(batches, len(frames), progress):  # (T', B, V)
+            for column, i in enumerate(indices):
+                results[i] = log_probs[: output_lengths(len(frames[i]), self.config.front_end), column]
         return results
 
     def decode(self, log_probs: np.ndarray) -> list[int]:
@@ -114,16 +108,3 @@ class Recognizer:
         return [
             tuple(self.vocabulary[i] for i in self.decode(log_probs)) for log_probs in self.log_probs(frames, progress)
         ]
-
-
-class _LogProbs(nn.Cell):
-    """The network under a compilation of its own, so that training and evaluation do not disturb each other."""
-
-    def __init__(self, network):
-        super().__init__(auto_prefix=False)
-        self.network = network
-        self.run_in_thread_pool = RunInThreadPool()
-
-    def construct(self, frames, lengths):
-        log_probs = self.network(frames, lengths, lengths, True).astype(ms.float32)  # dropout, which needs keys, is off
-        return self.run_in_thread_pool(log_probs, lengths)

@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 from easydict import EasyDict
 from mindspore import Parameter, Tensor, nn
-from tqdm import tqdm
 
 from src import config as config_module
 from src.beam import Hypothesis
@@ -19,6 +18,7 @@ from src.config import gru_seq2seq_cfg
 from src.decoding import BeamSearch, padded_length
 from src.model_utils.checkpoint import AVERAGE_PREFIX, load_checkpoint, load_into, training_checkpoints
 from src.model_utils.configuration import Parser, load_config
+from src.model_utils.evaluation import progress_bar
 from src.model_utils.layers import RunInThreadPool
 from src.model_utils.runtime import UserError, log
 from src.network import Decoder, Encoder, Seq2Seq
@@ -196,7 +196,7 @@ class Translator:
         results = [[Translation("", [], 0.0, None, "")] for _ in sentences]
         sentences = [self._known_form(sentence) for sentence in sentences]
         places = [i for i, sentence in enumerate(sentences) if sentence]
-        with tqdm(total=len(places), desc=progress, disable=None if progress else True, leave=False) as bar:
+        with progress_bar(len(places), progress) as bar:
             sources = self._encode(self.source_tokenizer, [sentences[i] for i in places])
             for i, hypotheses in zip(places, self.search(sources, beam_size, n_best, attention, bar.update)):
                 if hypotheses:  # there are none where the weights are not finite

@@ -6,18 +6,15 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import mindspore as ms
 import numpy as np
 from easydict import EasyDict
-from mindspore import Tensor, nn
-from tqdm import tqdm
 
 from src import config as config_module
 from src.config import lstm_cfg
 from src.dataset import Sample, evaluation_batches, load_vocabulary
 from src.model_utils.checkpoint import load_checkpoint, load_into
 from src.model_utils.configuration import load_config
-from src.model_utils.layers import RunInThreadPool
+from src.model_utils.evaluation import Forward
 from src.network import SentimentNet, dynamic_inputs
 
 SETTINGS = ("eval_batch_size", "max_length", "truncation", "on_bad_input")  # may differ from those of the training
@@ -67,30 +64,13 @@ class Classifier:
     """Runs a network on samples sorted by length; compiled once for all batch sizes and lengths."""
 
     def __init__(self, network: SentimentNet, config):
-        self.network = _Logits(network)
-        self.network.set_train(False)
-        self.network.set_inputs(*dynamic_inputs())
+        self.network = Forward(network, dynamic_inputs())
         self.config = config
 
     def logits(self, samples: Sequence[Sample], progress: str = "") -> np.ndarray:
         """Return (N, C) float32 logits in the order of the samples; `progress` names a bar on a terminal."""
         rows = np.zeros((len(samples), self.config.num_classes), np.float32)
-        with tqdm(total=len(samples), desc=progress, disable=None if progress else True, leave=False) as bar:
-            for indices, inputs in evaluation_batches(samples, self.config):
-                rows[indices] = self.network(*[Tensor(array) for array in inputs]).asnumpy()
-                bar.update(len(indices))
+        batches = evaluation_batches(samples, self.config)
+        for indices, _, logits in self.network.outputs(batches, len(samples), progress):
+            rows[indices] = logits
         return rows
-
-
-class _Logits(nn.Cell):
-    """The network with a compilation of its own, so that training and evaluation do not disturb each other."""
-
-    def __init__(self, network):
-        super().__init__(auto_prefix=False)
-        self.network = network
-        self.run_in_thread_pool = RunInThreadPool()
-
-    def construct(self, words, tokens, lengths, dropout_keys):
-        """Map the network's inputs to logits (B, C) float32."""
-        logits = self.network(words, tokens, lengths, dropout_keys, True).astype(ms.float32)
-        return self.run_in_thread_pool(logits, lengths)

@@ -1,0 +1,51 @@
+"""A trained network on any number of samples: compiled once for all batch sizes and lengths, with a progress bar."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, nn
+from tqdm import tqdm
+
+from src.model_utils.layers import RunInThreadPool
+
+
+class Forward(nn.Cell):
+    """The float32 outputs of a network under a compilation of its own, so that training and evaluation stay apart.
+
+    `inputs` are the network's inputs but `forward_only`, as tensors without data. The last are the dropout keys, which
+    nothing reads outside training; without `has_keys` they are left out, and the lengths before them stand for them.
+    """
+
+    def __init__(self, network: nn.Cell, inputs: Sequence[Tensor], has_keys: bool = True):
+        super().__init__(auto_prefix=False)
+        self.network, self.has_keys = network, has_keys
+        self.run_in_thread_pool = RunInThreadPool()
+        self.set_train(False)
+        self.set_inputs(*inputs)
+
+    def construct(self, *inputs: Tensor) -> Tensor:
+        """Return the outputs, which have the shape of the network's."""
+        if not self.has_keys:
+            inputs += (inputs[-1],)
+        outputs = self.network(*inputs, True).astype(ms.float32)
+        return self.run_in_thread_pool(outputs, inputs[-1])
+
+    def outputs(
+        self, batches: Iterable[tuple[np.ndarray, Sequence[np.ndarray]]], total: int, progress: str = ""
+    ) -> Iterator[tuple[np.ndarray, Sequence[np.ndarray], np.ndarray]]:
+        """Yield (indices, inputs, outputs) of batches (indices, inputs) that hold `total` samples together.
+
+        `progress` names a bar on a terminal.
+        """
+        with progress_bar(total, progress) as bar:
+            for indices, inputs in batches:
+                yield indices, inputs, self(*map(Tensor, inputs)).asnumpy()
+                bar.update(len(indices))
+
+
+def progress_bar(total: int, name: str) -> tqdm:
+    """Return a bar that goes away when it is full; there is none without a name, and none but on a terminal."""
+    return tqdm(total=total, desc=name, disable=None if name else True, leave=False)
