@@ -127,7 +127,7 @@ def test_a_full_disk_is_called_so(tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def mindrecord(tmp_path_factory):
     path = tmp_path_factory.mktemp("converted") / "x.mindrecord"
-    write_mindrecord(path, SCHEMA, "numbers", [rows(30), rows(20)])
+    write_mindrecord(path, SCHEMA, "numbers", rows(30) + rows(20), at_once=30)
     return path
 
 
@@ -156,7 +156,7 @@ def test_mindrecord_with_the_index_of_another_file_is_refused(mindrecord, tmp_pa
     with pytest.raises(UserError, match="damaged"):
         read_mindrecord(tmp_path / mindrecord.name)
     other = tmp_path / "other.mindrecord"
-    write_mindrecord(other, SCHEMA, "numbers", [rows(10)])
+    write_mindrecord(other, SCHEMA, "numbers", rows(10))
     shutil.copy(f"{other}.db", tmp_path / f"{mindrecord.name}.db")
     with pytest.raises(UserError, match="damaged"):
         read_mindrecord(tmp_path / mindrecord.name)

@@ -11,7 +11,7 @@ import numpy as np
 from src.corpus import report_bad
 from src.features import spec_augment
 from src.model_utils.batching import Batch, carry_over_plan, equal_buckets, longest_first
-from src.model_utils.files import read_json, write_json
+from src.model_utils.files import read_vocabulary, write_json
 from src.model_utils.layers import dropout_keys
 from src.model_utils.runtime import UserError, log
 from src.network import output_lengths, subsampling_of
@@ -67,10 +67,7 @@ def save_vocabulary(path, vocabulary: list[str]) -> None:
 
 def load_vocabulary(path) -> list[str]:
     """Read what `save_vocabulary` wrote; UserError where it is missing or no such list."""
-    vocabulary = read_json(path, "it lies beside the checkpoint that train.py wrote, keep them together")
-    if not isinstance(vocabulary, list) or vocabulary[:1] != [BLANK] or not all(isinstance(w, str) for w in vocabulary):
-        raise UserError(f"{path}: not a vocabulary, expected a list of labels that starts with {BLANK}")
-    return vocabulary
+    return read_vocabulary(path, [BLANK])
 
 
 def warn_of_unseen_labels(label_lists: Iterable[Iterable[str]], known: Iterable[str], source: str) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +11,13 @@ import numpy as np
 from src.corpus import read_corpus, report_bad
 from src.extraction import extract
 from src.features import FEATURE_KEYS, cmvn_groups, normalize
-from src.model_utils.conversion import convert_once, read_fingerprint, read_mindrecord, write_mindrecord
+from src.model_utils.conversion import (
+    convert_once,
+    digest_of_files,
+    read_fingerprint,
+    read_split,
+    write_mindrecord,
+)
 from src.model_utils.runtime import UserError, log
 from src.utterance import SPLITS, Utterance
 
@@ -83,13 +87,9 @@ def _convert(splits: dict[str, list[Utterance]], folder: Path, config) -> None:
 
 def _fingerprint(splits: dict[str, list[Utterance]], config) -> dict:
     """What the features depend on: names, sizes and labels of the sources, options, version of the format."""
-    digest = hashlib.sha256()
-    for split in SPLITS:
-        for u in splits[split]:
-            status = os.stat(u.audio)
-            digest.update(f"{split} {u} {status.st_size} {status.st_mtime_ns}\n".encode())
+    corpus = digest_of_files((f"{split} {u}", u.audio) for split in SPLITS for u in splits[split])
     options = {key: config[key] for key in (*FEATURE_KEYS, "speed_perturbation", "on_bad_input")}
-    return {"version": VERSION, "corpus": digest.hexdigest(), **options}
+    return {"version": VERSION, "corpus": corpus, **options}
 
 
 def check_prepared(preprocess_path, config) -> None:
@@ -108,18 +108,13 @@ def check_prepared(preprocess_path, config) -> None:
 def _write_mindrecord(path: Path, samples: list[Sample]) -> None:
     schema = {key: {"type": "string"} for key in ("name", "speaker", "labels")}
     schema["frames"] = {"type": "float32", "shape": [-1, samples[0].frames.shape[1]]}
-    rows = [{**sample._asdict(), "labels": " ".join(sample.labels)} for sample in samples]
-    batches = (rows[start : start + 200] for start in range(0, len(rows), 200))
-    write_mindrecord(path, schema, "features of utterances", batches)
+    rows = ({**sample._asdict(), "labels": " ".join(sample.labels)} for sample in samples)
+    write_mindrecord(path, schema, "features of utterances", rows, at_once=200)
 
 
 def load_samples(preprocess_path, split: str, missing_ok: bool = False) -> list[Sample]:
     """Read a split that `prepare` wrote; UserError where it is missing (no samples if `missing_ok`) or damaged."""
-    path = Path(preprocess_path) / f"{split}.mindrecord"
-    if not path.is_file():
-        if missing_ok:
-            return []
-        raise UserError(f"{path}: no such file; the corpus has no {split} split, or give train.py --data_path first")
+    advice = f"the corpus has no {split} split, or give train.py --data_path first"
     return [
         Sample(
             name=str(row["name"]),
@@ -127,5 +122,5 @@ def load_samples(preprocess_path, split: str, missing_ok: bool = False) -> list[
             frames=np.asarray(row["frames"], np.float32),
             labels=tuple(str(row["labels"]).split()),
         )
-        for row in read_mindrecord(path)
+        for row in read_split(preprocess_path, split, advice, missing_ok)
     ]

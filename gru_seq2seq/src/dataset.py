@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +13,13 @@ import numpy as np
 from src.config import added_later
 from src.model_utils.aliases import own_name
 from src.model_utils.batching import Batch, carry_over_plan, cheapest_buckets, rows_of_process
-from src.model_utils.conversion import convert_once, read_fingerprint, read_mindrecord, write_mindrecord
+from src.model_utils.conversion import (
+    convert_once,
+    digest_of_files,
+    read_fingerprint,
+    read_split,
+    write_mindrecord,
+)
 from src.model_utils.layers import dropout_keys
 from src.model_utils.runtime import UserError, log, resolve_workers
 from src.multi30k import ParallelText, find_files, has_split, read_pairs
@@ -100,11 +105,9 @@ def _read(data_dir, split: str, config) -> ParallelText:
 
 def _fingerprint(data_dir, config) -> dict:
     """What the preprocessed files depend on: names and sizes of the sources, options, version of the format."""
-    digest = hashlib.sha256()
-    for split in _splits(data_dir, config):
-        for file in find_files(data_dir, split, config.source, config.target):
-            digest.update(f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}\n".encode())
-    return {"version": VERSION, "corpus": digest.hexdigest(), **_options(config)}
+    splits = _splits(data_dir, config)
+    files = [file for split in splits for file in find_files(data_dir, split, config.source, config.target)]
+    return {"version": VERSION, "corpus": digest_of_files((file.name, file) for file in files), **_options(config)}
 
 
 def _options(config) -> dict:
@@ -127,19 +130,13 @@ def check_prepared(preprocess_path, config) -> None:
 
 
 def _write_mindrecord(path: Path, samples: Samples) -> None:
-    rows = [dict(zip(_SCHEMA, row)) for row in zip(*vars(samples).values())]
-    batches = (rows[start : start + 1000] for start in range(0, len(rows), 1000))
-    write_mindrecord(path, _SCHEMA, "tokenized sentence pairs", batches)
+    rows = (dict(zip(_SCHEMA, row)) for row in zip(*vars(samples).values()))
+    write_mindrecord(path, _SCHEMA, "tokenized sentence pairs", rows)
 
 
 def load_samples(preprocess_path, split: str, missing_ok: bool = False) -> Samples:
     """Read a split that `prepare` wrote; UserError where it is missing (no samples if `missing_ok`) or damaged."""
-    path = Path(preprocess_path) / f"{split}.mindrecord"
-    if not path.is_file():
-        if missing_ok:
-            return Samples([], [], [], [])
-        raise UserError(f"{path}: no such file; give train.py --data_dir first")
-    rows = read_mindrecord(path)
+    rows = read_split(preprocess_path, split, "give train.py --data_dir first", missing_ok)
     return Samples(
         [str(row["source"]) for row in rows],
         [str(row["target"]) for row in rows],

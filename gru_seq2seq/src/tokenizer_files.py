@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from src.model_utils.files import atomic_write, read_json, write_json
+from src.model_utils.files import atomic_write, read_json, read_vocabulary, write_json
 from src.model_utils.runtime import UserError
 from src.tokenization import SPECIAL_TOKENS, SentencePieceTokenizer, Tokenizer, WordTokenizer
 
@@ -46,7 +46,8 @@ def load_tokenizers(folder) -> tuple[Tokenizer, Tokenizer]:
     if not known or not all(isinstance(value, bool) for value in options.values()):
         raise UserError(f"{path}: damaged; {_RESTORE}")
     if kind == "spacy":
-        return tuple(WordTokenizer(str(name), _load_vocabulary(folder, name), **options) for name in languages)
+        vocabularies = [read_vocabulary(folder / f"vocab.{name}.json", SPECIAL_TOKENS) for name in languages]
+        return tuple(WordTokenizer(str(name), words, **options) for name, words in zip(languages, vocabularies))
     try:
         both = SentencePieceTokenizer((folder / MODEL).read_bytes(), **options)
     except FileNotFoundError:
@@ -64,15 +65,3 @@ def same_tokenizers(one, other) -> bool:
 def _content(tokenizer: Tokenizer) -> tuple:
     model = getattr(tokenizer, "model", None) or tokenizer.vocabulary
     return type(tokenizer), tokenizer.lowercase, tokenizer.lossless, model
-
-
-def _load_vocabulary(folder: Path, language: str) -> list[str]:
-    path = folder / f"vocab.{language}.json"
-    vocabulary = read_json(path, _KEEP)
-    if (
-        not isinstance(vocabulary, list)
-        or tuple(vocabulary[: len(SPECIAL_TOKENS)]) != SPECIAL_TOKENS
-        or not all(isinstance(token, str) for token in vocabulary)
-    ):
-        raise UserError(f"{path}: not a vocabulary, expected a list of tokens that starts with {SPECIAL_TOKENS}")
-    return vocabulary

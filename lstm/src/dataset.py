@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections import Counter
@@ -15,8 +14,8 @@ import numpy as np
 
 from src.imdb import Review, read_reviews, split_by_film, tokenize
 from src.model_utils.batching import Batch, longest_first, pooled_plan, rows_of_process
-from src.model_utils.conversion import convert_once, read_mindrecord, write_mindrecord
-from src.model_utils.files import atomic_write, read_json, write_json
+from src.model_utils.conversion import convert_once, digest_of_files, read_split, write_mindrecord
+from src.model_utils.files import atomic_write, read_vocabulary, write_json
 from src.model_utils.layers import dropout_keys
 from src.model_utils.runtime import UserError, log, resolve_workers
 from src.word_vectors import find_vectors_file, read_pretrained_vectors, train_word_vectors
@@ -84,12 +83,7 @@ def save_vocabulary(path: str | os.PathLike, vocabulary: dict[str, int]) -> None
 
 def load_vocabulary(path: str | os.PathLike) -> dict[str, int]:
     """Read what `save_vocabulary` wrote; UserError where it is missing or no such list."""
-    tokens = read_json(path, "train.py writes it beside its checkpoints, keep them together")
-    if not (
-        isinstance(tokens, list) and all(isinstance(t, str) for t in tokens) and tuple(tokens[:2]) == SPECIAL_TOKENS
-    ):
-        raise UserError(f"{path}: not a vocabulary, expected a list of tokens that starts with {SPECIAL_TOKENS}")
-    return {token: number for number, token in enumerate(tokens)}
+    return {token: number for number, token in enumerate(read_vocabulary(path, SPECIAL_TOKENS))}
 
 
 def encode(tokens: list[str], vocabulary: dict[str, int]) -> np.ndarray:
@@ -174,23 +168,16 @@ def _convert(aclimdb_path, glove_path, folder: Path, config) -> None:
 
 def _fingerprint(aclimdb_path, glove_path, config) -> dict:
     """What the preprocessed files depend on: names and sizes of the sources, options, version of the format."""
-    digest = hashlib.sha256()
-    for folder in ("train/neg", "train/pos", "train/unsup", "test/neg", "test/pos", "train", "test"):
-        path = Path(aclimdb_path) / folder
-        if path.is_dir():
-            with os.scandir(path) as entries:
-                for entry in sorted(entries, key=lambda entry: entry.name):
-                    if entry.is_file():
-                        digest.update(
-                            f"{folder}/{entry.name} {entry.stat().st_size} {entry.stat().st_mtime_ns}\n".encode()
-                        )
+    folders = ("train/neg", "train/pos", "train/unsup", "test/neg", "test/pos", "train", "test")
+    paths = ((folder, path) for folder in folders for path in sorted((Path(aclimdb_path) / folder).glob("*")))
+    corpus = digest_of_files((f"{folder}/{path.name}", path) for folder, path in paths if path.is_file())
     options = {"min_count": config.min_count, "embed_size": config.embed_size, "on_bad_file": config.on_bad_input}
     if glove_path:
         files = sorted(Path(glove_path).glob("*.txt")) if Path(glove_path).is_dir() else [Path(glove_path)]
         options["glove"] = [[f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in files if f.is_file()]
     else:
         options.update({key: config[key] for key in ("vector_seed", "vector_epochs", "vector_window")})
-    return {"version": VERSION, "corpus": digest.hexdigest(), **options}
+    return {"version": VERSION, "corpus": corpus, **options}
 
 
 def _write_mindrecord(path: Path, samples: list[Sample]) -> None:
@@ -198,21 +185,15 @@ def _write_mindrecord(path: Path, samples: list[Sample]) -> None:
         path = "/".join(Path(sample.path).parts[-3:])
         return {"ids": sample.ids, "label": sample.label, "film": sample.film or "", "path": path}
 
-    starts = range(0, len(samples), 1000)
-    batches = ([row(sample) for sample in samples[start : start + 1000]] for start in starts)
-    write_mindrecord(path, _SCHEMA, "tokenized reviews", batches)
+    write_mindrecord(path, _SCHEMA, "tokenized reviews", map(row, samples))
 
 
 def load_samples(preprocess_path: str | os.PathLike, split: str, missing_ok: bool = False) -> list[Sample]:
     """Read a split that `prepare` wrote; UserError where it is missing (no samples if `missing_ok`) or damaged."""
-    path = Path(preprocess_path) / f"{split}.mindrecord"
-    if not path.is_file():
-        if missing_ok:
-            return []
-        raise UserError(f"{path}: no such file; run train.py with --preprocess true and --aclimdb_path first")
+    advice = "run train.py with --preprocess true and --aclimdb_path first"
     return [
         Sample(np.asarray(row["ids"], np.int32), int(row["label"]), str(row["film"]) or None, str(row["path"]))
-        for row in read_mindrecord(path)
+        for row in read_split(preprocess_path, split, advice, missing_ok)
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import yaml
@@ -116,6 +116,15 @@ def read_json(path, hint: str = ""):
         raise UserError(_with_hint(f"{path}:{error.lineno}: not valid JSON: {error.msg}", hint)) from None
     except ValueError as error:  # nested too deeply, or a number of too many digits
         raise UserError(_with_hint(f"{path}: not valid JSON: {error}", hint)) from None
+
+
+def read_vocabulary(path, special: Sequence[str]) -> list[str]:
+    """Return a JSON list of tokens in the order of their ids; UserError unless it is one that starts with `special`."""
+    tokens = read_json(path, "it lies beside the checkpoint that train.py wrote, keep them together")
+    is_list = isinstance(tokens, list) and all(isinstance(token, str) for token in tokens)
+    if not is_list or tokens[: len(special)] != list(special):
+        raise UserError(f"{path}: not a vocabulary, expected a list of tokens that starts with {', '.join(special)}")
+    return tokens
 
 
 def write_json(path, content, indent: int | None = 0) -> None:

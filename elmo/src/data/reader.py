@@ -97,14 +97,14 @@ def convert(source, target, vocabulary: Vocabulary, max_characters: int, tokeniz
         documents = read_documents(source, tokenizer)
         for shard in make_shards(documents, vocabulary, max_characters - 2, shard_tokens, counts):
             unknown = "\n".join(shard.unknown).encode() or b"\n"  # MindRecord has no empty values
-            yield [{"ids": shard.ids, "starts": shard.starts, "unknown": unknown}]
+            yield {"ids": shard.ids, "starts": shard.starts, "unknown": unknown}
             log(f"{counts['documents']} documents, {counts['words']} words")
         if not counts["words"]:
             raise UserError(f"{source}: holds no words")
 
     work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
-        write_mindrecord(work / target.name, _SCHEMA, "words as ids", rows())
+        write_mindrecord(work / target.name, _SCHEMA, "words as ids", rows(), at_once=1)
         description = _description_path(target)
         description.unlink(missing_ok=True)
         for name in (target.name, f"{target.name}.db"):

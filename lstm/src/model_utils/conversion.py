@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -23,6 +25,15 @@ def read_fingerprint(folder) -> dict | None:
         return parse_json((Path(folder) / FINGERPRINT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+
+
+def digest_of_files(files: Iterable[tuple[str, str | os.PathLike]]) -> str:
+    """Return a digest of the names, sizes and times of change of files (name, path), for a fingerprint."""
+    digest = hashlib.sha256()
+    for name, path in files:
+        status = os.stat(path)
+        digest.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
 
 
 def convert_once(preprocess_path, fingerprint: dict, convert: Callable[[Path], None]) -> None:
@@ -65,22 +76,31 @@ def convert_once(preprocess_path, fingerprint: dict, convert: Callable[[Path], N
             shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def write_mindrecord(path, schema: dict, description: str, batches: Iterable[list[dict]]) -> None:
-    """Write a MindRecord file of `batches` of rows; OSError where the disk is full."""
+def write_mindrecord(path, schema: dict, description: str, rows: Iterable[dict], at_once: int = 1000) -> None:
+    """Write a MindRecord file, so many rows at once; OSError where the disk is full."""
     from mindspore.mindrecord import FileWriter
 
     try:
         with quiet():
             writer = FileWriter(str(path), shard_num=1)
             writer.add_schema(schema, description)
-        for rows in batches:
-            writer.write_raw_data(rows)
+        rows = iter(rows)
+        while batch := list(itertools.islice(rows, at_once)):
+            writer.write_raw_data(batch)
         with quiet():
             writer.commit()
     except RuntimeError as error:  # what MindRecord makes of every trouble
         if "free disk" in str(error) or shutil.disk_usage(Path(path).parent).free < 2**20:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None
         raise
+
+
+def read_split(preprocess_path, split: str, advice: str, missing_ok: bool = False) -> list[dict]:
+    """Return the rows of a converted split; UserError where it is missing (no rows if `missing_ok`) or damaged."""
+    path = Path(preprocess_path) / f"{split}.mindrecord"
+    if not path.is_file() and not missing_ok:
+        raise UserError(f"{path}: no such file; {advice}")
+    return read_mindrecord(path) if path.is_file() else []
 
 
 def read_mindrecord(path) -> list[dict]:
