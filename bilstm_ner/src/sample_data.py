@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 from collections.abc import Sequence
-from pathlib import Path
 
 from src.model_utils.configuration import Parser
+from src.model_utils.files import new_folder
 from src.model_utils.runtime import UserError, run
 
 SPLITS = {"train": 1.0, "dev": 0.2, "test": 0.2}  # share of the sentences asked for
@@ -49,21 +48,13 @@ def write_sample_corpus(directory: str | os.PathLike, sentences: int = 400, seed
     The same `sentences` and `seed` give the same files. The folder appears when it is complete. Raises UserError for
     too few sentences and for a folder that holds something already.
     """
-    directory = Path(directory)
     if sentences < LEAST_SENTENCES:
         raise UserError(f"--sentences {sentences}: choose {LEAST_SENTENCES} or more")
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise UserError(f"{directory}: exists already; remove it or choose another folder")
     random_source = random.Random(seed)
-    unfinished = directory.with_name(f".{directory.name}.{os.getpid()}.tmp")
-    try:
-        unfinished.mkdir(parents=True)
+    with new_folder(directory) as unfinished:
         for split, share in SPLITS.items():
             lines = [line for _ in range(round(share * sentences)) for line in _sentence(random_source)]
             (unfinished / f"{split}.char.bmes").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        os.replace(unfinished, directory)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _sentence(random_source: random.Random) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from src.model_utils.configuration import Parser
-from src.model_utils.files import atomic_write
+from src.model_utils.files import new_folder
 from src.model_utils.runtime import UserError, log, run
 
 RATE = 16000
@@ -66,7 +66,6 @@ def write_sample_corpus(
                 words = np.random.default_rng([seed, int(sentence[2:])]) if is_shared else random
                 _write_utterance(place / sentence, list(words.choice(list(WORDS), words.integers(2, 5))), voice, random)
             made += 1
-    log(f"{folder}: {train_speakers} training and {test_speakers} test speakers, {sentences} sentences each")
 
 
 def _name(number: int) -> str:
@@ -81,17 +80,17 @@ def _write_utterance(stem: Path, words: list[str], voice: float, random) -> None
     ends = np.cumsum([len(part) for part in parts]).tolist()
     starts = [0, *ends[:-1]]
     samples = np.concatenate(parts) + 0.002 * random.standard_normal(ends[-1])
-    with atomic_write(stem.with_suffix(".WAV"), "wb") as file:
-        file.write(sphere(samples))
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    stem.with_suffix(".WAV").write_bytes(sphere(samples))
     lines = [f"{start} {end} {phone}\n" for start, end, phone in zip(starts, ends, phones)]
-    _write(stem.with_suffix(".PHN"), "".join(lines))
+    stem.with_suffix(".PHN").write_text("".join(lines))
     first, lines = 1, []
     for word in words:
         last = first + len(WORDS[word])
         lines.append(f"{starts[first]} {ends[last - 1]} {word}\n")
         first = last
-    _write(stem.with_suffix(".WRD"), "".join(lines))
-    _write(stem.with_suffix(".TXT"), f"0 {ends[-1]} {' '.join(words).capitalize()}.\n")
+    stem.with_suffix(".WRD").write_text("".join(lines))
+    stem.with_suffix(".TXT").write_text(f"0 {ends[-1]} {' '.join(words).capitalize()}.\n")
 
 
 def _sound(phone: str, voice: float, random) -> np.ndarray:
@@ -116,11 +115,6 @@ def sphere(samples: np.ndarray, rate: int = RATE) -> bytes:
     return header.ljust(1024).encode() + (np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes()
 
 
-def _write(path: Path, text: str) -> None:
-    with atomic_write(path) as file:
-        file.write(text)
-
-
 def main(argv=None) -> None:
     """Write the corpus that the command line asks for."""
     parser = Parser(__doc__.split("\n")[0], config_file=False, device=False, prog="python -m src.sample_data")
@@ -134,9 +128,10 @@ def main(argv=None) -> None:
         raise UserError("--sentences must be 3 to 10, and the numbers of speakers at least 1")
     if args.seed < 0:
         raise UserError(f"--seed {args.seed}: must be at least 0")
-    if Path(args.folder).exists() and any(Path(args.folder).iterdir()):
-        raise UserError(f"{args.folder}: not empty; choose another folder")
-    write_sample_corpus(args.folder, args.train_speakers, args.test_speakers, args.sentences, args.seed)
+    with new_folder(args.folder) as folder:
+        write_sample_corpus(folder, args.train_speakers, args.test_speakers, args.sentences, args.seed)
+    counts = f"{args.train_speakers} training and {args.test_speakers} test speakers, {args.sentences} sentences each"
+    log(f"{args.folder}: {counts}")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def test_layout(corpus):
 def test_same_again(corpus, tmp_path):
     sample_data.main([str(tmp_path / "TIMIT"), "--train_speakers", "8", "--test_speakers", "2", "--sentences", "8"])
     assert not subprocess.run(["diff", "-r", str(corpus), str(tmp_path / "TIMIT")]).returncode
-    with pytest.raises(UserError, match="not empty"):
+    with pytest.raises(UserError, match="exists already"):
         sample_data.main([str(tmp_path / "TIMIT")])
     with pytest.raises(UserError, match="must be 3 to 10"):
         sample_data.main([str(tmp_path / "other"), "--sentences", "2"])

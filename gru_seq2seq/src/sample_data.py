@@ -6,12 +6,10 @@ the infinitive or participle last, and its articles and adjectives agree in gend
 
 from __future__ import annotations
 
-import os
 import random
-import shutil
-from pathlib import Path
 
 from src.model_utils.configuration import Parser
+from src.model_utils.files import new_folder
 from src.model_utils.runtime import UserError, log, run
 
 SPLITS = ("train", "val", "test")
@@ -47,11 +45,8 @@ def write_sample_corpus(directory, pairs: int = 800, seed: int = 0) -> None:
     No pair of a split is in another one. The same arguments give the same files; the folder appears when it is
     complete. Raises UserError for too few pairs and for a folder that holds something already.
     """
-    directory = Path(directory)
     if pairs < LEAST_PAIRS:
         raise UserError(f"--pairs {pairs}: choose {LEAST_PAIRS} or more")
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise UserError(f"{directory}: exists already; remove it or choose another folder")
     draw = random.Random(seed)
     seen: dict[tuple[str, str], None] = {}
     sizes = {split: pairs if split == "train" else max(LEAST_PAIRS, pairs // 8) for split in SPLITS}
@@ -59,17 +54,12 @@ def write_sample_corpus(directory, pairs: int = 800, seed: int = 0) -> None:
         seen.setdefault(sentence(draw))
     rest = list(seen)
     draw.shuffle(rest)
-    unfinished = directory.with_name(f".{directory.name}.{os.getpid()}.tmp")
-    try:
-        unfinished.mkdir(parents=True)
+    with new_folder(directory) as unfinished:
         for split, size in sizes.items():
             for side, language in enumerate(("de", "en")):
                 text = "".join(f"{pair[side]}\n" for pair in rest[:size])
                 (unfinished / f"{split}.{language}").write_text(text, encoding="utf-8", newline="\n")
             rest = rest[size:]
-        os.replace(unfinished, directory)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def sentence(draw: random.Random) -> tuple[str, str]:

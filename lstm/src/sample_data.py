@@ -1,4 +1,4 @@
-"""A small synthetic movie-review corpus in aclImdb's layout, and GloVe files, for tests and a start without download.
+"""A small synthetic movie-review corpus in aclImdb's layout, for tests and a start without download.
 
     python -m src.sample_data DIR [--reviews N]
 
@@ -8,16 +8,12 @@ other way round, and in mixed reviews the last sentence decides.
 
 from __future__ import annotations
 
-import os
 import random
-import shutil
 from pathlib import Path
-
-import numpy as np
 
 from src.imdb import LABELS
 from src.model_utils.configuration import Parser
-from src.model_utils.files import atomic_write
+from src.model_utils.files import new_folder
 from src.model_utils.runtime import UserError, run
 
 REVIEWS_PER_FILM = 5
@@ -120,20 +116,12 @@ def write_sample_corpus(directory, reviews: int = 400, seed: int = 0) -> None:
     same `reviews` and `seed` give the same files. The folder appears when it is complete.
     Raises UserError for too few reviews and for a folder that holds something already.
     """
-    directory = Path(directory)
     if reviews < LEAST_REVIEWS:
         raise UserError(f"--reviews {reviews}: choose {LEAST_REVIEWS} or more; fewer leave validation without a label")
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise UserError(f"{directory}: exists already; remove it or choose another folder")
-    random_source = random.Random(seed)
-    unfinished = directory.with_name(f".{directory.name}.{os.getpid()}.tmp")
-    try:
-        next_film = 1
+    random_source, next_film = random.Random(seed), 1
+    with new_folder(directory) as unfinished:
         for split, folders in (("train", LABELS), ("test", LABELS), ("train", ("unsup",))):
             next_film = _write_split(unfinished / split, folders, reviews, next_film, random_source)
-        os.replace(unfinished, directory)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _write_split(folder: Path, names, reviews: int, next_film: int, random_source: random.Random) -> int:
@@ -194,16 +182,6 @@ def _opinion(polarity: str, names: dict, random_source: random.Random) -> str:
         aspect=random_source.choice(ASPECTS),
         **names,
     )
-
-
-def write_sample_glove(directory, embed_size: int, tokens, seed: int = 0) -> Path:
-    """Write random vectors for the tokens as glove.6B.<embed_size>d.txt, in GloVe's format; returns the file's path."""
-    vectors = np.random.default_rng(seed).normal(0, 0.4, (len(tokens), embed_size))
-    path = Path(directory) / f"glove.6B.{embed_size}d.txt"
-    with atomic_write(path) as file:
-        for token, vector in zip(tokens, vectors):
-            file.write(f"{token} {' '.join(f'{value:.5g}' for value in vector)}\n")
-    return path
 
 
 def main(argv=None) -> None:

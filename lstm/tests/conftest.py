@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from sample_glove import write_sample_glove
 from shared_fixtures import exit_of  # noqa: F401
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -15,7 +16,7 @@ def trained(tmp_path_factory):
     """Paths of a synthetic corpus, its conversion, and a tiny network trained on it."""
     import train
     from src.imdb import read_reviews, tokenize
-    from src.sample_data import write_sample_corpus, write_sample_glove
+    from src.sample_data import write_sample_corpus
 
     folder = tmp_path_factory.mktemp("trained")
     corpus, prepared, outputs = folder / "aclImdb", folder / "preprocess", folder / "outputs"

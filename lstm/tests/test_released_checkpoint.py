@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sample_glove import write_sample_glove
 
 import eval as evaluation
 import export
 import predict
 import train
 from src.model_utils.checkpoint import load_checkpoint
-from src.sample_data import write_sample_glove
 
 RELEASED = Path(__file__).parent / "data" / "release_1_0"
 TEXTS = {  # probability of positive

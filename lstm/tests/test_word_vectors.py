@@ -4,9 +4,9 @@ import os
 
 import numpy as np
 import pytest
+from sample_glove import write_sample_glove
 
 from src.model_utils.runtime import UserError
-from src.sample_data import write_sample_glove
 from src.word_vectors import fill_absent_rows, find_vectors_file, read_pretrained_vectors, train_word_vectors
 
 VOCABULARY = {"<pad>": 0, "<unk>": 1, "the": 2, "café": 3, "film": 4, "n't": 5}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -35,6 +36,21 @@ def atomic_write(path, mode: str = "w"):
         raise
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def new_folder(directory):
+    """Give a folder to fill that takes the place `directory` only when complete; UserError if that holds something."""
+    directory = Path(directory)
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise UserError(f"{directory}: exists already; remove it or choose another folder")
+    unfinished = directory.with_name(f".{directory.name}.{os.getpid()}.tmp")
+    try:
+        unfinished.mkdir(parents=True)
+        yield unfinished
+        os.replace(unfinished, directory)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def open_binary(path):
