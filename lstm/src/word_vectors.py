@@ -11,6 +11,7 @@ import numpy as np
 from src.model_utils.runtime import UserError, log
 from src.model_utils.vectors import read_vectors
 
+BATCH_WORDS = 20000  # of a job, at most
 LARGEST_JOB = 9000  # words on average, so that few jobs reach gensim's limit of 10,000
 
 
@@ -20,18 +21,12 @@ def read_pretrained_vectors(
     """Read the vocabulary's vectors from a file of GloVe or word2vec; the file is not changed.
 
     `path` is what `find_vectors_file` takes. Returns (V, E) float32, V one more than the largest id, with row 0
-    (padding) zero and absent rows as `fill_absent_rows` draws them, and the number of words that have a vector. Raises
-    UserError as `find_vectors_file` and `read_vectors` do.
+    (padding) zero and absent rows as `in_rows` draws them, and the number of words that have a vector. Raises UserError
+    as `find_vectors_file` and `read_vectors` do.
     """
     file = find_vectors_file(path, embed_size)
     known, _ = read_vectors(file, embed_size, {token for token, row in vocabulary.items() if row})
-    vectors = np.zeros((max(vocabulary.values()) + 1, embed_size), np.float32)
-    present = np.zeros(len(vectors), bool)
-    for token, vector in known.items():
-        vectors[vocabulary[token]] = vector
-        present[vocabulary[token]] = True
-    fill_absent_rows(vectors, present, seed)
-    return vectors, len(known)
+    return in_rows(known, vocabulary, embed_size, seed), len(known)
 
 
 def find_vectors_file(path: str | os.PathLike, embed_size: int) -> Path:
@@ -59,15 +54,20 @@ def find_vectors_file(path: str | os.PathLike, embed_size: int) -> Path:
     raise UserError(f"{file}: no such file; {advice}")
 
 
-def fill_absent_rows(vectors: np.ndarray, present: np.ndarray, seed: int) -> None:
-    """Draw the rows of `vectors` (V, E) that are not `present` (V,) from a normal as wide as the present rows.
+def in_rows(known: dict[str, np.ndarray], vocabulary: dict[str, int], embed_size: int, seed: int) -> np.ndarray:
+    """Put vectors (E,) of words into the rows of their ids (V, E); the others are drawn from a normal as wide as they.
 
-    Changes `vectors` in place; row 0, padding, becomes zero. A seed always gives the same rows.
+    Row 0, padding, is zero. A seed always gives the same rows.
     """
+    vectors = np.zeros((max(vocabulary.values()) + 1, embed_size), np.float32)
+    present = np.zeros(len(vectors), bool)
+    for token, vector in known.items():
+        vectors[vocabulary[token]] = vector
+        present[vocabulary[token]] = True
     absent = np.flatnonzero(~present)
-    width = vectors[present].std()
-    vectors[absent] = np.random.default_rng(seed).normal(0, width, (len(absent), vectors.shape[1]))
+    vectors[absent] = np.random.default_rng(seed).normal(0, vectors[present].std(), (len(absent), embed_size))
     vectors[0] = 0
+    return vectors
 
 
 def train_word_vectors(
@@ -78,12 +78,9 @@ def train_word_vectors(
     epochs: int,
     workers: int,
     window: int = 8,
-    negative: int = 5,
     sample: float = 1e-4,
-    sg: int = 0,
-    batch_words: int = 20000,
 ) -> np.ndarray:
-    """Train word2vec (CBOW; with `sg` 1 skip-gram) on tokenized texts, for the words of the vocabulary only.
+    """Train word2vec (CBOW) on tokenized texts, for the words of the vocabulary only.
 
     Other words are dropped before the windows are cut. Returns (V, E) float32 laid out as `read_pretrained_vectors`
     does. The result is reproducible with one worker; with more, gensim's threads update the same weights in an order
@@ -105,10 +102,7 @@ def train_word_vectors(
     model = Word2Vec(
         vector_size=embed_size,
         window=window,
-        negative=negative,
         sample=sample,
-        sg=sg,
-        batch_words=batch_words,
         epochs=epochs,
         workers=workers,
         seed=seed,
@@ -124,13 +118,7 @@ def train_word_vectors(
         )
     # gensim trains on the first 10,000 words of a job that survive subsampling and silently drops the others.
     counts, chances = model.wv.expandos["count"], model.wv.expandos["sample_int"] / 2**32
-    model.batch_words = min(batch_words, int(LARGEST_JOB * counts.sum() / (counts * chances).sum()))
+    model.batch_words = min(BATCH_WORDS, int(LARGEST_JOB * counts.sum() / (counts * chances).sum()))
     model.train(token_lists, total_examples=len(token_lists), epochs=epochs, callbacks=[Progress()])
 
-    vectors = np.zeros((max(vocabulary.values()) + 1, embed_size), np.float32)
-    present = np.zeros(len(vectors), bool)
-    rows = [vocabulary[word] for word in model.wv.index_to_key]
-    vectors[rows] = model.wv.vectors
-    present[rows] = True
-    fill_absent_rows(vectors, present, seed)
-    return vectors
+    return in_rows(dict(zip(model.wv.index_to_key, model.wv.vectors)), vocabulary, embed_size, seed)
