@@ -5,16 +5,16 @@ Processes of their own, not forks: the parent has MindSpore's threads, which do 
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
+import pickle
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
-from src.features import FEATURE_KEYS, feature_size, features_of_file
+from src.features import FEATURE_KEYS, features_of_file
 from src.model_utils.runtime import UserError, resolve_workers, run
 
 FEW = 200  # files below which starting processes costs more than it saves
@@ -28,28 +28,21 @@ def extract(jobs: list[tuple[str, float]], settings, workers: int) -> list[np.nd
     workers = min(resolve_workers(workers), len(jobs) // FEW + 1)
     if workers == 1:
         return _share(jobs, settings)
-    with tempfile.TemporaryDirectory() as folder:
-        processes = []
-        for worker in range(workers):
-            share = {
-                "jobs": jobs[worker::workers],
-                "settings": {key: settings[key] for key in FEATURE_KEYS},
-                "output": f"{folder}/{worker}.npz",
-            }
-            path = Path(folder) / f"{worker}.json"
-            path.write_text(json.dumps(share), encoding="utf-8")
-            command = [sys.executable, "-m", "src.extraction", str(path)]
-            environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
-            processes.append(subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL))
-        codes = [process.wait() for process in processes]
-        if any(codes):
-            raise RuntimeError(f"a process that computes features ended with {max(codes, key=abs)}")
-        results: list[np.ndarray | str] = [""] * len(jobs)
-        for worker in range(workers):
-            with np.load(f"{folder}/{worker}.npz", allow_pickle=False) as made:
-                parts = np.split(made["frames"], np.cumsum(made["lengths"])[:-1])
-                errors = made["errors"].tolist()
-            results[worker::workers] = [error or frames for error, frames in zip(errors, parts)]
+    command = [sys.executable, "-m", "src.extraction"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+    processes = [
+        subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        for _ in range(workers)
+    ]
+    for worker, process in enumerate(processes):
+        with contextlib.suppress(BrokenPipeError), process.stdin as share:
+            pickle.dump((jobs[worker::workers], {key: settings[key] for key in FEATURE_KEYS}), share)
+    results: list[np.ndarray | str] = [""] * len(jobs)
+    for worker, process in enumerate(processes):
+        with contextlib.suppress(EOFError, pickle.UnpicklingError):  # of a process that has died
+            results[worker::workers] = pickle.load(process.stdout)
+        if process.wait():
+            raise RuntimeError(f"a process that computes features ended with {process.returncode}")
     return results
 
 
@@ -64,17 +57,8 @@ def _share(jobs, settings) -> list[np.ndarray | str]:
 
 
 def main() -> None:
-    """Do the share of the JSON file on the command line."""
-    share = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    results = _share(share["jobs"], share["settings"])
-    empty = np.zeros((0, feature_size(share["settings"])), np.float32)
-    frames = [empty if isinstance(result, str) else result for result in results]
-    np.savez(
-        share["output"],
-        frames=np.concatenate(frames),
-        lengths=np.array([len(each) for each in frames]),
-        errors=np.array([result if isinstance(result, str) else "" for result in results]),
-    )
+    """Do the share that comes through standard input."""
+    pickle.dump(_share(*pickle.load(sys.stdin.buffer)), sys.stdout.buffer, pickle.HIGHEST_PROTOCOL)
 
 
 if __name__ == "__main__":
