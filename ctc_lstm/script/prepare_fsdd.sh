@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
 # Makes manifests of random strings of spoken digits from the Free Spoken Digit Dataset, which it downloads if need be.
-set -euo pipefail
+. "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
 
 FSDD_URL=${FSDD_URL:-https://github.com/Jakobovski/free-spoken-digit-dataset.git}
 RECORDINGS=3000
 # SHA-256 of the checksums of all recordings in alphabetical order: which recordings the README's figures are from.
 FSDD_SHA256=${FSDD_SHA256:-06ee4e7ce5c6fb0ee4ab1923691f365a9f003a1e1681cc0744c733647821004e}
-MODEL_DIR=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 
 usage() {
     cat <<END
@@ -26,17 +25,8 @@ Variables:
 END
 }
 
-fail() {
-    printf 'error: %s\n' "$*" >&2
-    exit 2
-}
-
 sha256() {
     if command -v sha256sum >/dev/null; then sha256sum "$@"; else shasum -a 256 "$@"; fi
-}
-
-absolute() {
-    case $1 in /*) printf '%s' "$1" ;; *) printf '%s/%s' "$PWD" "$1" ;; esac
 }
 
 case ${1:-} in
@@ -65,6 +55,6 @@ found=$(cd "$recordings" && LC_ALL=C sha256 *.wav | cut -d ' ' -f 1 | sha256 | c
 if [ "$count" -ne "$RECORDINGS" ] || [ "$found" != "$FSDD_SHA256" ]; then
     echo "warning: $recordings holds $count recordings and not the $RECORDINGS that the README's figures are from" >&2
 fi
+find_interpreter
 cd "$MODEL_DIR"
-python=${PYTHON:-${VIRTUAL_ENV:+$VIRTUAL_ENV/bin/python}}
-exec "${python:-python3}" -m src.digit_strings "$recordings" "$dest" "$@"
+exec "$INTERPRETER" -m src.digit_strings "$recordings" "$dest" "$@"

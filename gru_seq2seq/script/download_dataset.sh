@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Downloads Multi30k, the corpus that this model is trained with, and checks it.
-set -euo pipefail
+. "$(dirname -- "${BASH_SOURCE[0]}")/download.sh"
 
 BASE=${MULTI30K_URL:-https://raw.githubusercontent.com/multi30k/dataset/master/data/task1/raw}
 # SHA-256 of the files that the README's figures are from.
@@ -28,31 +28,7 @@ Variables:
 END
 }
 
-fail() { # EXIT_CODE MESSAGE
-    printf 'error: %s\n' "$2" >&2
-    exit "$1"
-}
-
-sha256() { # FILE
-    if command -v sha256sum >/dev/null; then sha256sum <"$1"; else shasum -a 256 <"$1"; fi | cut -d ' ' -f 1
-}
-
-transfer() { # URL FILE
-    if command -v curl >/dev/null; then
-        curl -fsSL --retry 3 --connect-timeout 30 -o "$2" "$1"
-    elif command -v wget >/dev/null; then
-        wget -q --tries=3 --timeout=30 -O "$2" "$1"
-    else
-        fail 2 "needs curl or wget; install one, or get the files by hand: bash $(basename "$0") --help"
-    fi
-}
-
-case ${1:-} in
-    -h | --help) usage; exit 0 ;;
-    '') usage >&2; exit 2 ;;
-    -*) fail 2 "unknown option '$1'" ;;
-esac
-[ $# -eq 1 ] || fail 2 "one argument too many, '$2'"
+read_arguments 1 "$@"
 folder=$1/multi30k
 mkdir -p "$folder" || exit 2
 unfinished=$folder/.unfinished
@@ -67,6 +43,7 @@ for split in train val test; do
                 cp -- "$folder/$archive" "$unfinished.gz"
             else
                 echo "downloading $BASE/$archive"
+                rm -f -- "$unfinished.gz"
                 transfer "$BASE/$archive" "$unfinished.gz" ||
                     fail 1 "$BASE/$archive: cannot be downloaded; get it by hand: bash $(basename "$0") --help"
             fi
@@ -75,7 +52,7 @@ for split in train val test; do
         fi
         count=$(wc -l <"$file" | tr -d ' ')
         [ "$count" -eq $lines ] || fail 1 "$file: has $count lines where Multi30k has $lines; delete it and run this again"
-        [[ $CHECKSUMS == *"$name $(sha256 "$file")"* ]] ||
+        [[ $CHECKSUMS == *"$name $(checksum sha256 "$file")"* ]] ||
             echo "warning: $file: not the file that the README's figures are from" >&2
         echo "$file: $count lines"
     done
