@@ -21,15 +21,7 @@ from src.decoding import viterbi
 from src.inference import Decoder, load_trained, path_scores
 from src.model_utils import native
 from src.model_utils.configuration import Parser
-from src.model_utils.exporting import (
-    Run,
-    add_export_options,
-    check_export_options,
-    export,
-    largest_difference,
-    write_mindir,
-    write_onnx,
-)
+from src.model_utils.exporting import Run, export, largest_difference, parse_export_arguments, write_mindir, write_onnx
 from src.model_utils.files import write_yaml
 from src.model_utils.runtime import init_device, run
 from src.network import Tagger, dynamic_inputs
@@ -57,12 +49,9 @@ def parse_arguments(argv: Sequence[str] | None = None) -> Namespace:
     """Read the command line."""
     parser = Parser(__doc__, config_file=False)
     parser.add_checkpoint_options(config_module, bilstm_ner_cfg, ())
-    add_export_options(parser)
     text = f"compare on {COMPARED} of its test sentences besides built-in ones"
     parser.add_argument("--data_path", metavar="DIR", help=text)
-    args = parser.parse_args(argv)
-    check_export_options(args)
-    return args
+    return parse_export_arguments(parser, argv)
 
 
 def samples_to_compare(args: Namespace, vocabulary: Vocabulary) -> list[Sample]:

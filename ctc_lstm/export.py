@@ -15,15 +15,7 @@ from src.features import feature_size
 from src.inference import Recognizer, load_trained
 from src.model_utils import native
 from src.model_utils.configuration import Parser, apply_settings
-from src.model_utils.exporting import (
-    Run,
-    add_export_options,
-    check_export_options,
-    export,
-    largest_difference,
-    write_mindir,
-    write_onnx,
-)
+from src.model_utils.exporting import Run, export, largest_difference, parse_export_arguments, write_mindir, write_onnx
 from src.model_utils.files import write_yaml
 from src.model_utils.runtime import init_device, run
 from src.network import CTCNet, dynamic_inputs, output_lengths
@@ -55,13 +47,10 @@ def parse_arguments(argv=None):
     """Read and check the command line."""
     parser = Parser(__doc__)
     parser.add_checkpoint_options(config_module, ctc_cfg, ())
-    add_export_options(parser)
     parser.add_argument(
         "--preprocess_path", metavar="DIR", help=f"compare on {COMPARED} of its utterances besides random ones"
     )
-    args = parser.parse_args(argv)
-    check_export_options(args)
-    return args
+    return parse_export_arguments(parser, argv)
 
 
 def frames_to_compare(args, config) -> list[np.ndarray]:

@@ -13,13 +13,7 @@ from src.inference import Embedder, add_model_options, load_model
 from src.mindir_export import ExportedElmo, export_inputs
 from src.model_options import save_options
 from src.model_utils.configuration import Parser
-from src.model_utils.exporting import (
-    add_export_options,
-    check_export_options,
-    export,
-    largest_difference,
-    write_mindir,
-)
+from src.model_utils.exporting import export, largest_difference, parse_export_arguments, write_mindir
 from src.model_utils.runtime import init_device, run
 
 FORMATS = ("MINDIR",)  # the loop over time has no form in ONNX with sizes that are not fixed
@@ -37,10 +31,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read and check the command line."""
     parser = Parser(__doc__, config_file=False)
     add_model_options(parser)
-    add_export_options(parser, FORMATS)
-    args = parser.parse_args(argv)
-    check_export_options(args, FORMATS)
-    return args
+    return parse_export_arguments(parser, argv, FORMATS)
 
 
 def main(argv: Sequence[str] | None = None) -> float:

@@ -13,7 +13,7 @@ from src import config as config_module
 from src.decoding import padded_length
 from src.inference import LONGEST, SETTINGS, Translator, add_checkpoint_options, load_trained
 from src.model_utils.configuration import Parser, apply_settings
-from src.model_utils.exporting import Run, add_export_options, check_export_options, export, write_mindir, write_onnx
+from src.model_utils.exporting import Run, export, parse_export_arguments, write_mindir, write_onnx
 from src.model_utils.files import write_yaml
 from src.model_utils.runtime import UserError, init_device, run
 from src.multi30k import SPLITS, read_pairs
@@ -29,7 +29,6 @@ def parse_arguments(argv=None) -> Namespace:
     """Read and check the command line."""
     parser = Parser(__doc__)
     add_checkpoint_options(parser)
-    add_export_options(parser)
     parser.add_argument(
         "--length",
         type=int,
@@ -39,8 +38,7 @@ def parse_arguments(argv=None) -> Namespace:
     )
     parser.add_argument("--data_dir", metavar="DIR", help="compare the translations of its sentences, too")
     parser.add_argument("--split", choices=list(SPLITS), default="test", help="files of --data_dir (default: test)")
-    args = parser.parse_args(argv)
-    check_export_options(args)
+    args = parse_export_arguments(parser, argv)
     if args.length and not 2 <= args.length <= LONGEST:
         raise UserError(f"--length {args.length}: choose 2 to {LONGEST}")
     return args

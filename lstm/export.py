@@ -17,15 +17,7 @@ from src.inference import SETTINGS, Classifier, load_trained
 from src.metrics import log_softmax
 from src.model_utils import native
 from src.model_utils.configuration import Parser, apply_settings
-from src.model_utils.exporting import (
-    Run,
-    add_export_options,
-    check_export_options,
-    export,
-    largest_difference,
-    write_mindir,
-    write_onnx,
-)
+from src.model_utils.exporting import Run, export, largest_difference, parse_export_arguments, write_mindir, write_onnx
 from src.model_utils.files import write_yaml
 from src.model_utils.runtime import init_device, run
 from src.network import SentimentNet
@@ -60,16 +52,11 @@ class ExportedNet(nn.Cell):
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = Parser(__doc__)
-    parser.add_checkpoint_options(
-        config_module, lstm_cfg, SETTINGS[1:]
-    )  # of the batches of an evaluation there are none
-    add_export_options(parser)
+    parser.add_checkpoint_options(config_module, lstm_cfg, SETTINGS[1:])  # no eval_batch_size: nothing is evaluated
     parser.add_argument(
         "--aclimdb_path", metavar="DIR", help=f"compare on {REVIEWS} of its test reviews besides built-in sentences"
     )
-    args = parser.parse_args(argv)
-    check_export_options(args)
-    return args
+    return parse_export_arguments(parser, argv)
 
 
 def samples_to_compare(aclimdb_path: str | None, config, vocabulary: dict[str, int]) -> list[Sample]:

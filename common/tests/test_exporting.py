@@ -11,14 +11,7 @@ from mindspore import Parameter, Tensor, nn, ops
 from onnx import TensorProto
 
 from src.model_utils.configuration import Parser
-from src.model_utils.exporting import (
-    add_export_options,
-    check_export_options,
-    export,
-    largest_difference,
-    write_mindir,
-    write_onnx,
-)
+from src.model_utils.exporting import export, largest_difference, parse_export_arguments, write_mindir, write_onnx
 from src.model_utils.onnx_builder import Graph
 from src.model_utils.runtime import UserError
 
@@ -38,10 +31,7 @@ class Scaled(nn.Cell):
 def parse(*words, formats=("MINDIR", "ONNX")):
     parser = Parser("test", config_file=False, device=False)
     parser.add_argument("--ckpt_path")
-    add_export_options(parser, formats)
-    args = parser.parse_args(list(words))
-    check_export_options(args, formats)
-    return args
+    return parse_export_arguments(parser, list(words), formats)
 
 
 def test_formats_are_chosen_in_any_case_and_once(tmp_path):

@@ -11,14 +11,9 @@ import numpy as np
 from src.corpus import read_corpus, report_bad
 from src.extraction import extract
 from src.features import FEATURE_KEYS, cmvn_groups, normalize
-from src.model_utils.conversion import (
-    convert_once,
-    digest_of_files,
-    read_fingerprint,
-    read_split,
-    write_mindrecord,
-)
-from src.model_utils.runtime import UserError, log
+from src.model_utils import conversion
+from src.model_utils.conversion import convert_once, digest_of_files, read_split, write_mindrecord
+from src.model_utils.runtime import log
 from src.utterance import SPLITS, Utterance
 
 VERSION = 2  # of the files below; raise it when their content changes
@@ -94,15 +89,7 @@ def _fingerprint(splits: dict[str, list[Utterance]], config) -> dict:
 
 def check_prepared(preprocess_path, config) -> None:
     """Raise UserError where the features in a folder were computed with other settings than the configuration's."""
-    fingerprint = read_fingerprint(preprocess_path)
-    if fingerprint is None:
-        raise UserError(f"{preprocess_path}: holds no preprocessed data; give --data_path")
-    for key in FEATURE_KEYS:
-        if fingerprint.get(key) != config[key]:
-            raise UserError(
-                f"{preprocess_path}: was computed with {key} {fingerprint.get(key)}, the configuration says"
-                f" {config[key]}; give --data_path to compute it again"
-            )
+    conversion.check_prepared(preprocess_path, {key: config[key] for key in FEATURE_KEYS}, "data_path")
 
 
 def _write_mindrecord(path: Path, samples: list[Sample]) -> None:

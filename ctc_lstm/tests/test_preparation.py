@@ -38,7 +38,7 @@ def test_conversion_keeps_what_there_is(prepared, corpus, settings, capsys):
 def test_other_settings_convert_again_or_are_refused(prepared, corpus, settings, tmp_path):
     folder = shutil.copytree(prepared, tmp_path / "copy")
     changed = EasyDict(settings, speed_perturbation="0.9,1.0", deltas=1)
-    with pytest.raises(UserError, match="was computed with deltas 0, the configuration says 1"):
+    with pytest.raises(UserError, match="was prepared with deltas 0, the configuration says 1"):
         check_prepared(folder, changed)
     prepare(corpus, folder, changed)
     check_prepared(folder, changed)

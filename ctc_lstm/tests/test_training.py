@@ -96,4 +96,4 @@ def test_bad_data_ends_with_one_line(trained, tmp_path, exit_of):
     code, _, error = exit_of(train.main, *options(trained, tmp_path / "a", front_end="stack-9"))
     assert code == 2 and "too short for its labels" in error and "front_end stack-9" in error
     code, _, error = exit_of(train.main, *options(trained, tmp_path / "b", num_mels=30))
-    assert code == 2 and "was computed with num_mels 20, the configuration says 30" in error
+    assert code == 2 and "was prepared with num_mels 20, the configuration says 30" in error

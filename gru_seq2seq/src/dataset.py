@@ -11,15 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from src.config import added_later
-from src.model_utils.aliases import own_name
+from src.model_utils import conversion
 from src.model_utils.batching import Batch, carry_over_plan, cheapest_buckets, rows_of_process
-from src.model_utils.conversion import (
-    convert_once,
-    digest_of_files,
-    read_fingerprint,
-    read_split,
-    write_mindrecord,
-)
+from src.model_utils.conversion import convert_once, digest_of_files, read_split, write_mindrecord
 from src.model_utils.layers import dropout_keys
 from src.model_utils.runtime import UserError, log, resolve_workers
 from src.multi30k import ParallelText, find_files, has_split, read_pairs
@@ -117,16 +111,7 @@ def _options(config) -> dict:
 
 def check_prepared(preprocess_path, config) -> None:
     """Raise UserError where the data in a folder were prepared with other settings than the configuration's."""
-    fingerprint = read_fingerprint(preprocess_path)
-    if fingerprint is None:
-        raise UserError(f"{preprocess_path}: holds no preprocessed data; give --data_dir")
-    prepared = {**added_later, **{own_name(key, config): value for key, value in fingerprint.items()}}
-    for key, value in _options(config).items():
-        if prepared.get(key) != value:
-            raise UserError(
-                f"{preprocess_path}: was prepared with {key} {prepared.get(key)}, the configuration says {value}; give"
-                " --data_dir to prepare it again"
-            )
+    conversion.check_prepared(preprocess_path, _options(config), "data_dir", added_later)
 
 
 def _write_mindrecord(path: Path, samples: Samples) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
@@ -16,16 +17,18 @@ from src.model_utils.runtime import UserError, log
 Run = Callable[..., list[np.ndarray]]  # from the inputs of an exported file to its outputs, all arrays
 
 
-def add_export_options(parser, formats: Sequence[str] = ("MINDIR", "ONNX")) -> None:
-    """Add --output_dir, and --formats where there are several."""
+def parse_export_arguments(
+    parser: argparse.ArgumentParser, argv: Sequence[str] | None, formats: Sequence[str] = ("MINDIR", "ONNX")
+) -> argparse.Namespace:
+    """Add --output_dir, and --formats where there are several, and parse a command line; `formats` becomes a list.
+
+    Raises UserError for an unknown format and for the folder of another training.
+    """
     parser.add_argument("--output_dir", metavar="DIR", default="./export", help="where to (default: ./export)")
     if len(formats) > 1:
         every = ",".join(formats)
         parser.add_argument("--formats", default=every, metavar="LIST", help=f"default: {every}")
-
-
-def check_export_options(args, formats: Sequence[str] = ("MINDIR", "ONNX")) -> None:
-    """Turn --formats into a list; UserError for an unknown format and for the folder of another training."""
+    args = parser.parse_args(argv)
     names = getattr(args, "formats", formats[0]).split(",")
     args.formats = list(dict.fromkeys(name.strip().upper() for name in names))
     for name in args.formats:
@@ -34,6 +37,7 @@ def check_export_options(args, formats: Sequence[str] = ("MINDIR", "ONNX")) -> N
     output, training = Path(args.output_dir).resolve(), Path(args.ckpt_path).resolve().parent
     if output != training and any(output.glob("*.ckpt")):
         raise UserError(f"{args.output_dir}: holds checkpoints of another training; choose another --output_dir")
+    return args
 
 
 def write_mindir(cell: nn.Cell, inputs: Sequence[Tensor], path: Path) -> Run:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from src.model_utils.aliases import own_name
 from src.model_utils.files import atomic_write, parse_json
 from src.model_utils.runtime import UserError, log, quiet, rank_and_size
 
@@ -34,6 +35,23 @@ def digest_of_files(files: Iterable[tuple[str, str | os.PathLike]]) -> str:
         status = os.stat(path)
         digest.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
+
+
+def check_prepared(preprocess_path, options: dict, source: str, added_later: dict | None = None) -> None:
+    """Raise UserError where a folder was not prepared, or with other options than these; --`source` would mend it.
+
+    `added_later` has the options that an older fingerprint may lack, and what they were then.
+    """
+    fingerprint = read_fingerprint(preprocess_path)
+    if fingerprint is None:
+        raise UserError(f"{preprocess_path}: holds no preprocessed data; give --{source}")
+    prepared = {**(added_later or {}), **{own_name(key, options): value for key, value in fingerprint.items()}}
+    for key, value in options.items():
+        if prepared.get(key) != value:
+            raise UserError(
+                f"{preprocess_path}: was prepared with {key} {prepared.get(key)}, the configuration says {value}; give"
+                f" --{source} to prepare it again"
+            )
 
 
 def convert_once(preprocess_path, fingerprint: dict, convert: Callable[[Path], None]) -> None:
