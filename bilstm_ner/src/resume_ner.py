@@ -12,12 +12,11 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from src.model_utils.files import binary_lines, decode
+from src.model_utils.files import binary_lines, decode, report_bad
 from src.model_utils.runtime import UserError, log
 from src.tagging import OUTSIDE, illegal_step, iob1_to_bio, is_iob1, resolve_scheme, split_tag
 
 SPLITS = {"train": ("train",), "dev": ("dev", "valid", "val"), "test": ("test",)}  # split -> names of its file
-ERRORS_LOGGED = 5
 LONG_SENTENCE = 1000  # characters; a longer one is worth a warning
 DOCUMENT_START = "-DOCSTART-"
 # What is no part of a column at its ends: white space, the zero-width space and the byte order mark.
@@ -114,9 +113,11 @@ def read_corpus(path: str | os.PathLike, on_bad_input: str = "error", scheme: st
     are not UTF-8 and an empty file; with `on_bad_input` "skip" such sentences are left out and counted.
     """
     path, problems = Path(path), []
-    sentences = _well_formed(path, problems, on_bad_input)
+    sentences = _well_formed(path, problems)
     if not sentences and not problems:
         raise UserError(f"{path}:1: the file is empty; expected a character and its tag on each line")
+    if on_bad_input == "error":
+        report_bad(problems, on_bad_input, "sentences")
     if is_iob1([sentence.tags for sentence in sentences]):
         log(f"{path}: the tags are IOB1; converted to BIO")
         sentences = [replace(sentence, tags=iob1_to_bio(sentence.tags)) for sentence in sentences]
@@ -128,36 +129,21 @@ def read_corpus(path: str | os.PathLike, on_bad_input: str = "error", scheme: st
     for sentence in sentences:
         problem = _illegal(path, sentence, scheme)
         if problem:
-            _raise_or_collect(problem, "correct the tags", problems, on_bad_input)
+            problems.append(problem)
         else:
             legal.append(sentence)
-    _report(path, problems, legal)
-    return Corpus(legal, scheme, len(problems))
-
-
-def _raise_or_collect(problem: str, remedy: str, problems: list[str], on_bad_input: str) -> None:
-    """Raise a problem of a sentence, or collect it where bad sentences are left out."""
-    if on_bad_input == "error":
-        raise UserError(f"{problem}; {remedy}, or leave such sentences out with --on_bad_input skip")
-    problems.append(problem)
-
-
-def _report(path: Path, problems: list[str], kept: list[Sentence]) -> None:
-    """Log which sentences were left out, and a sentence that looks like many."""
-    for problem in problems[:ERRORS_LOGGED]:
-        log(f"warning: left out a sentence: {problem}")
-    if problems:
-        log(f"warning: {path}: left out {len(problems)} bad sentences, kept {len(kept)}")
-    if not kept:
+    report_bad(problems, on_bad_input, "sentences")
+    if not legal:
         raise UserError(f"{path}: no good sentence is left, first problem: {problems[0]}")
-    longest = max(kept, key=lambda sentence: len(sentence.tags))
+    longest = max(legal, key=lambda sentence: len(sentence.tags))
     if len(longest.tags) > LONG_SENTENCE:
         words = f"{len(longest.tags)} lines are one sentence; is the blank line between sentences missing?"
         log(f"warning: {path}:{longest.lines[0]}: {words}")
+    return Corpus(legal, scheme, len(problems))
 
 
-def _well_formed(path: Path, problems: list[str], on_bad_input: str) -> list[Sentence]:
-    """Return the sentences whose lines can be read; the problems of the others are raised or collected.
+def _well_formed(path: Path, problems: list[str]) -> list[Sentence]:
+    """Return the sentences whose lines can be read, and collect the problems of the others.
 
     What a blank line cuts in the middle of an entity is joined, as ResumeNER's training file needs it twice.
     """
@@ -166,7 +152,7 @@ def _well_formed(path: Path, problems: list[str], on_bad_input: str) -> list[Sen
         try:
             rows = [(*_columns(path, number, line), number) for number, line in block]
         except UserError as problem:
-            _raise_or_collect(str(problem), "correct it", problems, on_bad_input)
+            problems.append(str(problem))
             continue
         characters, tags, lines = map(list, zip(*rows))
         before = sentences[-1].tags[-1] if sentences and not begins_document else OUTSIDE

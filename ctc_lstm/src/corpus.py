@@ -6,11 +6,10 @@ import random
 from pathlib import Path
 
 from src.manifest import find_manifests, read_manifest
+from src.model_utils.files import report_bad
 from src.model_utils.runtime import UserError, log
 from src.timit import read_timit, subfolder
 from src.utterance import SPLITS, Utterance
-
-BAD_FILES_LOGGED = 10
 
 
 def read_corpus(data_path, config) -> dict[str, list[Utterance]]:
@@ -31,7 +30,7 @@ def read_corpus(data_path, config) -> dict[str, list[Utterance]]:
         nested = [path for path in root.iterdir() if path.is_dir() and subfolder(path, "train")]
         hint = f"did you mean {nested[0]}?" if nested else "see the README's section on data"
         raise UserError(f"{root}: holds neither TRAIN/ and TEST/ of TIMIT nor train.jsonl or train.tsv; {hint}")
-    report_bad(problems, config.on_bad_input)
+    report_bad(problems, config.on_bad_input, "files")
     if not splits.get("valid"):
         splits["train"], splits["valid"] = hold_out(splits["train"], config.validation_fraction, config.split_seed)
         if splits["valid"]:
@@ -50,7 +49,7 @@ def read_split(data_path, split: str, config) -> list[Utterance]:
     if path.exists() and not path.is_dir():
         problems: list[str] = []
         utterances = read_manifest(path, problems)
-        report_bad(problems, config.on_bad_input)
+        report_bad(problems, config.on_bad_input, "files")
     else:
         utterances = read_corpus(path, config)[split]
     if not utterances:
@@ -60,16 +59,6 @@ def read_split(data_path, split: str, config) -> list[Utterance]:
 
 def _count(utterances: list[Utterance]) -> str:
     return f"{len(utterances)} utterances of {len({u.speaker for u in utterances})} speakers"
-
-
-def report_bad(problems: list[str], policy: str) -> None:
-    """Raise UserError for the first of the problems, or under the policy `skip` log them."""
-    if problems and policy == "error":
-        raise UserError(f"{problems[0]} (bad files: {len(problems)}; --on_bad_input skip leaves them out)")
-    for problem in problems[:BAD_FILES_LOGGED]:
-        log(f"warning: left out {problem}")
-    if len(problems) > BAD_FILES_LOGGED:
-        log(f"warning: left out {len(problems)} files in all")
 
 
 def hold_out(utterances: list[Utterance], fraction: float, seed: int) -> tuple[list[Utterance], list[Utterance]]:

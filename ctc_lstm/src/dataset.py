@@ -8,10 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from src.corpus import report_bad
 from src.features import spec_augment
 from src.model_utils.batching import Batch, carry_over_plan, equal_buckets, longest_first
-from src.model_utils.files import read_vocabulary, write_json
+from src.model_utils.files import read_vocabulary, report_bad, write_json
 from src.model_utils.layers import dropout_keys
 from src.model_utils.runtime import UserError, log
 from src.network import output_lengths, subsampling_of
@@ -116,7 +115,7 @@ def training_samples(samples: list[Sample], config) -> list[Sample]:
             )
         else:
             kept.append(sample)
-    report_bad(problems, config.on_bad_input)
+    report_bad(problems, config.on_bad_input, "utterances")
     return kept
 
 

@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from src.corpus import read_corpus, report_bad
+from src.corpus import read_corpus
 from src.extraction import extract
 from src.features import FEATURE_KEYS, cmvn_groups, normalize
 from src.model_utils import conversion
 from src.model_utils.conversion import convert_once, digest_of_files, read_split, write_mindrecord
+from src.model_utils.files import report_bad
 from src.model_utils.runtime import log
 from src.utterance import SPLITS, Utterance
 
@@ -40,7 +41,8 @@ def compute_samples(utterances: list[Utterance], config, speeds=(1.0,)) -> list[
     """
     jobs = [(u, speed) for speed in speeds for u in utterances]
     results = extract([(u.audio, speed) for u, speed in jobs], config, config.num_workers)
-    report_bad(list(dict.fromkeys(result for result in results if isinstance(result, str))), config.on_bad_input)
+    problems = dict.fromkeys(result for result in results if isinstance(result, str))
+    report_bad(list(problems), config.on_bad_input, "files")
     samples, voices = [], []
     for (u, speed), frames in zip(jobs, results):
         if not isinstance(frames, str):

@@ -112,7 +112,7 @@ def test_audio_behind_links_and_names_that_are_not_utf8(folder):
 
 def test_one_manifest_stands_for_a_split(folder, settings, capsys):
     (folder / "dev.jsonl").write_text('{"audio": "wav/a.wav", "labels": "x"}\nx\n')
-    with pytest.raises(UserError, match="dev.jsonl:2: not valid JSON .*on_bad_input skip"):
+    with pytest.raises(UserError, match="dev.jsonl:2: not valid JSON; .*on_bad_input skip"):
         read_split(folder / "dev.jsonl", "test", settings)
     skipping = EasyDict(settings, on_bad_input="skip")
     assert [u.name for u in read_split(folder / "dev.jsonl", "test", skipping)] == ["wav/a"]

@@ -8,11 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from src.model_utils.files import binary_lines, decode, refuse_utf16
+from src.model_utils.files import binary_lines, decode, refuse_utf16, report_bad
 from src.model_utils.runtime import UserError, log
 
 SPLITS = {"train": ("train",), "val": ("val", "valid", "dev"), "test": ("test", "test_2016_flickr")}  # names of files
-PROBLEMS_LOGGED = 5
 
 
 @dataclass
@@ -73,17 +72,12 @@ def read_pairs(data_dir, split: str, source: str, target: str, on_bad_input: str
         try:
             texts = [_decode(line, path, number) for line, path in zip(lines, files)]
         except UserError as error:
-            if on_bad_input == "error":
-                raise UserError(f"{error}; mend it, or leave such pairs out with --on_bad_input skip") from None
             problems.append(str(error))
             continue
         blanks += any(text.encode() != line for text, line in zip(texts, lines))
         pairs.sources.append(texts[0])
         pairs.targets.append(texts[1])
-    for problem in problems[:PROBLEMS_LOGGED]:
-        log(f"warning: left out a pair: {problem}")
-    if problems:
-        log(f"warning: left out {len(problems)} of {counts[0]} pairs of {split}")
+    report_bad(problems, on_bad_input, f"pairs in {split}")
     if not len(pairs):
         raise UserError(f"{files[0]}: no good pair is left, first problem: {problems[0]}")
     if blanks:

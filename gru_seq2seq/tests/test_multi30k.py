@@ -47,7 +47,10 @@ def test_the_same_text_in_both_languages_is_reported(corpus, capsys):
     [
         (b"A dog.\nTwo men.\n", "train.de:3: train.de has 3 lines and train.en 2"),
         (b"A dog.\nTwo men.\nx\ny\n", "train.en:4: train.de has 3 lines and train.en 4"),
-        (b"A dog.\n \t\nThree.\n", "train.en:2: the line is empty; mend it, or leave such pairs out"),
+        (
+            b"A dog.\n \t\nThree.\n",
+            "train.en:2: the line is empty; bad pairs in train: 1; mend them, or leave",
+        ),
         (b"A dog.\nTwo m\xe9n.\nThree.\n", "train.en:2: byte 6 of the line is not UTF-8; convert the file"),
         ("A dog.\nTwo.\nThree.\n".encode("utf-16"), "train.en:1: not UTF-8 but UTF-16"),
         ("A dog.\nTwo.\nThree.\n".encode("utf-16-le"), "train.en:1: not UTF-8 but UTF-16"),
@@ -72,7 +75,7 @@ def test_bad_pairs_can_be_left_out(corpus, capsys):
     (corpus / "train.en").write_bytes(b"A dog.\n\nThree ch\xefldren.\n")
     assert read_pairs(corpus, "train", "de", "en", "skip") == ParallelText(["Ein Hund."], ["A dog."])
     output = capsys.readouterr().out
-    assert "train.en:2: the line is empty" in output and "left out 2 of 3 pairs of train" in output
+    assert "train.en:2: the line is empty" in output and "left out 2 bad pairs in train" in output
     (corpus / "train.en").write_bytes(b"\n\n\n")
     with pytest.raises(UserError, match="no good pair is left, first problem: .*train.en:1: the line is empty"):
         read_pairs(corpus, "train", "de", "en", "skip")

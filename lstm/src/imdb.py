@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from src.model_utils.files import report_bad
 from src.model_utils.runtime import UserError, log
 
 LABELS = ("neg", "pos")  # a review's label is the index into this tuple
 SPLITS = ("train", "test", "unsup")
 BAD_INPUT_POLICIES = ("error", "skip")
-BAD_FILES_LOGGED = 10
 FILE_NAME = re.compile(r"([0-9]+)_([0-9]+)\.txt")
 FILM_ID = re.compile(rb"tt[0-9]+")
 
@@ -52,22 +52,14 @@ def read_reviews(aclimdb_path: str | os.PathLike, split: str, on_bad_input: str 
         return []
     _check_layout(root, folders)
 
-    reviews, bad_files = [], []
+    reviews, problems = [], []
     for folder in folders:
         good, bad = _read_folder(folder)
         reviews += good
-        bad_files += bad
+        problems += bad
         if not good and on_bad_input == "skip":
-            raise UserError(f"{folder}: all {len(bad)} files are bad, first {bad[0][0]}: {bad[0][1]}")
-    if bad_files and on_bad_input == "error":
-        path, reason = bad_files[0]
-        raise UserError(
-            f"{path}: {reason}; bad files in {split}: {len(bad_files)}; mend them, or leave out by --on_bad_input skip"
-        )
-    for path, reason in bad_files[:BAD_FILES_LOGGED]:
-        log(f"warning: left out {path}: {reason}")
-    if bad_files:
-        log(f"warning: left out {len(bad_files)} bad files of {split}, kept {len(reviews)} reviews")
+            raise UserError(f"{folder}: all {len(bad)} files are bad, first {bad[0]}")
+    report_bad(problems, on_bad_input, f"files in {split}")
     return reviews
 
 
@@ -87,8 +79,8 @@ def _check_layout(root: Path, folders: list[Path]) -> None:
         )
 
 
-def _read_folder(folder: Path) -> tuple[list[Review], list[tuple[str, str]]]:
-    """The folder's reviews in the order of their numbers, and its bad files with reasons."""
+def _read_folder(folder: Path) -> tuple[list[Review], list[str]]:
+    """The folder's reviews in the order of their numbers, and what is wrong with its bad files."""
     numbered, bad = [], []
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -98,7 +90,7 @@ def _read_folder(folder: Path) -> tuple[list[Review], list[tuple[str, str]]]:
             if name:
                 numbered.append((int(name[1]), int(name[2]), entry.path))
             else:
-                bad.append((entry.path, "badly named, expected <number>_<rating>.txt"))
+                bad.append(f"{entry.path}: badly named, expected <number>_<rating>.txt")
     if not numbered and not bad:
         raise UserError(f"{folder}: empty folder, expected reviews such as 0_9.txt; unpack the corpus again")
     bad.sort()
@@ -109,7 +101,7 @@ def _read_folder(folder: Path) -> tuple[list[Review], list[tuple[str, str]]]:
     for number, _, path in sorted(numbered):
         text, reason = _read_text(path)
         if reason:
-            bad.append((path, reason))
+            bad.append(f"{path}: {reason}")
         else:
             reviews.append(Review(path, text, label, _film_of(number, path, films)))
     return reviews, bad

@@ -5,8 +5,8 @@ import random
 
 import pytest
 
-from src import imdb
-from src.imdb import Review, read_reviews, split_by_film, tokenize
+from src.imdb import LABELS, Review, read_reviews, split_by_film, tokenize
+from src.model_utils.files import PROBLEMS_LOGGED
 from src.model_utils.runtime import UserError
 
 
@@ -149,8 +149,8 @@ def test_bad_files_can_be_left_out_and_are_listed(corpus, capsys):
     assert read_reviews(corpus, "train", on_bad_input="skip") == good
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"warning: left out {corpus}/train/neg/20_1.txt: empty"
-    assert len(lines) == imdb.BAD_FILES_LOGGED + 1
-    assert lines[-1] == "warning: left out 15 bad files of train, kept 4 reviews"
+    assert len(lines) == PROBLEMS_LOGGED + 1
+    assert lines[-1] == "warning: left out 15 bad files in train"
 
 
 def test_all_files_bad_is_an_error_even_when_they_are_left_out(corpus):
@@ -192,7 +192,7 @@ def make_reviews(films=200, seed=0):
     for film in range(films):
         for _ in range(source.choice([1, 1, 2, 3, 8, 30])):
             label = source.randint(0, 1)
-            path = f"train/{imdb.LABELS[label]}/{len(reviews)}_{9 if label else 2}.txt"
+            path = f"train/{LABELS[label]}/{len(reviews)}_{9 if label else 2}.txt"
             reviews.append(Review(path, "text", label, f"tt{film:07d}"))
     return reviews
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import yaml
 
-from src.model_utils.runtime import UserError
+from src.model_utils.runtime import UserError, log
 
 MARK = b"\xef\xbb\xbf"  # the byte order mark in UTF-8
+PROBLEMS_LOGGED = 10
 
 
 @contextlib.contextmanager
@@ -106,6 +107,17 @@ def read_lines(path, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
     """
     for number, line in binary_lines(path):
         yield number, decode(line, path, number, encoding)
+
+
+def report_bad(problems: list[str], on_bad_input: str, noun: str) -> None:
+    """Raise UserError for the first of the problems with samples, or with `on_bad_input` skip log what is left out."""
+    if problems and on_bad_input == "error":
+        advice = "mend them, or leave them out by --on_bad_input skip"
+        raise UserError(f"{problems[0]}; bad {noun}: {len(problems)}; {advice}")
+    for problem in problems[:PROBLEMS_LOGGED]:
+        log(f"warning: left out {problem}")
+    if problems:
+        log(f"warning: left out {len(problems)} bad {noun}")
 
 
 def read_text(path) -> str:
