@@ -12,7 +12,7 @@ from pathlib import Path
 
 import mindspore as ms
 import numpy as np
-from mindspore import nn
+from mindspore import Tensor, nn
 
 from src import config as config_module
 from src.config import bilstm_ner_cfg
@@ -39,7 +39,7 @@ class ExportedNet(nn.Cell):
         super().__init__(auto_prefix=False)
         self.network = network
 
-    def construct(self, characters, bigrams, lengths):
+    def construct(self, characters: Tensor, bigrams: Tensor, lengths: Tensor) -> Tensor:
         """Map characters (B, T), bigrams (B, T + 1) and lengths (B,), all int32, to emissions (B, T, K)."""
         emissions = self.network(characters.T, bigrams.T, lengths, lengths, True)  # dropout, which needs keys, is off
         return emissions.astype(ms.float32).transpose(1, 0, 2)

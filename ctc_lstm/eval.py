@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from argparse import Namespace
 
 from src import config as config_module
 from src.config import ctc_cfg
@@ -18,7 +19,7 @@ from src.timit import scored
 from src.utterance import SPLITS
 
 
-def parse_arguments(argv=None):
+def parse_arguments(argv=None) -> Namespace:
     """Read and check the command line."""
     parser = Parser(__doc__)
     parser.add_checkpoint_options(config_module, ctc_cfg, SETTINGS)
@@ -40,7 +41,7 @@ def parse_arguments(argv=None):
     return args
 
 
-def read_samples(args, config) -> list[Sample]:
+def read_samples(args: Namespace, config) -> list[Sample]:
     """Return the samples of the split to evaluate, from the corpus or from its features."""
     if args.data_path:
         return compute_samples(read_split(args.data_path, args.split, config), config)

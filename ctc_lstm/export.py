@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import mindspore as ms
 import numpy as np
-from mindspore import nn, ops
+from mindspore import Tensor, nn, ops
 
 from src import config as config_module
 from src.config import ctc_cfg
@@ -33,7 +35,7 @@ class ExportedNet(nn.Cell):
         super().__init__(auto_prefix=False)
         self.network = network
 
-    def construct(self, frames, lengths):
+    def construct(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """Map frames (B, T, D), zero behind the lengths (B,), to log-probabilities; T' = T / subsampling rounded up."""
         count = self.network.subsampling
         if count > 1:
@@ -43,7 +45,7 @@ class ExportedNet(nn.Cell):
         return self.network(frames, lengths, lengths, True).swapaxes(0, 1)  # dropout, which needs keys, is off
 
 
-def parse_arguments(argv=None):
+def parse_arguments(argv=None) -> Namespace:
     """Read and check the command line."""
     parser = Parser(__doc__)
     parser.add_checkpoint_options(config_module, ctc_cfg, ())
@@ -53,7 +55,7 @@ def parse_arguments(argv=None):
     return parse_export_arguments(parser, argv)
 
 
-def frames_to_compare(args, config) -> list[np.ndarray]:
+def frames_to_compare(args: Namespace, config) -> list[np.ndarray]:
     """Return random utterances of many lengths, and real ones where there are any."""
     random = np.random.default_rng(0)
     frames = [random.standard_normal((length, feature_size(config)), np.float32) for length in LENGTHS]
@@ -65,7 +67,7 @@ def frames_to_compare(args, config) -> list[np.ndarray]:
     return frames
 
 
-def probabilities(run: Run, frames: list[np.ndarray], config):
+def probabilities(run: Run, frames: list[np.ndarray], config) -> Callable[[list[int]], Iterator[np.ndarray]]:
     """Return what maps indices of `frames` to the probabilities of their output steps, by an exported file."""
 
     def outputs(indices):

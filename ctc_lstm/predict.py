@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import sys
+from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -28,7 +29,7 @@ NOUN = "path of an audio file"
 CHUNK = 32  # files that are recognised together
 
 
-def parse_arguments(argv=None):
+def parse_arguments(argv=None) -> Namespace:
     """Read the command line."""
     parser = Parser(__doc__)
     add_input_options(parser, NOUN, "AUDIO")
@@ -55,7 +56,7 @@ class Recording(NamedTuple):
 class Predictor:
     """Recognises audio files with a trained network."""
 
-    def __init__(self, recognizer: Recognizer, args):
+    def __init__(self, recognizer: Recognizer, args: Namespace):
         self.recognizer, self.config, self.args = recognizer, recognizer.config, args
         self.step = subsampling_of(self.config.front_end) * self.config.frame_shift_ms / 1000  # seconds
         self.names: dict[str, str] = {}

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from argparse import Namespace
 from pathlib import Path
+
+from easydict import EasyDict
 
 from src import config as config_module
 from src.config import ctc_cfg, ctc_cfg_ascend, presets
@@ -16,7 +19,7 @@ from src.network import FRONT_ENDS
 CHANGEABLE = ("print_steps", "keep_checkpoint_max", "save_checkpoint_steps", "eval_frames", "num_workers")
 
 
-def parse_arguments(argv, description: str):
+def parse_arguments(argv, description: str) -> Namespace:
     """Read and check the command line of train.py."""
     parser = Parser(description)
     parser.add_argument("--data_path", metavar="DIR", help="TIMIT (TRAIN/, TEST/), or a folder with manifests")
@@ -32,7 +35,7 @@ def parse_arguments(argv, description: str):
     return args
 
 
-def resolve_configuration(args, target: str):
+def resolve_configuration(args: Namespace, target: str) -> EasyDict:
     """Resolve and check the configuration for a device."""
     defaults = ctc_cfg_ascend if target == "Ascend" else ctc_cfg
     config = resolve_training_config(args, target, config_module, defaults, presets, CHANGEABLE)

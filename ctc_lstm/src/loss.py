@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mindspore as ms
-from mindspore import nn, ops
+from mindspore import Tensor, nn, ops
 
 from src.network import CTCNet
 
@@ -21,7 +21,9 @@ class CTCLoss(nn.Cell):
         self.network = network
         self.intermediate = intermediate if len(network.layers) > 1 else 0.0
 
-    def construct(self, frames, lengths, dropout_keys, labels, label_lengths):
+    def construct(
+        self, frames: Tensor, lengths: Tensor, dropout_keys: Tensor, labels: Tensor, label_lengths: Tensor
+    ) -> Tensor:
         """Return the scalar loss of frames (B, T, D), lengths (B,), labels (B, L) and label_lengths (B,)."""
         outputs = self.network.layer_outputs(frames, lengths, dropout_keys)
         steps = (lengths + (self.network.subsampling - 1)) // self.network.subsampling
@@ -37,6 +39,6 @@ class CTCLoss(nn.Cell):
         return ctc_loss(self.network.classify(x), *targets).mean()
 
 
-def ctc_loss(log_probs, labels, steps, label_lengths):
+def ctc_loss(log_probs: Tensor, labels: Tensor, steps: Tensor, label_lengths: Tensor) -> Tensor:
     """Return -ln p (B,) of labels (B, L) under log_probs (T, B, V), of which each utterance has `steps` (B,)."""
     return ops.ctc_loss(log_probs.astype(ms.float32), labels, steps, label_lengths, blank=0, reduction="none")[0]

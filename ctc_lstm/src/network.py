@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import TypeVar
 
 import mindspore as ms
 import numpy as np
@@ -14,6 +15,7 @@ from src.random_streams import CONVOLUTION_1, CONVOLUTION_2, OUTPUT
 
 FRONT_ENDS = "none, stack-2 to stack-9, or conv"
 _CONV_SUBSAMPLING = 2
+Lengths = TypeVar("Lengths", int, np.ndarray)
 
 
 def subsampling_of(front_end: str) -> int:
@@ -24,7 +26,7 @@ def subsampling_of(front_end: str) -> int:
     return {"none": 1, "conv": _CONV_SUBSAMPLING}[front_end]
 
 
-def output_lengths(lengths, front_end: str):
+def output_lengths(lengths: Lengths, front_end: str) -> Lengths:
     """Return the output steps of utterances of `lengths` frames, a number or an array: the last one may be partial."""
     return -(-lengths // subsampling_of(front_end))
 
@@ -41,7 +43,8 @@ class Stack(nn.Cell):
         super().__init__()
         self.count, self.output_size = count, count * size
 
-    def construct(self, x, padding):
+    def construct(self, x: Tensor, padding: Tensor) -> Tensor:
+        """Map frames (B, T, D) to (T / count, B, count * D); `padding` is for the other front end alone."""
         batch, steps, _ = x.shape
         return x.reshape(batch, steps // self.count, self.output_size).swapaxes(0, 1)  # (T / count, B, count * D)
 
@@ -65,7 +68,7 @@ class TimeConvolution(nn.Cell):
         self.bias_2 = Parameter(Tensor(np.zeros(channels, np.float32)), name="bias_2")
         self.matmul_nt = ops.MatMul(transpose_b=True)
 
-    def construct(self, x, padding):
+    def construct(self, x: Tensor, padding: Tensor) -> Tensor:
         """Map frames (B, T, D), zero on padding, and padding (T / 2, B, 1) to (T / 2, B, C)."""
         x = self._convolve(self.stack(x, padding), self.weight_1, self.bias_1) * (1 - padding)
         return self._convolve(x, self.weight_2, self.bias_2) * (1 - padding)
@@ -104,7 +107,7 @@ class MaskedBatchNorm(nn.Cell):
         self.sum_over_processes = sum_over_processes
         self.matmul = ops.MatMul()
 
-    def construct(self, x, count):
+    def construct(self, x: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
         """Return factor and summand (1, C) that normalise x (T, B, C), zero on padding, of `count` (1,) real steps."""
         if self.training:
             flat = x.astype(ms.float32).reshape(-1, x.shape[2])  # (T * B, C)
@@ -176,7 +179,7 @@ class CTCNet(nn.Cell):
         self.matmul_nt = ops.MatMul(transpose_b=True)
         self.add_bias = AddBias()
 
-    def construct(self, frames, lengths, dropout_keys, forward_only=False):
+    def construct(self, frames: Tensor, lengths: Tensor, dropout_keys: Tensor, forward_only: bool = False) -> Tensor:
         """Map frames (B, T, D), zero on padding, T a multiple of the subsampling, to log-probabilities (T', B, V).
 
         `lengths` (B,) int32 counts frames, T' = T / subsampling. The output behind an utterance's end is undefined.
@@ -184,7 +187,9 @@ class CTCNet(nn.Cell):
         """
         return self.classify(self.layer_outputs(frames, lengths, dropout_keys, forward_only)[-1])
 
-    def layer_outputs(self, frames, lengths, dropout_keys, forward_only=False):
+    def layer_outputs(
+        self, frames: Tensor, lengths: Tensor, dropout_keys: Tensor, forward_only: bool = False
+    ) -> tuple[Tensor, ...]:
         """Return the outputs (T', B, H) of each layer, normalised, in training with columns dropped."""
         steps = (lengths + (self.subsampling - 1)) // self.subsampling  # (B,)
         padding = padding_mask(steps, frames.shape[1] // self.subsampling).astype(frames.dtype)  # (T', B, 1)
@@ -207,7 +212,7 @@ class CTCNet(nn.Cell):
             outputs += (x,)
         return outputs
 
-    def classify(self, x):
+    def classify(self, x: Tensor) -> Tensor:
         """Map outputs of a layer (T', B, H) to log-probabilities (T', B, V); all layers share the weights."""
         steps, batch, size = x.shape
         logits = self.matmul_nt(x.reshape(steps * batch, size), self.weight.astype(x.dtype))  # (T' * B, V)

@@ -19,6 +19,7 @@ import re
 import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from easydict import EasyDict
 
@@ -73,7 +74,7 @@ class Parser(argparse.ArgumentParser):
             raise UserError(f"{self.prog}: {typed} has no meaning here: {REFUSED[typed[2:].replace('-', '_')]}")
         return own
 
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         message = re.sub(r"--(\w+)", lambda option: self._typed.get(option[1], option[0]), message)
         unknown = re.search(r"unrecognized arguments: (--[^\s=]+)", message)
         if unknown:

@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import IO, Any, BinaryIO
 
 import yaml
 
@@ -18,7 +19,7 @@ PROBLEMS_LOGGED = 10
 
 
 @contextlib.contextmanager
-def atomic_write(path, mode: str = "w"):
+def atomic_write(path, mode: str = "w") -> Iterator[IO]:
     """Open a file that takes its place only when complete: written beside `path`, synced, renamed at the end.
 
     Text is UTF-8. After an error nothing new is left behind and an older `path` is untouched.
@@ -40,7 +41,7 @@ def atomic_write(path, mode: str = "w"):
 
 
 @contextlib.contextmanager
-def new_folder(directory):
+def new_folder(directory) -> Iterator[Path]:
     """Give a folder to fill that takes the place `directory` only when complete; UserError if that holds something."""
     directory = Path(directory)
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
@@ -54,7 +55,7 @@ def new_folder(directory):
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def open_binary(path):
+def open_binary(path) -> BinaryIO:
     """Open a file for reading bytes; UserError where it is missing or a folder."""
     try:
         return open(path, "rb")
@@ -126,7 +127,7 @@ def read_text(path) -> str:
         return decode(file.read().removeprefix(MARK), path)
 
 
-def parse_json(text: str):
+def parse_json(text: str) -> Any:
     """Return the value of a JSON text; ValueError for all else, also for what is nested too deeply for Python."""
     try:
         return json.loads(text)
@@ -134,7 +135,7 @@ def parse_json(text: str):
         raise ValueError("nested too deeply") from None
 
 
-def read_json(path, hint: str = ""):
+def read_json(path, hint: str = "") -> Any:
     """Return the value of a JSON file; UserError, with a hint how to mend it, where it is missing or no JSON."""
     try:
         return parse_json(read_text(path))

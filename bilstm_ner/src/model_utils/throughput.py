@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from mindspore import Tensor, nn
 
@@ -32,7 +32,7 @@ class Throughput:
         self.clock = now
 
     @contextlib.contextmanager
-    def paused(self):
+    def paused(self) -> Iterator[None]:
         """Leave out the time of what is done inside."""
         start = time.perf_counter()
         yield

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import mindspore as ms
-from mindspore import nn, ops
+from mindspore import Tensor, nn, ops
 
 from src.model_utils.runtime import rank_and_size
 from src.model_utils.weight_average import WeightAverage
@@ -54,7 +54,7 @@ class TrainStep(nn.Cell):
         loss = self.loss_network(*batch)
         return loss if self.loss_scaler is None else self.loss_scaler.scale(loss)
 
-    def construct(self, *batch):
+    def construct(self, *batch: Tensor) -> tuple[Tensor, Tensor]:
         loss, gradients = self.gradients(*batch)
         if self.reduce is not None:
             gradients = self.reduce(gradients)
@@ -83,7 +83,7 @@ class TrainStep(nn.Cell):
         return done
 
 
-def squared_sum(gradient):
+def squared_sum(gradient: Tensor) -> Tensor:
     """Return the squared norm of a gradient of any shape, a float32 scalar."""
     squares = ops.square(gradient.astype(ms.float32))
     if squares.ndim > 1:  # the CPU kernel adds up rows on all cores, but everything at once on one
@@ -91,7 +91,7 @@ def squared_sum(gradient):
     return squares.sum()
 
 
-def scaled(scale, gradient):
+def scaled(scale: Tensor, gradient: Tensor) -> Tensor:
     """Return a gradient times a scalar, in the gradient's type."""
     return gradient * scale.astype(gradient.dtype)
 

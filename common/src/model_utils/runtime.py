@@ -9,6 +9,7 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Iterator
 
 LONGEST_MESSAGE = 800  # characters
 DEVICE_TARGETS = ("Ascend", "GPU", "CPU")  # in order of preference
@@ -110,7 +111,7 @@ def _plain_os_error(error: OSError) -> str:
 
 
 @contextlib.contextmanager
-def quiet(level: int = logging.WARNING):
+def quiet(level: int = logging.WARNING) -> Iterator[None]:
     """Keep off the console what MindSpore says up to a level: what the user cannot help, or is told in other words."""
     logging.disable(level)
     try:

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -172,7 +173,7 @@ def check_output_folder(folder, name: str, resume: bool, overwrite: bool) -> Non
 
 
 @contextlib.contextmanager
-def output_folder(folder, name: str, resume: bool, overwrite: bool):
+def output_folder(folder, name: str, resume: bool, overwrite: bool) -> Iterator[None]:
     """Create the folder of a training and keep others out of it inside this context.
 
     With `overwrite`, and unless it resumes, the checkpoints of an earlier training are deleted: call it when all else

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 
 import mindspore as ms
 import numpy as np
@@ -26,7 +27,7 @@ class WeightAverage(nn.Cell):
         self.updates = Parameter(Tensor(0.0, ms.float32), name="updates", requires_grad=False)
         self.map = ops.HyperMap()
 
-    def construct(self, updates):
+    def construct(self, updates: Tensor) -> tuple[Tensor, ...]:
         """Update the average after so many steps, a float32 scalar."""
         decay = ops.minimum((1 + updates) / (10 + updates), self.decay) ** self.every
         return self.map(ops.partial(_blend, decay), self.copies, self.weights)
@@ -44,7 +45,7 @@ def _blend(decay, average, weight):
 
 
 @contextlib.contextmanager
-def averaged_weights(average: WeightAverage | None):
+def averaged_weights(average: WeightAverage | None) -> Iterator[None]:
     """Put the average, where there is one, into the network, and the weights back afterwards, to the bit."""
     if average is None:
         yield

@@ -59,7 +59,7 @@ def draw_curves(records: list[dict], path, metric: str) -> None:
         figure.savefig(file, format="png", dpi=110)
 
 
-def messages_to_stderr(as_json: bool):
+def messages_to_stderr(as_json: bool) -> contextlib.AbstractContextManager:
     """Context in which messages go to standard error, where standard output is for one JSON object alone."""
     return contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
 
