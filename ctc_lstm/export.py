@@ -12,13 +12,13 @@ from mindspore import Tensor, nn, ops
 
 from src import config as config_module
 from src.config import ctc_cfg
-from src.dataset import pad_frames, save_vocabulary
+from src.dataset import pad_frames
 from src.features import feature_size
 from src.inference import Recognizer, load_trained
 from src.model_utils import native
 from src.model_utils.configuration import Parser, apply_settings
 from src.model_utils.exporting import Run, export, largest_difference, parse_export_arguments, write_mindir, write_onnx
-from src.model_utils.files import write_yaml
+from src.model_utils.files import write_json, write_yaml
 from src.model_utils.runtime import init_device, run
 from src.network import CTCNet, dynamic_inputs, output_lengths
 from src.preparation import load_samples
@@ -100,7 +100,7 @@ def main(argv=None) -> dict[str, float]:
         return difference(write_onnx(build_onnx(network, size), folder / "ctc_lstm.onnx"))
 
     def save_company(folder: Path) -> None:
-        save_vocabulary(folder / "vocab.json", vocabulary)
+        write_json(folder / "vocab.json", vocabulary)
         write_yaml(folder / "config.yaml", config)
 
     writers = {

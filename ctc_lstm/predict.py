@@ -14,9 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from src import config as config_module
-from src.audio import read_audio
 from src.config import ctc_cfg
-from src.features import compute_features, normalize
+from src.features import features_of_file, normalize
 from src.inference import SETTINGS, Recognizer, load_ngram_of, load_trained
 from src.model_utils.configuration import Parser, apply_settings
 from src.model_utils.files import atomic_write
@@ -45,12 +44,12 @@ def parse_arguments(argv=None) -> Namespace:
 
 
 class Recording(NamedTuple):
-    """The path of an audio file, its samples (N,) and their rate, and its frames (T, D) before normalisation."""
+    """The path of an audio file, its frames (T, D) before normalisation, its samples (N,) and their rate."""
 
     path: str
+    frames: np.ndarray
     samples: np.ndarray
     rate: int
-    frames: np.ndarray
 
 
 class Predictor:
@@ -66,11 +65,7 @@ class Predictor:
         recordings = []
         for path in paths:
             try:
-                samples, rate = read_audio(path, self.config.max_seconds)
-                frames = compute_features(samples, rate, self.config)
-                if not len(frames):
-                    raise UserError(f"{path}: shorter than one frame; leave it out")
-                recordings.append(Recording(path, samples, rate, frames))
+                recordings.append(Recording(path, *features_of_file(path, self.config)))
             except UserError as error:
                 if self.config.on_bad_input == "error":
                     raise
@@ -85,7 +80,7 @@ class Predictor:
 
     def _answer(self, recording: Recording, log_probs: np.ndarray) -> dict:
         vocabulary, labels = self.recognizer.vocabulary, self.recognizer.decode(log_probs)
-        path, samples, rate, _ = recording
+        path, _, samples, rate = recording
         seconds = len(samples) / rate
         timed = segments(log_probs, labels, vocabulary, self.step, seconds)
         if self.args.textgrid:

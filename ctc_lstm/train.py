@@ -12,7 +12,6 @@ from src.dataset import (
     TrainingBatches,
     build_vocabulary,
     load_vocabulary,
-    save_vocabulary,
     scored_labels,
     training_samples,
     warn_of_unseen_labels,
@@ -21,7 +20,7 @@ from src.inference import Recognizer, build_network
 from src.metrics import error_rate
 from src.model_utils.batching import one_of_each_shape
 from src.model_utils.checkpoint import check_output_folder, initial_weights, output_folder
-from src.model_utils.files import write_yaml
+from src.model_utils.files import write_json, write_yaml
 from src.model_utils.launch import launch
 from src.model_utils.runtime import UserError, init_device, log, rank_and_size, run
 from src.model_utils.throughput import measure_throughput
@@ -91,7 +90,7 @@ def main(argv=None) -> dict:
     with output_folder(folder, NAME, args.resume, args.overwrite):
         if rank == 0:
             write_yaml(folder / "config.yaml", config)
-            save_vocabulary(folder / "vocab.json", vocabulary)
+            write_json(folder / "vocab.json", vocabulary)
             if config.ngram_order:
                 save_ngram(folder / "ngram.json", train_ngram([sample.labels for sample in train], config.ngram_order))
         trainer = Trainer(

@@ -10,7 +10,7 @@ import numpy as np
 
 from src.features import spec_augment
 from src.model_utils.batching import Batch, carry_over_plan, equal_buckets, longest_first
-from src.model_utils.files import read_vocabulary, report_bad, write_json
+from src.model_utils.files import read_vocabulary, report_bad
 from src.model_utils.layers import dropout_keys
 from src.model_utils.runtime import UserError, log
 from src.network import output_lengths, subsampling_of
@@ -46,26 +46,13 @@ class Shape(NamedTuple):
     labels: int
 
 
-class Bucket(NamedTuple):
-    """Indices of utterances of about equal lengths, the rows of their batches, and their shape."""
-
-    members: np.ndarray
-    rows: int
-    shape: Shape
-
-
 def build_vocabulary(label_lists) -> list[str]:
     """Return the labels by id: the blank, then all that occur, in alphabetical order."""
     return [BLANK, *sorted({label for labels in label_lists for label in labels})]
 
 
-def save_vocabulary(path, vocabulary: list[str]) -> None:
-    """Write the labels in the order of their ids as a JSON list."""
-    write_json(path, vocabulary)
-
-
 def load_vocabulary(path) -> list[str]:
-    """Read what `save_vocabulary` wrote; UserError where it is missing or no such list."""
+    """Read the labels in the order of their ids, a JSON list; UserError where it is missing or no such list."""
     return read_vocabulary(path, [BLANK])
 
 
@@ -163,14 +150,15 @@ class TrainingBatches:
                 f"{len(samples)} training utterances do not fill one batch; lower --batch_size or --batch_frames"
             )
 
-    def _divide(self) -> list[Bucket]:
+    def _divide(self) -> list[tuple[np.ndarray, int, Shape]]:
+        """Return the buckets of `carry_over_plan`."""
         buckets, most_labels = [], 0
         for members in equal_buckets(self.lengths, self.config.num_buckets):
             longest = int(self.lengths[members[-1]])
             most_labels = max(most_labels, *(len(self.labels[i]) for i in members))  # shorter ones may move in
             rows = min(self.config.batch_size, self.config.batch_frames // longest)
             multiple = math.lcm(self.size, ROWS_MULTIPLE if rows >= ROWS_MULTIPLE else 1)
-            buckets.append(Bucket(members, max(multiple, rows // multiple * multiple), Shape(longest, most_labels)))
+            buckets.append((members, max(multiple, rows // multiple * multiple), Shape(longest, most_labels)))
         return buckets
 
     def plan(self, epoch: int) -> list[tuple[np.ndarray, Shape]]:

@@ -50,7 +50,7 @@ def _share(jobs, settings) -> list[np.ndarray | str]:
     results: list[np.ndarray | str] = []
     for path, speed in jobs:
         try:
-            results.append(features_of_file(path, settings, speed))
+            results.append(features_of_file(path, settings, speed)[0])
         except UserError as error:
             results.append(str(error))
     return results

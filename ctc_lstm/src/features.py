@@ -82,12 +82,16 @@ def compute_features(samples: np.ndarray, rate: int, settings, speed: float = 1.
     return add_deltas(static_features(samples, settings), settings["deltas"])
 
 
-def features_of_file(path, settings, speed: float = 1.0) -> np.ndarray:
-    """Return the frames (T, D) of an audio file before normalisation; UserError naming it where it cannot be used."""
-    frames = compute_features(*read_audio(path, settings["max_seconds"]), settings, speed)
+def features_of_file(path, settings, speed: float = 1.0) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return the frames (T, D) of an audio file before normalisation, its samples (N,) and their rate.
+
+    Raises UserError naming the file where it cannot be used.
+    """
+    samples, rate = read_audio(path, settings["max_seconds"])
+    frames = compute_features(samples, rate, settings, speed)
     if not len(frames):
         raise UserError(f"{path}: shorter than one frame; leave it out")
-    return frames
+    return frames, samples, rate
 
 
 def normalize(utterances: list[np.ndarray], groups: list[str]) -> list[np.ndarray]:

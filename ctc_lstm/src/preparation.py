@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,12 +30,7 @@ class Sample(NamedTuple):
     labels: tuple[str, ...]
 
 
-def speeds_of(config) -> list[float]:
-    """Return the speeds of the training copies that `speed_perturbation` lists."""
-    return [float(word) for word in config.speed_perturbation.split(",")]
-
-
-def compute_samples(utterances: list[Utterance], config, speeds=(1.0,)) -> list[Sample]:
+def compute_samples(utterances: list[Utterance], config, speeds: Iterable[float] = (1.0,)) -> list[Sample]:
     """Compute the normalised features of utterances, once for each speed; a copy's name tells its speed.
 
     Files that cannot be used are errors or left out, as `on_bad_input` says.
@@ -65,7 +61,8 @@ def prepare(data_path, preprocess_path, config) -> None:
 def _convert(splits: dict[str, list[Utterance]], folder: Path, config) -> None:
     frames, start = 0, time.monotonic()
     for split, utterances in splits.items():
-        samples = compute_samples(utterances, config, speeds_of(config) if split == "train" else (1.0,))
+        speeds = map(float, config.speed_perturbation.split(",")) if split == "train" else (1.0,)
+        samples = compute_samples(utterances, config, speeds)
         if not samples:
             log(f"{split}: no utterances")
             continue

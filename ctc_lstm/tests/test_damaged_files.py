@@ -8,9 +8,9 @@ import pytest
 from damaged_files import read_damaged
 
 from src.audio import read_audio
-from src.corpus import report_bad
-from src.dataset import load_vocabulary, save_vocabulary
+from src.dataset import load_vocabulary
 from src.manifest import read_manifest
+from src.model_utils.files import report_bad, write_json
 from src.ngram import load_ngram, save_ngram, train_ngram
 from src.timit import read_phones
 
@@ -18,7 +18,7 @@ from src.timit import read_phones
 def complain(read):
     problems = []
     result = read(problems)
-    report_bad(problems, "error")
+    report_bad(problems, "error", "files")
     return result
 
 
@@ -59,7 +59,7 @@ def test_sphere_audio(tmp_path):
 
 def test_vocabulary_and_ngram(tmp_path):
     path = tmp_path / "vocab.json"
-    save_vocabulary(path, ["<blank>", "aa", "iy"])
+    write_json(path, ["<blank>", "aa", "iy"])
     assert read_damaged(path, lambda: load_vocabulary(path)) > 20
     path = tmp_path / "ngram.json"
     save_ngram(path, train_ngram([("aa", "iy"), ("iy", "aa", "aa")], 2))

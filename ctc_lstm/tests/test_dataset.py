@@ -15,12 +15,12 @@ from src.dataset import (
     load_vocabulary,
     needed_steps,
     pad_frames,
-    save_vocabulary,
     scored_labels,
     training_samples,
     warn_of_unseen_labels,
 )
 from src.model_utils.batching import one_of_each_shape
+from src.model_utils.files import write_json
 from src.model_utils.runtime import UserError
 from src.preparation import Sample
 
@@ -41,7 +41,7 @@ def batches_of(samples, settings, rank=0, size=1, **changes):
 def test_vocabulary(tmp_path):
     vocabulary = build_vocabulary([("b", "a"), ("c",)])
     assert vocabulary == ["<blank>", "a", "b", "c"]
-    save_vocabulary(tmp_path / "vocab.json", vocabulary)
+    write_json(tmp_path / "vocab.json", vocabulary)
     assert load_vocabulary(tmp_path / "vocab.json") == vocabulary
     for text, message in (("[", "not valid JSON"), (json.dumps(["a"]), "starts with <blank>")):
         (tmp_path / "bad.json").write_text(text)

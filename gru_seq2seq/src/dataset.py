@@ -61,7 +61,10 @@ def prepare(data_dir, preprocess_path, config) -> None:
 
 def _convert(data_dir, folder: Path, config) -> None:
     start = time.monotonic()
-    texts = {split: _read(data_dir, split, config) for split in _splits(data_dir, config)}
+    texts = {
+        split: read_pairs(data_dir, split, config.source, config.target, config.on_bad_input)
+        for split in _splits(data_dir, config)
+    }
     tokenizers = train_tokenizers(texts["train"].sources, texts["train"].targets, config)
     save_tokenizers(folder, tokenizers)
     sizes = [len(tokenizer) for tokenizer in tokenizers]
@@ -76,7 +79,8 @@ def _convert(data_dir, folder: Path, config) -> None:
             [np.array(ids, np.int32) for ids in tokenizer.encode_all(side, resolve_workers(config.workers))]
             for tokenizer, side in zip(tokenizers, (text.sources, text.targets))
         ]
-        _write_mindrecord(folder / f"{split}.mindrecord", Samples(text.sources, text.targets, *ids))
+        rows = (dict(zip(_SCHEMA, row)) for row in zip(text.sources, text.targets, *ids))
+        write_mindrecord(folder / f"{split}.mindrecord", _SCHEMA, "tokenized sentence pairs", rows)
         counts = [_token_counts(*side) for side in zip((config.source, config.target), ids)]
         log(f"{split}: {len(text)} pairs, {', '.join(counts)}")
     log(f"preprocessing took {time.monotonic() - start:.0f} s")
@@ -91,10 +95,6 @@ def _token_counts(language: str, ids: list[np.ndarray]) -> str:
 
 def _splits(data_dir, config) -> list[str]:
     return ["train", *(["val"] if has_split(data_dir, "val", config.source, config.target) else [])]
-
-
-def _read(data_dir, split: str, config) -> ParallelText:
-    return read_pairs(data_dir, split, config.source, config.target, config.on_bad_input)
 
 
 def _fingerprint(data_dir, config) -> dict:
@@ -112,11 +112,6 @@ def _options(config) -> dict:
 def check_prepared(preprocess_path, config) -> None:
     """Raise UserError where the data in a folder were prepared with other settings than the configuration's."""
     conversion.check_prepared(preprocess_path, _options(config), "data_dir", added_later)
-
-
-def _write_mindrecord(path: Path, samples: Samples) -> None:
-    rows = (dict(zip(_SCHEMA, row)) for row in zip(*vars(samples).values()))
-    write_mindrecord(path, _SCHEMA, "tokenized sentence pairs", rows)
 
 
 def load_samples(preprocess_path, split: str, missing_ok: bool = False) -> Samples:

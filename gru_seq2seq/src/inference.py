@@ -110,28 +110,21 @@ class _InThreadPool(nn.Cell):
         super().__init__(auto_prefix=False)
         self.cell, self.place = cell, place
         self.run_in_thread_pool = RunInThreadPool()
+        self.set_train(False)
 
     def construct(self, *inputs):
         outputs = self.cell(*inputs)
         return (self.run_in_thread_pool(outputs[0], inputs[self.place]),) + outputs[1:]
 
+    def run(self, *inputs) -> list[np.ndarray]:
+        """Return the outputs for arrays or tensors as arrays."""
+        inputs = [array if isinstance(array, Tensor) else Tensor(array) for array in inputs]
+        return [output.asnumpy() for output in self(*inputs)]
+
 
 def compiled(network: Seq2Seq) -> tuple[Callable, Callable]:
     """Return `encode` and `step` of a BeamSearch, compiled once for every shape that they are given."""
-    cells = _InThreadPool(cell=Encoder(network), place=1), _InThreadPool(cell=Decoder(network), place=0)
-    return tuple(map(arrays_of, cells))
-
-
-def arrays_of(cell: nn.Cell) -> Callable:
-    """Return a function that gives arrays (or tensors) to a cell and returns its outputs as arrays."""
-    if hasattr(cell, "set_train"):
-        cell.set_train(False)
-
-    def call(*inputs):
-        inputs = [array if isinstance(array, Tensor) else Tensor(array) for array in inputs]
-        return [output.asnumpy() for output in cell(*inputs)]
-
-    return call
+    return _InThreadPool(cell=Encoder(network), place=1).run, _InThreadPool(cell=Decoder(network), place=0).run
 
 
 class Translation(NamedTuple):
