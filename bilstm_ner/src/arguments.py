@@ -11,7 +11,7 @@ from src import config as config_module
 from src.config import bilstm_ner_cfg, bilstm_ner_cfg_ascend, presets
 from src.model_utils.configuration import Parser
 from src.model_utils.runtime import UserError
-from src.model_utils.training_options import add_training_options, check_training_options, resolve_training_config
+from src.model_utils.training_options import parse_training_arguments, resolve_training_config
 
 CHANGEABLE = ("print_steps", "keep_checkpoint_max", "save_checkpoint_steps", "eval_batch_size", "on_bad_input")
 
@@ -25,9 +25,8 @@ def parse_arguments(argv: Sequence[str] | None, description: str) -> Namespace:
     parser.add_argument("--char_vectors", metavar="FILE", help="pretrained vectors in the format of word2vec or GloVe")
     parser.add_argument("--lenient", action="store_true", help="the same as --on_bad_input skip")
     parser.add_argument("--local_rank", type=int, metavar="N", help="the same as --device_id; msrun sets its own")
-    add_training_options(parser, config_module, {**bilstm_ner_cfg_ascend, **bilstm_ner_cfg}, presets)
-    args = parser.parse_args(argv)
-    check_training_options(args)
+    defaults = {**bilstm_ner_cfg_ascend, **bilstm_ner_cfg}
+    args = parse_training_arguments(parser, argv, config_module, defaults, presets)
     if args.local_rank is not None:
         args.device_id = args.local_rank
     if args.lenient:

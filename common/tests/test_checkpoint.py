@@ -20,7 +20,6 @@ from src.model_utils.checkpoint import (
     initial_weights,
     load_checkpoint,
     load_into,
-    newest_good_checkpoint,
     output_folder,
     save_checkpoint,
     training_checkpoints,
@@ -93,9 +92,10 @@ def test_newest_good_checkpoint_skips_damaged_ones(good, tmp_path, capsys):
     assert [path.name for path in training_checkpoints(tmp_path, "line")] == ordered
     (tmp_path / "line-10_10.ckpt").write_bytes(good.read_bytes()[:-200])
     (tmp_path / "line-10_2.ckpt").write_bytes(b"")
-    assert newest_good_checkpoint(tmp_path, "line")[0].name == "line-2_4.ckpt"
+    assert initial_weights(tmp_path, "line", resume=True).path.name == "line-2_4.ckpt"
     assert capsys.readouterr().out.count("warning: skipped") == 2
-    assert newest_good_checkpoint(tmp_path, "other") is None
+    with pytest.raises(UserError, match=r"holds no other-\*.ckpt to resume from"):
+        initial_weights(tmp_path, "other", resume=True)
 
 
 def test_load_into_is_strict():

@@ -9,15 +9,13 @@ from example_config import added_later, example_cfg, example_cfg_ascend, presets
 from src.model_utils.configuration import Parser
 from src.model_utils.files import write_yaml
 from src.model_utils.runtime import UserError
-from src.model_utils.training_options import add_training_options, check_training_options, resolve_training_config
+from src.model_utils.training_options import parse_training_arguments, resolve_training_config
 
 
 def parse(*words, output="ckpt_path"):
     parser = Parser("a test")
-    add_training_options(parser, example_config, {**example_cfg_ascend, **example_cfg}, presets, output)
-    args = parser.parse_args(words)
-    check_training_options(args)
-    return args
+    defaults = {**example_cfg_ascend, **example_cfg}
+    return parse_training_arguments(parser, words, example_config, defaults, presets, output)
 
 
 def resolved(*words, target="CPU"):

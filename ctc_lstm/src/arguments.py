@@ -13,7 +13,7 @@ from src.config import ctc_cfg, ctc_cfg_ascend, presets
 from src.model_utils.configuration import Parser, require
 from src.model_utils.launch import add_launch_options
 from src.model_utils.runtime import UserError
-from src.model_utils.training_options import add_training_options, check_training_options, resolve_training_config
+from src.model_utils.training_options import parse_training_arguments, resolve_training_config
 from src.network import FRONT_ENDS
 
 CHANGEABLE = ("print_steps", "keep_checkpoint_max", "save_checkpoint_steps", "eval_frames", "num_workers")
@@ -25,9 +25,7 @@ def parse_arguments(argv, description: str) -> Namespace:
     parser.add_argument("--data_path", metavar="DIR", help="TIMIT (TRAIN/, TEST/), or a folder with manifests")
     parser.add_argument("--preprocess_path", metavar="DIR", default="./preprocess", help="folder of the features")
     add_launch_options(parser)
-    add_training_options(parser, config_module, {**ctc_cfg_ascend, **ctc_cfg}, presets)
-    args = parser.parse_args(argv)
-    check_training_options(args)
+    args = parse_training_arguments(parser, argv, config_module, {**ctc_cfg_ascend, **ctc_cfg}, presets)
     if not args.data_path and not Path(args.preprocess_path).is_dir():
         raise UserError(
             "--data_path is missing: TIMIT with TRAIN/ and TEST/, or a folder with train.jsonl or train.tsv"

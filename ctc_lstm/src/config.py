@@ -73,10 +73,7 @@ ctc_cfg = edict(
     print_steps=50,  # steps between log lines [>= 0]
 )
 
-ctc_cfg_ascend = edict(
-    ctc_cfg,
-    keep_checkpoint_max=10,
-)
+ctc_cfg_ascend = edict(ctc_cfg, keep_checkpoint_max=10)
 
 _timit_sample = edict(
     speed_perturbation="0.9,1.0,1.1",

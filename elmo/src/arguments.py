@@ -14,7 +14,7 @@ from src.model_options import ModelOptions, load_options, options_path_of
 from src.model_utils.checkpoint import InitialWeights
 from src.model_utils.configuration import Parser
 from src.model_utils.runtime import UserError
-from src.model_utils.training_options import add_training_options, check_training_options, resolve_training_config
+from src.model_utils.training_options import parse_training_arguments, resolve_training_config
 
 CHANGEABLE = ("print_steps", "keep_checkpoint_max", "save_checkpoint_steps", "validate_steps", "eval_batch_size")
 
@@ -30,10 +30,7 @@ def parse_arguments(argv: Sequence[str] | None, description: str) -> argparse.Na
         help="folder of script/convert_dataset.sh: train.mindrecord, vocab.txt and, for validation, valid.mindrecord",
     )
     keys = {**config_module.elmo_cfg_ascend, **config_module.elmo_cfg}
-    add_training_options(parser, config_module, keys, config_module.presets, output="train_url")
-    args = parser.parse_args(argv)
-    check_training_options(args)
-    return args
+    return parse_training_arguments(parser, argv, config_module, keys, config_module.presets, output="train_url")
 
 
 def resolve_configuration(args: argparse.Namespace, target: str) -> EasyDict:

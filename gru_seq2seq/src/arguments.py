@@ -12,7 +12,7 @@ from src.config import gru_seq2seq_cfg, gru_seq2seq_cfg_ascend, presets
 from src.model_utils.configuration import Parser, require
 from src.model_utils.launch import add_launch_options
 from src.model_utils.runtime import UserError
-from src.model_utils.training_options import add_training_options, check_training_options, resolve_training_config
+from src.model_utils.training_options import parse_training_arguments, resolve_training_config
 
 CHANGEABLE = ("print_steps", "keep_checkpoint_max", "save_checkpoint_steps", "workers")
 
@@ -22,10 +22,9 @@ def parse_arguments(argv, description: str) -> Namespace:
     parser = Parser(description)
     parser.add_argument("--data_dir", metavar="DIR", help="folder of train.de, train.en, val.de, val.en, ...")
     parser.add_argument("--preprocess_path", metavar="DIR", default="./preprocess", help="folder of the prepared data")
-    add_training_options(parser, config_module, {**gru_seq2seq_cfg_ascend, **gru_seq2seq_cfg}, presets)
     add_launch_options(parser.add_argument_group("as in PyTorch scripts (--epoch is --num_epochs)"))
-    args = parser.parse_args(argv)
-    check_training_options(args)
+    defaults = {**gru_seq2seq_cfg_ascend, **gru_seq2seq_cfg}
+    args = parse_training_arguments(parser, argv, config_module, defaults, presets)
     if not args.data_dir and not Path(args.preprocess_path).is_dir():
         raise UserError("--data_dir is missing: the folder that holds train.de, train.en, val.de and val.en")
     return args

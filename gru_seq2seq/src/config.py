@@ -58,10 +58,7 @@ gru_seq2seq_cfg = edict(
     print_steps=50,  # steps between log lines; 0 prints only at the end of each epoch [>= 0]
 )
 
-gru_seq2seq_cfg_ascend = edict(
-    gru_seq2seq_cfg,
-    keep_checkpoint_max=10,
-)
+gru_seq2seq_cfg_ascend = edict(gru_seq2seq_cfg, keep_checkpoint_max=10)
 
 _tiny = edict(
     vocab_size=150,

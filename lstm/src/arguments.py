@@ -11,7 +11,7 @@ from src.config import lstm_cfg, lstm_cfg_ascend, presets
 from src.imdb import LABELS
 from src.model_utils.configuration import Parser, boolean, require
 from src.model_utils.runtime import UserError
-from src.model_utils.training_options import add_training_options, check_training_options, resolve_training_config
+from src.model_utils.training_options import parse_training_arguments, resolve_training_config
 
 CHANGEABLE = ("print_steps", "keep_checkpoint_max", "save_checkpoint_steps", "eval_batch_size", "vector_workers")
 
@@ -31,9 +31,7 @@ def parse_arguments(argv: list[str] | None, description: str) -> argparse.Namesp
         "--preprocess_path", metavar="DIR", default="./preprocess", help="folder of the converted corpus"
     )
     # the defaults of CPU and GPU where both have a key
-    add_training_options(parser, config_module, {**lstm_cfg_ascend, **lstm_cfg}, presets["CPU"])
-    args = parser.parse_args(argv)
-    check_training_options(args)
+    args = parse_training_arguments(parser, argv, config_module, {**lstm_cfg_ascend, **lstm_cfg}, presets["CPU"])
     if args.preprocess and not args.aclimdb_path and not args.resume:
         raise UserError("--aclimdb_path is missing: the folder that holds train/pos, train/neg, test/pos and test/neg")
     return args

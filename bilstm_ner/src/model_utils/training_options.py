@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from easydict import EasyDict
@@ -13,13 +13,19 @@ from src.model_utils.configuration import Parser, boolean, load_config, resolve
 from src.model_utils.runtime import UserError
 
 
-def add_training_options(
-    parser: Parser, config_module, defaults: dict, presets: Collection[str], output: str = "ckpt_path"
-) -> None:
-    """Add the options of every train.py and one for each key of `defaults`; the first of `presets` is the default.
+def parse_training_arguments(
+    parser: Parser,
+    argv: Sequence[str] | None,
+    config_module,
+    defaults: dict,
+    presets: Collection[str],
+    output: str = "ckpt_path",
+) -> argparse.Namespace:
+    """Add the options of every train.py and one for each key of `defaults`, and parse and check a command line.
 
-    The folder of the checkpoints is --ckpt_path or --train_url, `output` being the folder's own word; its value is
-    `args.ckpt_path`.
+    The first of `presets` is the default. The folder of the checkpoints is --ckpt_path or --train_url, `output` being
+    the folder's own word; its value is `args.ckpt_path`. --amp becomes a level of precision. Raises UserError for
+    options that do not go together.
     """
     parser.add_argument("--preset", choices=list(presets), default=next(iter(presets)), help="recipe")
     words = [f"--{output}", *(word for word in ("--ckpt_path", "--train_url") if word != f"--{output}")]
@@ -37,10 +43,7 @@ def add_training_options(
         text = f"mixed precision on GPU and Ascend, the same as --{precision} O1"
         parser.add_argument("--amp", action="store_true", help=text)
     parser.add_config_options(config_module, defaults)
-
-
-def check_training_options(args: argparse.Namespace) -> None:
-    """Check the options of `add_training_options`, and turn --amp into a level of precision."""
+    args = parser.parse_args(argv)
     if args.resume and (args.overwrite or args.pre_trained):
         raise UserError("--resume goes neither with --overwrite nor with --pre_trained: it continues what is there")
     if args.performance_steps < 0:
@@ -51,6 +54,7 @@ def check_training_options(args: argparse.Namespace) -> None:
             raise UserError(f"--amp and {args.typed[key]} O0 contradict each other; give one")
         if getattr(args, key) is None:
             setattr(args, key, "O1")
+    return args
 
 
 def resolve_training_config(

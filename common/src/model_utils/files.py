@@ -140,11 +140,12 @@ def read_json(path, hint: str = "") -> Any:
     try:
         return parse_json(read_text(path))
     except UserError as error:
-        raise UserError(_with_hint(error, hint)) from None
+        problem = str(error)
     except json.JSONDecodeError as error:
-        raise UserError(_with_hint(f"{path}:{error.lineno}: not valid JSON: {error.msg}", hint)) from None
+        problem = f"{path}:{error.lineno}: not valid JSON: {error.msg}"
     except ValueError as error:  # nested too deeply, or a number of too many digits
-        raise UserError(_with_hint(f"{path}: not valid JSON: {error}", hint)) from None
+        problem = f"{path}: not valid JSON: {error}"
+    raise UserError(f"{problem}; {hint}" if hint else problem)
 
 
 def read_vocabulary(path, special: Sequence[str]) -> list[str]:
@@ -180,7 +181,3 @@ def write_yaml(path, content: dict) -> None:
     """Write a mapping of plain values in its own order, atomically."""
     with atomic_write(path) as file:
         yaml.safe_dump(dict(content), file, sort_keys=False, allow_unicode=True)
-
-
-def _with_hint(problem, hint: str) -> str:
-    return f"{problem}; {hint}" if hint else str(problem)

@@ -112,10 +112,12 @@ def initial_weights(folder, name: str, pre_trained=None, resume: bool = False) -
     none, or where the file `pre_trained` is no checkpoint.
     """
     if resume:
-        newest = newest_good_checkpoint(folder, name)
-        if newest is None:
-            raise UserError(f"{folder}: holds no {name}-*.ckpt to resume from; start without --resume")
-        return InitialWeights(*newest)
+        for path in reversed(training_checkpoints(folder, name)):
+            try:
+                return InitialWeights(path, *load_checkpoint(path))
+            except UserError as error:
+                log(f"warning: skipped {error}")
+        raise UserError(f"{folder}: holds no {name}-*.ckpt to resume from; start without --resume")
     if pre_trained:
         return InitialWeights(Path(pre_trained), load_checkpoint(pre_trained)[0])
     return InitialWeights()
@@ -144,16 +146,6 @@ def training_checkpoints(directory, name: str) -> list[Path]:
     pattern = re.compile(re.escape(name) + r"-(\d+)_(\d+)\.ckpt")
     found = [(pattern.fullmatch(path.name), path) for path in Path(directory).glob(f"{name}-*.ckpt")]
     return [path for _, path in sorted(((int(m[1]), int(m[2])), path) for m, path in found if m)]
-
-
-def newest_good_checkpoint(directory, name: str) -> tuple[Path, dict, dict] | None:
-    """Return (path, parameters, state) of the newest checkpoint that loads; None without any."""
-    for path in reversed(training_checkpoints(directory, name)):
-        try:
-            return path, *load_checkpoint(path)
-        except UserError as error:
-            log(f"warning: skipped {error}")
-    return None
 
 
 def keep_newest(directory, name: str, keep_max: int) -> None:

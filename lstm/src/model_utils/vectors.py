@@ -13,9 +13,9 @@ from typing import BinaryIO
 import numpy as np
 from tqdm import tqdm
 
+from src.model_utils.files import MARK
 from src.model_utils.runtime import UserError
 
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 LONGEST_LINE = 2**20  # bytes
 LONGEST_TOKEN = 2**12  # bytes, in a binary file
 LARGEST_SIZE = 10_000  # numbers in a vector
@@ -70,7 +70,7 @@ def _open_records(file: BinaryIO, path: Path, size: int | None, progress: tqdm) 
     for start, what in OTHER_FORMATS.items():
         if first.startswith(start):
             raise UserError(f"{path}: {what}")
-    first = first.removeprefix(BYTE_ORDER_MARK)
+    first = first.removeprefix(MARK)
     header = HEADER.fullmatch(first)
     if not header:
         size = _checked_size(_trailing_numbers(first), size, f"{path}:1")
