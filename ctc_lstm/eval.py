@@ -23,9 +23,7 @@ def parse_arguments(argv=None) -> Namespace:
     """Read and check the command line."""
     parser = Parser(__doc__)
     parser.add_checkpoint_options(config_module, ctc_cfg, SETTINGS)
-    parser.add_argument(
-        "--data_path", metavar="DIR|FILE", help="the corpus, as for train.py, or one manifest (.jsonl, .tsv)"
-    )
+    parser.add_argument("--data_path", metavar="DIR|FILE", help="as for train.py, or one manifest (.jsonl, .tsv)")
     parser.add_argument("--preprocess_path", metavar="DIR", help="folder of the features, used without --data_path")
     parser.add_argument("--split", choices=SPLITS, default="test", help="default: test")
     text = "most frequent errors of each kind to show (default: 10)"

@@ -49,9 +49,7 @@ def parse_arguments(argv=None) -> Namespace:
     """Read and check the command line."""
     parser = Parser(__doc__)
     parser.add_checkpoint_options(config_module, ctc_cfg, ())
-    parser.add_argument(
-        "--preprocess_path", metavar="DIR", help=f"compare on {COMPARED} of its utterances besides random ones"
-    )
+    parser.add_argument("--preprocess_path", metavar="DIR", help=f"compare on {COMPARED} of its utterances, too")
     return parse_export_arguments(parser, argv)
 
 

@@ -37,9 +37,7 @@ def parse_arguments(argv=None) -> Namespace:
     parser.add_argument("--times", action="store_true", help="one line per label with its start and end in seconds")
     parser.add_argument("--plot", metavar="DIR", help="draw waveform, spectrogram and posteriors into DIR/*.png")
     parser.add_argument("--textgrid", metavar="DIR", help="write Praat TextGrids into DIR/*.TextGrid")
-    parser.add_argument(
-        "--same_speaker", action="store_true", help="normalise all files together, as the training did by speaker"
-    )
+    parser.add_argument("--same_speaker", action="store_true", help="normalise all files as those of one speaker")
     return parser.parse_args(argv)
 
 

@@ -56,9 +56,7 @@ def main(argv=None) -> dict:
     vocabulary = build_vocabulary(sample.labels for sample in train)
     weights = initial_weights(folder, NAME, args.pre_trained, args.resume)
     if weights.folder and load_vocabulary(weights.folder / "vocab.json") != vocabulary:
-        raise UserError(
-            f"{weights.folder / 'vocab.json'}: not the labels of {args.preprocess_path}; train on those data anew"
-        )
+        raise UserError(f"{weights.folder / 'vocab.json'}: not the labels of {args.preprocess_path}; train anew")
     references = scored_labels(valid, config.phone_set)
     warn_of_unseen_labels(references, scored(vocabulary[1:], config.phone_set), "validation")
     batches = TrainingBatches(train, vocabulary, config, rank, size)

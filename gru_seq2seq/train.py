@@ -42,9 +42,7 @@ def main(argv=None) -> dict:
     tokenizers = load_tokenizers(args.preprocess_path)
     weights = initial_weights(folder, NAME, args.pre_trained, args.resume)
     if weights.folder and not same_tokenizers(load_tokenizers(weights.folder), tokenizers):
-        raise UserError(
-            f"{weights.folder}: its tokenizers are not those of {args.preprocess_path}; train on those anew"
-        )
+        raise UserError(f"{weights.folder}: its tokenizers are not those of {args.preprocess_path}; train anew")
     train = load_samples(args.preprocess_path, "train")
     valid = load_samples(args.preprocess_path, "val", missing_ok=True)
     batches = TrainingBatches(train, config, rank, size, tokenizers)

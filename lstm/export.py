@@ -53,9 +53,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = Parser(__doc__)
     parser.add_checkpoint_options(config_module, lstm_cfg, SETTINGS[1:])  # no eval_batch_size: nothing is evaluated
-    parser.add_argument(
-        "--aclimdb_path", metavar="DIR", help=f"compare on {REVIEWS} of its test reviews besides built-in sentences"
-    )
+    parser.add_argument("--aclimdb_path", metavar="DIR", help=f"compare on {REVIEWS} of its test reviews, too")
     return parse_export_arguments(parser, argv)
 
 

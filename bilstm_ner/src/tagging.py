@@ -45,9 +45,7 @@ def resolve_scheme(tags: Iterable[str], wanted: str | None = None) -> str:
     prefixes = {split_tag(tag)[0] for tag in tags} - {OUTSIDE}
     fitting = [name for name, known in SCHEMES.items() if prefixes <= set(known)]
     if not fitting:
-        raise UserError(
-            f"tags with the prefixes {', '.join(sorted(prefixes))} are of no scheme: use BMES, BIOES, BIO or IOB1"
-        )
+        raise UserError(f"the prefixes {', '.join(sorted(prefixes))} are of no scheme: use BMES, BIOES, BIO or IOB1")
     if wanted in fitting:
         return wanted
     scheme = "BIO" if "BIO" in fitting else fitting[0]

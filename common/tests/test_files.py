@@ -15,10 +15,13 @@ from src.model_utils.files import (
     atomic_write,
     binary_lines,
     decode,
+    new_folder,
     read_json,
     read_lines,
     read_text,
+    read_vocabulary,
     read_yaml,
+    report_bad,
     write_json,
     write_yaml,
 )
@@ -172,6 +175,40 @@ def test_what_is_no_json_is_refused_with_line_and_hint(path):
     path.unlink()
     with pytest.raises(UserError, match="no such file; restore it"):
         read_json(path, "restore it")
+
+
+@pytest.mark.parametrize("content", [["<unk>", "<pad>"], ["<pad>"], ["<pad>", "<unk>", 1], {"<pad>": 0, "<unk>": 1}, 7])
+def test_a_vocabulary_is_a_list_that_starts_with_the_special_tokens(path, content):
+    write_json(path, ["<pad>", "<unk>", "a"])
+    assert read_vocabulary(path, ("<pad>", "<unk>")) == ["<pad>", "<unk>", "a"]
+    write_json(path, content)
+    with pytest.raises(UserError, match="file.txt: not a vocabulary, expected .* starts with <pad>, <unk>"):
+        read_vocabulary(path, ("<pad>", "<unk>"))
+
+
+def test_bad_samples_are_an_error_or_are_listed_and_counted(capsys):
+    problems = [f"a.txt:{number}: empty" for number in range(20)]
+    with pytest.raises(UserError, match="^a.txt:0: empty; bad lines in train: 20; .*--on_bad_input skip$"):
+        report_bad(problems, "error", "lines in train")
+    report_bad(problems, "skip", "lines in train")
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == files.PROBLEMS_LOGGED + 1
+    assert lines[0] == "warning: left out a.txt:0: empty" and lines[-1] == "warning: left out 20 bad lines in train"
+    report_bad([], "error", "lines in train")
+    assert capsys.readouterr().out == ""
+
+
+def test_a_new_folder_appears_when_it_is_complete(tmp_path):
+    with pytest.raises(ZeroDivisionError), new_folder(tmp_path / "new") as folder:
+        (folder / "half").touch()
+        1 / 0  # noqa: B018
+    assert list(tmp_path.iterdir()) == []
+    with new_folder(tmp_path / "new") as folder:
+        (folder / "file").touch()
+        assert not (tmp_path / "new").exists()
+    assert [path.name for path in tmp_path.rglob("*")] == ["new", "file"]
+    with pytest.raises(UserError, match="new: exists already"), new_folder(tmp_path / "new"):
+        pass
 
 
 def test_yaml_is_read_and_written(path):

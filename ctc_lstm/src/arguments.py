@@ -27,9 +27,7 @@ def parse_arguments(argv, description: str) -> Namespace:
     add_launch_options(parser)
     args = parse_training_arguments(parser, argv, config_module, {**ctc_cfg_ascend, **ctc_cfg}, presets)
     if not args.data_path and not Path(args.preprocess_path).is_dir():
-        raise UserError(
-            "--data_path is missing: TIMIT with TRAIN/ and TEST/, or a folder with train.jsonl or train.tsv"
-        )
+        raise UserError("--data_path is missing: TIMIT with TRAIN/ and TEST/, or a folder of train.jsonl or train.tsv")
     return args
 
 

@@ -27,9 +27,7 @@ def parse_arguments(argv: list[str] | None, description: str) -> argparse.Namesp
         " vectors are trained on the reviews",
     )
     parser.add_argument("--preprocess", type=boolean, default=True, metavar="BOOL", help="convert the corpus if needed")
-    parser.add_argument(
-        "--preprocess_path", metavar="DIR", default="./preprocess", help="folder of the converted corpus"
-    )
+    parser.add_argument("--preprocess_path", metavar="DIR", default="./preprocess", help="the converted corpus")
     # the defaults of CPU and GPU where both have a key
     args = parse_training_arguments(parser, argv, config_module, {**lstm_cfg_ascend, **lstm_cfg}, presets["CPU"])
     if args.preprocess and not args.aclimdb_path and not args.resume:

@@ -113,9 +113,7 @@ def train_word_vectors(
         trim_rule=lambda word, count, min_count: utils.RULE_KEEP if vocabulary.get(word) else utils.RULE_DISCARD,
     )
     if not len(model.wv):
-        raise UserError(
-            f"word vectors: {len(token_lists)} texts contain no word of the vocabulary; check --aclimdb_path"
-        )
+        raise UserError(f"word vectors: {len(token_lists)} texts hold no word of the vocabulary; check --aclimdb_path")
     # gensim trains on the first 10,000 words of a job that survive subsampling and silently drops the others.
     counts, chances = model.wv.expandos["count"], model.wv.expandos["sample_int"] / 2**32
     model.batch_words = min(BATCH_WORDS, int(LARGEST_JOB * counts.sum() / (counts * chances).sum()))

@@ -153,9 +153,7 @@ class Trainer:
             if stopping:
                 bar.close()
                 done = f"epoch {epoch}" if last else f"epoch {epoch} step {self.state.step_in_epoch}"
-                raise UserError(
-                    f"interrupted after {done}; everything is saved in {self.folder}, continue with --resume"
-                )
+                raise UserError(f"interrupted after {done}; all is saved in {self.folder}, continue with --resume")
         bar.close()
         return record
 
