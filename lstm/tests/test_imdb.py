@@ -178,12 +178,10 @@ def test_missing_folders_say_what_is_expected(corpus, tmp_path):
     assert f"did you mean {tmp_path}/parent/aclImdb?" in message_of(tmp_path / "parent", "train")
 
 
-def test_empty_folder_and_wrong_arguments(corpus):
+def test_empty_folder(corpus):
     for path in (corpus / "test" / "neg").iterdir():
         path.unlink()
     assert message_of(corpus, "test").startswith(f"{corpus}/test/neg: empty folder")
-    assert "choose one of train, test, unsup" in message_of(corpus, "valid")
-    assert "--on_bad_input ignore: choose one of error, skip" in message_of(corpus, "test", on_bad_input="ignore")
 
 
 def make_reviews(films=200, seed=0):
