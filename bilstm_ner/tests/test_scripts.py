@@ -11,13 +11,8 @@ class TestScripts(ScriptContract):
     prepared = ()  # the corpus is read as it is
     options = [
         ("run_train_gpu.sh", "3 data", "GPU", "device_id data_path"),
-        ("run_train_gpu.sh", "3 ./data", "GPU", "device_id data_path"),
-        ("run_train_ascend.sh", "3 data", "Ascend", "device_id data_path"),
         ("run_train_cpu.sh", "data", "CPU", "data_path"),
         ("run_train_cpu.sh", "3 data", "CPU", "device_id data_path"),
-        ("run_performance_gpu.sh", "3 data", "GPU", "device_id data_path"),
-        ("run_performance_ascend.sh", "3 data", "Ascend", "device_id data_path"),
-        ("run_performance_cpu.sh", "data", "CPU", "data_path"),
         ("run_eval_gpu.sh", "3 data best.ckpt", "GPU", "device_id data_path ckpt_path"),
         ("run_eval_cpu.sh", "data/test.char.bmes best.ckpt", "CPU", "data_path ckpt_path"),
         ("run_eval_cpu.sh", "3 data best.ckpt", "CPU", "device_id data_path ckpt_path"),

@@ -15,7 +15,6 @@ class TestScripts(ScriptContract):
     files = ("prepared/fingerprint.json",)
     options = [
         ("run_train_gpu.sh", "3 TIMIT", "GPU", "device_id data_path"),
-        ("run_train_ascend.sh", "3 TIMIT", "Ascend", "device_id data_path"),
         ("run_train_cpu.sh", "TIMIT", "CPU", "data_path"),
         ("run_performance_cpu.sh", "0 TIMIT", "CPU", "device_id data_path"),
         ("run_eval_cpu.sh", "TIMIT best.ckpt", "CPU", "data_path ckpt_path"),

@@ -15,7 +15,6 @@ class TestScripts(ScriptContract):
     prepared = ("train.py",)
     options = [
         ("run_train_gpu.sh", "3 multi30k", "GPU", "device_id data_path"),
-        ("run_train_ascend.sh", "3 multi30k", "Ascend", "device_id data_path"),
         ("run_train_cpu.sh", "multi30k", "CPU", "data_path"),
         ("run_performance_cpu.sh", "0 multi30k", "CPU", "device_id data_path"),
         ("run_eval_cpu.sh", "multi30k best.ckpt", "CPU", "data_path ckpt_path"),
