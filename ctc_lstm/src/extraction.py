@@ -35,6 +35,7 @@ def extract(jobs: list[tuple[str, float]], settings, workers: int) -> list[np.nd
         for _ in range(workers)
     ]
     for worker, process in enumerate(processes):
+        assert process.stdin  # which the type checker does not know
         with contextlib.suppress(BrokenPipeError), process.stdin as share:
             pickle.dump((jobs[worker::workers], {key: settings[key] for key in FEATURE_KEYS}), share)
     results: list[np.ndarray | str] = [""] * len(jobs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
 
 import mindspore as ms
 import numpy as np
@@ -10,6 +11,8 @@ from mindspore import Tensor, nn
 from tqdm import tqdm
 
 from src.model_utils.layers import RunInThreadPool
+
+Inputs = TypeVar("Inputs", bound=tuple)  # a NamedTuple of arrays
 
 
 class Forward(nn.Cell):
@@ -34,8 +37,8 @@ class Forward(nn.Cell):
         return self.run_in_thread_pool(outputs, inputs[-1])
 
     def outputs(
-        self, batches: Iterable[tuple[np.ndarray, Sequence[np.ndarray]]], total: int, progress: str = ""
-    ) -> Iterator[tuple[np.ndarray, Sequence[np.ndarray], np.ndarray]]:
+        self, batches: Iterable[tuple[np.ndarray, Inputs]], total: int, progress: str = ""
+    ) -> Iterator[tuple[np.ndarray, Inputs, np.ndarray]]:
         """Yield (indices, inputs, outputs) of batches (indices, inputs) that hold `total` samples together.
 
         `progress` names a bar on a terminal.
