@@ -80,7 +80,7 @@ def test_a_house_that_is_as_its_page_says_passes(house, capsys):
     ("changes", "problem"),
     [
         # the tables
-        ({"docs/architecture.md": ""}, "docs/architecture.md: no table whose first column is `room`"),
+        ({"docs/architecture.md": ""}, "docs/architecture.md: no tables whose first columns are `room` and `module`"),
         (
             {"docs/architecture.md": PAGE.replace("| gru |", "| lstm |")},
             "docs/architecture.md:3: the table of rooms has no column gru",
@@ -93,7 +93,7 @@ def test_a_house_that_is_as_its_page_says_passes(house, capsys):
         ({"gru/src/loss.py": None}, "docs/architecture.md:8: gru/src/loss.py: no such file"),
         (
             {"docs/architecture.md": PAGE.replace("`pairs.py`", "`pairs.py` `config.py`")},
-            "docs/architecture.md:6: gru: config.py is already in line 5",
+            "docs/architecture.md:6: gru/src: config.py is already in line 5",
         ),
         (
             {"common/src/model_utils/lost.py": ""},
@@ -115,12 +115,11 @@ def test_a_house_that_is_as_its_page_says_passes(house, capsys):
         ({"gru/src/loss.py": "import train\n"}, "gru/src/loss.py: imports the program train.py"),
         (
             {"common/src/model_utils/runtime.py": "from src.model_utils import files\n"},
-            "common/src/model_utils/files.py: import circle: files -> runtime -> files",
+            "common/src/model_utils/files.py: import circle: src/model_utils/files.py -> src/model_utils/runtime.py",
         ),
         (
             {"common/src/model_utils/runtime.py": "from src.model_utils import layers\n"},
-            "common/src/model_utils/runtime.py: imports layers, which stands below it in the table of "
-            "docs/architecture.md",
+            "common/src/model_utils/runtime.py: imports src/model_utils/layers.py, whose row in ",
         ),
         (
             {"common/src/model_utils/layers.py": "from src.config import x\n"},
