@@ -13,13 +13,7 @@ from src.inference import Embedder, add_model_options, load_model
 from src.mindir_export import ExportedElmo, export_inputs
 from src.model_options import save_options
 from src.model_utils.configuration import Parser
-from src.model_utils.exporting import (
-    add_export_options,
-    check_export_options,
-    export,
-    largest_difference,
-    write_mindir,
-)
+from src.model_utils.exporting import add_export_options, check_export_options, export, largest_difference, write_mindir
 from src.model_utils.runtime import init_device, run
 
 FORMATS = ("MINDIR",)  # the loop over time has no form in ONNX with sizes that are not fixed
