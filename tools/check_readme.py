@@ -240,7 +240,7 @@ def outline(page: Page) -> dict[str, list[tuple[int, str]]]:
     return {
         "heading level": [(line, str(level)) for line, level, _ in page.headings],
         "command": [(command.line, " ".join(command.words)) for command in page.commands],
-        "results file": [(table.line, table.source) for table in results],
+        "results file": [(table.line, table.source or "") for table in results],
         "number": [(line, text) for table in results for line, text, *_ in table_numbers(table)],
     }
 

@@ -58,19 +58,19 @@ def parse(path: Path, root: Path) -> Page:
     """Read a Markdown file into what the checks need; lines count from 1."""
     page = Page(path, root if path.parent == root / "docs" else path.parent)
     lines = path.read_text(encoding="utf-8").splitlines()
-    fence = None  # the line that opened a code block
+    fence, language = 0, ""  # the line that opened the code block, and what it says
     for number, (before, line) in enumerate(zip(["", *lines], [*lines, ""]), 1):
         if RESULTS.match(before) and not line.startswith("|"):
             page.problems.append((number - 1, "a results comment must stand directly above a table"))
         mark = re.match(r"\s*```(\w*)", line)
-        if mark and fence is None:
+        if mark and not fence:
             fence, language = number, mark[1]
             if not language:
                 page.problems.append((number, "a code block without a language, such as ```bash or ```text"))
         elif mark:
             _read_block(page, "\n".join(lines[fence : number - 1]), fence + 1, language, root)
-            fence = None
-        elif fence is None:
+            fence = 0
+        elif not fence:
             _read_line(page, number, line, before)
     if fence:
         page.problems.append((fence, "a code block is not closed"))
