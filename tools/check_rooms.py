@@ -7,7 +7,6 @@
 - Nothing imports in a circle, and nothing in src/ imports a program.
 - Networks and losses, and what they are built from, import no runtime module and name no rank and no device.
 - No file below src/ is longer than 310 lines, and every train.py has the same headings in the same order.
-- With --hints also: every public function outside the tests has a type hint on what it returns.
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ from typing import NamedTuple
 
 from readme_page import Table, parse
 from sync_common import ORIGINAL, PACKAGE, ROOT, imported_names, model_folders
-from type_hints import public_functions
 
 PAGE = Path("docs/architecture.md")
 SOURCE = Path("src")
@@ -222,13 +220,6 @@ def check_story(root: Path) -> Iterator[Problem]:
             yield Problem(folder.relative_to(root) / "train.py", 0, f"its headings must be, in this order: {expected}")
 
 
-def check_hints(root: Path) -> Iterator[Problem]:
-    """Public functions that do not say what they return."""
-    for function in public_functions(root):
-        if "return" in function.missing:
-            yield Problem(function.path, function.line, f"{function.name} has no type hint on what it returns")
-
-
 # -- the program
 
 
@@ -249,11 +240,8 @@ def find_problems(root: Path) -> Iterator[Problem]:
 def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
     """Print one line per problem; returns the exit code, 1 if there is a problem."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--hints", action="store_true", help="also report public functions without a hint of the result"
-    )
-    hints = parser.parse_args(argv).hints
-    problems = list(dict.fromkeys([*find_problems(root), *(check_hints(root) if hints else ())]))
+    parser.parse_args(argv)
+    problems = list(dict.fromkeys(find_problems(root)))
     print("\n".join(map(str, problems)) or f"{len(model_folders(root))} models checked, nothing to mend")
     return 1 if problems else 0
 
