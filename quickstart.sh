@@ -74,12 +74,7 @@ step predict "predicting two sentences" "$LSTM/predict.py" --device_target CPU -
 step export "exporting, and comparing with the checkpoint" "$LSTM/export.py" --device_target CPU --ckpt_path "$CHECKPOINT" \
     --output_dir "$WORK/export" --formats MINDIR,ONNX
 
-ACCURACY=$("$VENV_PYTHON" -c '
-import re
-import sys
-
-accuracy = re.search(r"\"accuracy\": *([\d.]+)", open(sys.argv[1], encoding="utf-8").read())
-print(f"{100 * float(accuracy[1]):.1f} %" if accuracy else "see the log")' "$WORK/logs/evaluate.log")
+ACCURACY=$(sed -n 's/.*"accuracy": *\([0-9.]*\).*/\1/p' "$WORK/logs/evaluate.log" | awk '{ printf "%.1f %%", 100 * $1 }')
 
 cat <<END
 

@@ -44,15 +44,13 @@ COUNT='
 import sys
 import xml.etree.ElementTree as tree
 
-count = dict.fromkeys(("tests", "failures", "errors", "skipped"), 0)
 try:
-    for suite in tree.parse(sys.argv[1]).iter("testsuite"):
-        for name in count:
-            count[name] += int(suite.get(name))
+    suite = next(tree.parse(sys.argv[1]).iter("testsuite"))
+    tests, failures, errors, skipped = (int(suite.get(name)) for name in ("tests", "failures", "errors", "skipped"))
 except tree.ParseError:  # pytest died before it could report
-    pass
-bad = count["failures"] + count["errors"]
-print(count["tests"] - bad - count["skipped"], bad, count["skipped"])'
+    tests = failures = errors = skipped = 0
+print(tests - failures - errors - skipped, failures + errors, skipped)'
+
 # The quick start of a README without the lines that make an environment; stops at the first command that fails.
 quick_start() {
     echo "-- quick start of $2"

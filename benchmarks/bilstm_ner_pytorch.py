@@ -4,7 +4,7 @@ packed      what people write: nn.LSTM on a packed sequence, CRF by autograd thr
 strongest   the fastest exact form found here: no packing, the backward direction reads reversed sentences, the CRF's
             gradient by one forward-backward pass in the probability domain, as on the MindSpore side
 
-Time-major throughout: T steps, B sentences, K tags.
+T steps, B sentences, K tags.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from __future__ import annotations
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pytorch_training import PyTorchSide, Reorder, TrainStep, load_lstm
-from torch import nn
+from pytorch_training import DIRECTIONS, DropColumns, PyTorchSide, Unpacked, join, recurrent, reversal
+from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 
 class Network(nn.Module):
     """What the two have in common: vectors, dropout, scores."""
 
-    def __init__(self, config, weights: dict[str, torch.Tensor]):
+    def __init__(self, config, weights: dict[str, Tensor]):
         super().__init__()
         self.config = config
         for name in ("embedding.character_table", "embedding.bigram_table", "weight", "bias"):
@@ -32,34 +32,26 @@ class Network(nn.Module):
         for name in ("next_weight", "next_bias", "previous_weight", "previous_bias"):
             full = f"language_model.{name}"
             self.register_parameter(name, nn.Parameter(weights[full]) if full in weights else None)
-        self.input_size = config.character_size + 2 * config.bigram_size
+        self.embedding_dropout, self.dropout = DropColumns(config.embedding_dropout), DropColumns(config.dropout)
+        self.prefixes = [f"lstm.layers.{layer}." for layer in range(config.num_layers)]
 
-    def drop_columns(self, x, p: float):
-        """Drop columns of x (T, B, E), the same at every step of a sentence."""
-        return x * F.dropout(x.new_ones(1, *x.shape[1:]), p) if self.training and p else x
-
-    def embed(self, characters, bigrams):
+    def embed(self, characters: Tensor, bigrams: Tensor) -> Tensor:
         """Return vectors (T, B, E)."""
         x = F.embedding(characters, self.character_table)
         if self.bigram_table is not None:
             pairs = F.embedding(bigrams, self.bigram_table)  # (T + 1, B, P)
             x = torch.cat((x, pairs[:-1], pairs[1:]), 2)
-        return self.drop_columns(x, self.config.embedding_dropout)
+        return self.embedding_dropout(x)
 
-    def states(self, characters, bigrams, lengths):
+    def states(self, characters: Tensor, bigrams: Tensor, lengths: Tensor) -> Tensor:
         """Return the outputs of the LSTM (T, B, 2H)."""
-        return self.drop_columns(self.run(self.embed(characters, bigrams), lengths), self.config.dropout)
+        return self.dropout(self.run(self.embed(characters, bigrams), lengths))
 
-    def emissions(self, states):
+    def emissions(self, states: Tensor) -> Tensor:
         """Return emissions (T, B, K)."""
         return F.linear(states, self.weight, self.bias)
 
-    def potentials(self):
-        """Return transitions (K, K), start (K,) and end (K,) with what the scheme forbids."""
-        learned = (self.transitions, self.start, self.end)
-        return tuple(a + b for a, b in zip(learned, (self.forbidden, self.forbidden_start, self.forbidden_end)))
-
-    def loss(self, states, lengths, tags, targets):
+    def loss(self, states: Tensor, lengths: Tensor, tags: Tensor, targets: Tensor) -> Tensor:
         """Return the loss of TaggingLoss in bilstm_ner/src/loss.py."""
         real = torch.arange(len(tags))[:, None] < lengths  # (T, B)
         loss = self.tagging_loss(self.emissions(states), tags, lengths, real)
@@ -72,18 +64,20 @@ class Network(nn.Module):
         )
         return loss + self.config.language_model * (after + before) / tags.shape[1]
 
-    def prediction_loss(self, states, weight, bias, targets, real):
+    def prediction_loss(self, states: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, real: Tensor) -> Tensor:
         """Return the summed cross entropy where targets are real and frequent enough."""
         targets = torch.where(real & (targets < len(weight)), targets, -100)  # -100: ignored
         logits = F.linear(states.flatten(0, 1), weight, bias)
         return F.cross_entropy(logits, targets.flatten(), reduction="sum")
 
-    def tagging_loss(self, emissions, tags, lengths, real):
+    def tagging_loss(self, emissions: Tensor, tags: Tensor, lengths: Tensor, real: Tensor) -> Tensor:
         """Return the negative log likelihood of tags (T, B), averaged over sentences."""
         if not self.config.crf:
             losses = F.cross_entropy(emissions.flatten(0, 1), tags.flatten(), reduction="none")
             return (losses * real.flatten()).sum() / tags.shape[1]
-        return self.crf_loss(emissions, tags, lengths, real, *self.potentials()) / tags.shape[1]
+        start, end = self.start + self.forbidden_start, self.end + self.forbidden_end
+        loss = self.crf_loss(emissions, tags, lengths, real, self.transitions + self.forbidden, start, end)
+        return loss / tags.shape[1]
 
 
 class Packed(Network):
@@ -91,19 +85,14 @@ class Packed(Network):
 
     def __init__(self, config, weights):
         super().__init__(config, weights)
-        self.lstm = nn.LSTM(
-            self.input_size, config.num_hiddens, config.num_layers, dropout=config.dropout, bidirectional=True
-        )
-        for layer in range(config.num_layers):
-            for suffix in ("", "_reverse"):
-                load_lstm(self.lstm, f"l{layer}{suffix}", weights, f"lstm.layers.{layer}.", suffix)
+        self.lstm = recurrent(nn.LSTM, weights, self.prefixes, DIRECTIONS, config.dropout)
 
-    def run(self, x, lengths):
+    def run(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Return the outputs of the LSTM (T, B, 2H), zero on padding."""
         packed = pack_padded_sequence(x, lengths.long(), enforce_sorted=False)
         return pad_packed_sequence(self.lstm(packed)[0], total_length=len(x))[0]
 
-    def crf_loss(self, emissions, tags, lengths, real, transitions, start, end):
+    def crf_loss(self, emissions, tags, lengths, real, transitions, start, end) -> Tensor:
         """Vectorized over batch and tags: a logsumexp over (B, K, K) at every step."""
         alpha = emissions[0] + start  # (B, K)
         for t in range(1, len(tags)):
@@ -114,34 +103,24 @@ class Packed(Network):
 
 
 class Strongest(Network):
-    """Exact without packing or reversal by a kernel: both directions meet the padding last.
+    """Exact without packing, by layers of Unpacked.
 
-    PyTorch's LSTM runs as one fused oneDNN operator on plain tensors only. Also measured for the CRF: a loop in the log
-    domain with the sum over the former tag as a product with exp(transitions), differentiated by autograd.
+    Also measured for the CRF: a loop in the log domain with the sum over the former tag as a product with
+    exp(transitions), differentiated by autograd.
     """
 
     def __init__(self, config, weights):
         super().__init__(config, weights)
-        self.layers = nn.ModuleList()
-        for layer in range(config.num_layers):
-            size = self.input_size if layer == 0 else 2 * config.num_hiddens
-            self.layers.append(nn.ModuleList(nn.LSTM(size, config.num_hiddens) for _ in range(2)))
-            for lstm, suffix in zip(self.layers[-1], ("", "_reverse")):
-                load_lstm(lstm, "l0", weights, f"lstm.layers.{layer}.", suffix)
+        self.layers = nn.ModuleList(Unpacked(weights, prefix) for prefix in self.prefixes)
 
-    def run(self, x, lengths):
+    def run(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Return the outputs of the LSTM (T, B, 2H), which on padding mean nothing."""
-        steps, batch, _ = x.shape
-        step = torch.arange(steps)[:, None]
-        order = (torch.where(step >= lengths, step, lengths - 1 - step) * batch + torch.arange(batch)).flatten()
-        for number, (forward, backward) in enumerate(self.layers):
-            if number:
-                x = self.drop_columns(x, self.config.dropout)
-            reverse = Reorder.apply(backward(Reorder.apply(x, order))[0], order)
-            x = torch.cat((forward(x)[0], reverse), 2)
+        order = reversal(lengths, len(x))
+        for number, layer in enumerate(self.layers):
+            x = join(layer(self.dropout(x) if number else x, order), order)
         return x
 
-    def crf_loss(self, emissions, tags, lengths, real, transitions, start, end):
+    def crf_loss(self, emissions, tags, lengths, real, transitions, start, end) -> Tensor:
         """The CRF's loss with its gradient known, so that autograd does not run through the loop."""
         step = torch.arange(len(tags))[:, None]
         first, last = (step == 0).float()[:, :, None], (step == lengths - 1).float()[:, :, None]
@@ -190,16 +169,10 @@ def _gold_score(emissions, tags, lengths, real, transitions, start, end):
     return score + start[tags[0]] + end[last]
 
 
-NETWORKS = {"packed": Packed, "strongest": Strongest}
-
-
 class Side(PyTorchSide):
-    """Training and inference of one of NETWORKS from given weights."""
+    """Training and inference of one of the networks from given weights."""
 
-    def __init__(self, variant: str, config, rates: list[float], weights: dict[str, np.ndarray]):
-        config.optimizer, config.momentum = "adam", 0.9  # what the model's own training step has
-        super().__init__(NETWORKS[variant], config, weights)
-        self.step = TrainStep(self.network.parameters(), self.backward, config, rates)
+    networks = {"packed": Packed, "strongest": Strongest}
 
     def collate(self, inputs: tuple) -> tuple:
         """Return the arrays of a batch without the padding that fills up a bucket: PyTorch takes every length."""
@@ -207,16 +180,11 @@ class Side(PyTorchSide):
         longest = lengths.max()
         return characters[:longest], bigrams[: longest + 1], lengths, *(a[:longest].astype(np.int64) for a in labels)
 
-    def backward(self, characters, bigrams, lengths, *labels):
-        """Return the loss of a batch and leave the gradients in the parameters."""
-        loss = self.network.loss(self.network.states(characters, bigrams, lengths), lengths, *labels)
-        loss.backward()
-        return loss.detach()
+    def loss(self, characters: Tensor, bigrams: Tensor, lengths: Tensor, *labels: Tensor) -> Tensor:
+        """Return the loss of a batch."""
+        return self.network.loss(self.network.states(characters, bigrams, lengths), lengths, *labels)
 
-    @torch.inference_mode()
-    def logits(self, batch: tuple) -> np.ndarray:
-        """Return the emissions of all characters without dropout (N, K)."""
-        self.network.eval()
-        inputs = [torch.from_numpy(array) for array in batch[:3]]
-        emissions = self.network.emissions(self.network.states(*inputs))
-        return emissions[torch.arange(len(emissions))[:, None] < inputs[2]].numpy()
+    def outputs(self, characters: Tensor, bigrams: Tensor, lengths: Tensor, *labels: Tensor) -> Tensor:
+        """Return the emissions of all characters (N, K)."""
+        emissions = self.network.emissions(self.network.states(characters, bigrams, lengths))
+        return emissions[torch.arange(len(emissions))[:, None] < lengths]

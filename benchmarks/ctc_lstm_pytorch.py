@@ -3,7 +3,7 @@
 packed      what people write: nn.LSTM on packed sequences, batch normalisation on their data; exact
 strongest   the fastest exact form found here: no packing, the backward direction reads reversed utterances; exact
 
-Time-major throughout: T output steps, B utterances. Front ends that stack frames only.
+T output steps, B utterances. Front ends that stack frames only.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pytorch_training import PyTorchSide, Reorder, TrainStep, load_lstm
-from torch import nn
+from pytorch_training import DIRECTIONS, PyTorchSide, Unpacked, join, linear, recurrent, reversal
+from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 MOMENTUM, EPSILON = 0.95, 1e-5  # of the running statistics: MaskedBatchNorm of ctc_lstm/src/network.py
@@ -21,25 +21,21 @@ MOMENTUM, EPSILON = 0.95, 1e-5  # of the running statistics: MaskedBatchNorm of 
 class Network(nn.Module):
     """What the two have in common: stacked frames, normalisation parameters, the output layer."""
 
-    def __init__(self, config, weights: dict[str, torch.Tensor]):
+    def __init__(self, config, weights: dict[str, Tensor]):
         super().__init__()
         if not config.front_end.startswith("stack-"):
             raise NotImplementedError(f"front_end {config.front_end}")
         self.config = config
         self.count = int(config.front_end[6:])
-        self.output = nn.Linear(*weights["weight"].shape[::-1])
+        self.output = linear(weights, "")
         self.norms = nn.ModuleList()
-        with torch.no_grad():
-            self.output.weight.copy_(weights["weight"])
-            self.output.bias.copy_(weights["bias"])
-            for k in range(config.num_layers if config.batch_norm else 0):
-                norm = nn.BatchNorm1d(weights["weight"].shape[1], EPSILON, 1 - MOMENTUM)
-                own = {"weight": "weight", "bias": "bias", "running_mean": "mean", "running_var": "variance"}
-                for here, there in own.items():
-                    getattr(norm, here).copy_(weights[f"norms.{k}.{there}"])
-                self.norms.append(norm)
+        own = {"weight": "weight", "bias": "bias", "running_mean": "mean", "running_var": "variance"}
+        for k in range(config.num_layers if config.batch_norm else 0):
+            norm = nn.BatchNorm1d(weights["weight"].shape[1], EPSILON, 1 - MOMENTUM)
+            norm.load_state_dict({here: weights[f"norms.{k}.{there}"] for here, there in own.items()}, strict=False)
+            self.norms.append(norm)
 
-    def stacked(self, frames):
+    def stacked(self, frames: Tensor) -> Tensor:
         """Lay neighbouring frames of (B, T * count, D) side by side: (T, B, count * D)."""
         return frames.reshape(len(frames), -1, self.count * frames.shape[2]).transpose(0, 1).contiguous()
 
@@ -47,7 +43,7 @@ class Network(nn.Module):
         """Whether the loss or the result wants the log-probabilities of a layer."""
         return layer == self.config.num_layers - 1 or (self.training and self.config.intermediate_ctc > 0)
 
-    def dropped(self, batch: int, size: int):
+    def dropped(self, batch: int, size: int) -> Tensor | None:
         """Return the dropout factors of each utterance and column, (B, C), or None."""
         p = self.config.dropout
         return F.dropout(torch.ones(batch, size), p) if self.training and p else None
@@ -58,14 +54,10 @@ class Packed(Network):
 
     def __init__(self, config, weights):
         super().__init__(config, weights)
-        self.layers = nn.ModuleList()
-        for k in range(config.num_layers):
-            size = weights[f"layers.{k}.weight_ih"].shape[1]
-            self.layers.append(nn.LSTM(size, config.hidden_size, bidirectional=config.bidirectional))
-            for suffix in ("", "_reverse")[: 1 + config.bidirectional]:
-                load_lstm(self.layers[-1], f"l0{suffix}", weights, f"layers.{k}.", suffix)
+        layers, suffixes = range(config.num_layers), DIRECTIONS[: 1 + config.bidirectional]
+        self.layers = nn.ModuleList(recurrent(nn.LSTM, weights, [f"layers.{k}."], suffixes) for k in layers)
 
-    def forward(self, frames, steps):
+    def forward(self, frames: Tensor, steps: Tensor) -> list[Tensor]:
         """Map frames (B, T * count, D) and steps (B,) to log-probabilities (T, B, V) of each layer that is heard."""
         x = pack_padded_sequence(self.stacked(frames), steps, enforce_sorted=False)
         rows = torch.cat([torch.arange(count) for count in x.batch_sizes.tolist()])  # of each packed step
@@ -87,36 +79,26 @@ class Packed(Network):
 
 
 class Strongest(Network):
-    """One-direction LSTMs without packing, as PyTorch's LSTM is one fused oneDNN operator on plain tensors only.
+    """Exact without packing, by layers of Unpacked.
 
-    On utterances reversed within their lengths the backward direction meets the padding last, so it changes no real
-    output. The sums of batch normalisation are products with a row of ones and zeros; normalisation and dropout are one
-    factor and one summand for each utterance and column.
+    The sums of batch normalisation are products with a row of ones and zeros; normalisation and dropout are one factor
+    and one summand for each utterance and column.
     """
 
     def __init__(self, config, weights):
         super().__init__(config, weights)
-        self.layers = nn.ModuleList()
-        for k in range(config.num_layers):
-            size = weights[f"layers.{k}.weight_ih"].shape[1]
-            suffixes = ("", "_reverse")[: 1 + config.bidirectional]
-            self.layers.append(nn.ModuleList(nn.LSTM(size, config.hidden_size) for _ in suffixes))
-            for lstm, suffix in zip(self.layers[-1], suffixes):
-                load_lstm(lstm, "l0", weights, f"layers.{k}.", suffix)
+        layers, suffixes = range(config.num_layers), DIRECTIONS[: 1 + config.bidirectional]
+        self.layers = nn.ModuleList(Unpacked(weights, f"layers.{k}.", suffixes) for k in layers)
 
-    def forward(self, frames, steps):
+    def forward(self, frames: Tensor, steps: Tensor) -> list[Tensor]:
         """Map frames (B, T * count, D) and steps (B,) to log-probabilities (T, B, V) of each layer that is heard."""
         x = self.stacked(frames)
         found = []
-        length, batch, _ = x.shape
-        step, row = torch.arange(length)[:, None], torch.arange(batch)
-        padding = step >= steps  # (T, B)
-        order = (torch.where(padding, step, steps - 1 - step) * batch + row).flatten()  # (T * B,)
-        shares = (~padding / steps.sum()).reshape(1, -1)  # (1, T * B)
-        for k, (forward, *backward) in enumerate(self.layers):
-            parts = [forward(x)[0]] + [Reorder.apply(lstm(Reorder.apply(x, order))[0], order) for lstm in backward]
-            x = torch.cat(parts, 2) if backward else parts[0]
-            factors = self.dropped(batch, x.shape[2])
+        order = reversal(steps, len(x))
+        shares = ((torch.arange(len(x))[:, None] < steps) / steps.sum()).reshape(1, -1)  # (1, T * B)
+        for k, layer in enumerate(self.layers):
+            x = join(layer(x, order), order)
+            factors = self.dropped(len(steps), x.shape[2])
             if len(self.norms):
                 scale, shift = self.scale_and_shift(self.norms[k], x, shares)
                 x = torch.addcmul(*((shift, x, scale) if factors is None else (shift * factors, x, scale * factors)))
@@ -126,7 +108,7 @@ class Strongest(Network):
                 found.append(self.output(x).log_softmax(2))
         return found
 
-    def scale_and_shift(self, norm, x, shares):
+    def scale_and_shift(self, norm: nn.BatchNorm1d, x: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
         """Return factor and summand (C,) of the batch normalisation of x (T, B, C)."""
         if self.training:
             flat = x.flatten(0, 1)
@@ -141,26 +123,19 @@ class Strongest(Network):
         return scale, norm.bias - mean * scale
 
 
-NETWORKS = {"packed": Packed, "strongest": Strongest}
-
-
 class Side(PyTorchSide):
-    """Training and inference of one of NETWORKS from given weights."""
+    """Training and inference of one of the networks from given weights."""
 
-    def __init__(self, variant: str, config, rates: list[float], weights: dict[str, np.ndarray]):
-        super().__init__(NETWORKS[variant], config, weights)
-        config.optimizer, config.momentum = "adam", 0.9  # what the model's own training step has
-        self.step = TrainStep(self.network.parameters(), self.loss, config, rates)
+    networks = {"packed": Packed, "strongest": Strongest}
 
-    def loss(self, frames, steps, labels, label_lengths):
-        """Return the loss of a batch and leave the gradients in the parameters."""
-        found = self.network(frames, steps)
-        losses = [F.ctc_loss(each, labels, steps, label_lengths, reduction="none").mean() for each in found]
-        loss, share = losses[-1], self.network.config.intermediate_ctc
+    def loss(self, frames: Tensor, steps: Tensor, labels: Tensor, label_lengths: Tensor) -> Tensor:
+        """Return the loss of a batch."""
+        log_probs = self.network(frames, steps)
+        losses = [F.ctc_loss(each, labels, steps, label_lengths, reduction="none").mean() for each in log_probs]
+        loss, share = losses[-1], self.config.intermediate_ctc
         if len(losses) > 1:
             loss = (1 - share) * loss + share * sum(losses[:-1]) / (len(losses) - 1)
-        loss.backward()
-        return loss.detach()
+        return loss
 
     def collate(self, inputs: tuple) -> tuple:
         """Return the arrays of a batch as this side wants them, cut to its longest utterance; not timed."""
@@ -169,10 +144,7 @@ class Side(PyTorchSide):
         longest = np.ascontiguousarray(frames[:, : steps.max() * self.network.count])
         return longest, steps.astype(np.int64), labels.astype(np.int64), label_lengths.astype(np.int64)
 
-    @torch.inference_mode()
-    def logits(self, batch: tuple) -> np.ndarray:
-        """Return the log-probabilities of the real output steps without dropout, by time."""
-        self.network.eval()
-        frames, steps = (torch.from_numpy(array) for array in batch[:2])
-        found = self.network(frames, steps)[-1].numpy()
-        return found[np.arange(len(found))[:, None] < batch[1]]
+    def outputs(self, frames: Tensor, steps: Tensor, labels: Tensor, label_lengths: Tensor) -> Tensor:
+        """Return the log-probabilities of the real output steps, by time."""
+        log_probs = self.network(frames, steps)[-1]
+        return log_probs[torch.arange(len(log_probs))[:, None] < steps]

@@ -14,8 +14,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pytorch_training import PyTorchSide
-from torch import nn
+from pytorch_training import DropColumns, PyTorchSide, update
+from torch import Tensor, nn
 
 PADDING = 260
 DIRECTIONS = ("forward", "backward")
@@ -24,10 +24,12 @@ DIRECTIONS = ("forward", "backward")
 class Loop(nn.Module):
     """The biLM with its sampled softmax."""
 
-    def __init__(self, config, weights: dict[str, torch.Tensor]):
+    def __init__(self, config, weights: dict[str, Tensor]):
         super().__init__()
         self.options = config.options
         self.layers = self.options["n_layers"]
+        self.dropout = DropColumns(self.options["dropout"])
+        self.clips = [self.options[name] or float("inf") for name in ("cell_clip", "proj_clip")]
         for name, value in weights.items():
             if name.startswith("char_encoder.w_cnn"):  # (width * D, F) here, (F, D, width) for conv1d
                 value = value.reshape(-1, self.options["char_dim"], value.shape[1]).permute(2, 1, 0).contiguous()
@@ -36,11 +38,11 @@ class Loop(nn.Module):
             else:
                 self.register_parameter(name.replace(".", "_"), nn.Parameter(value.clone()))
 
-    def weight(self, name: str):
+    def weight(self, name: str) -> Tensor:
         """Return the parameter of a name of the MindSpore network."""
         return getattr(self, name.replace(".", "_"))
 
-    def encode_words(self, char_ids):
+    def encode_words(self, char_ids: Tensor) -> Tensor:
         """Map char_ids (N, W) to vectors (N, P)."""
         if not len(char_ids):
             return torch.zeros(0, self.options["projection_dim"])
@@ -58,30 +60,25 @@ class Loop(nn.Module):
             x = torch.lerp(x, torch.relu(inner), gate)
         return torch.addmm(self.weight("char_encoder.b_proj"), x, self.weight("char_encoder.w_proj"))
 
-    def forward(self, char_ids, long_char_ids, indices, h, c):
+    def forward(self, char_ids: Tensor, long_char_ids: Tensor, indices: list[Tensor], h, c) -> tuple[list, list, list]:
         """Return the top layers of both directions [(T, B, P)] and the new h and c, by direction and layer."""
         table = torch.cat([self.encode_words(char_ids), self.encode_words(long_char_ids)])
-        tops, state = [], []
+        tops, new_h, new_c = [], [[], []], [[], []]
         for number, direction in enumerate(DIRECTIONS):
             x = F.embedding(indices[number], table)
             for k in range(self.layers):
-                x = self.dropped(x)
+                x = self.dropout(x)
                 weights = [self.weight(f"{direction}_layers.{k}.{name}") for name in ("w_x", "w_h", "bias", "w_p")]
-                said, *last = self.recurrence(x, h[number][k], c[number][k], *weights)
-                state.append([value.detach() for value in last])
-                x = said + x if self.options["use_skip_connections"] and k else said
+                outputs, last_h, last_c = self.recurrence(x, h[number][k], c[number][k], *weights)
+                new_h[number].append(last_h.detach())
+                new_c[number].append(last_c.detach())
+                x = outputs + x if self.options["use_skip_connections"] and k else outputs
             tops.append(x)
-        state = [state[: self.layers], state[self.layers :]]
-        return tops, *([[pair[i] for pair in each] for each in state] for i in (0, 1))
+        return tops, new_h, new_c
 
-    def dropped(self, x):
-        """Drop columns of x (T, B, P), for each row the same at every step."""
-        p = self.options["dropout"]
-        return x * F.dropout(torch.ones_like(x[0]), p) if self.training and p else x
-
-    def recurrence(self, x, h, c, w_x, w_h, bias, w_p):
+    def recurrence(self, x, h, c, w_x, w_h, bias, w_p) -> tuple[Tensor, Tensor, Tensor]:
         """Return the outputs (T, B, P) of all steps and the last h and c."""
-        cell_clip, proj_clip = (self.options[name] or float("inf") for name in ("cell_clip", "proj_clip"))
+        cell_clip, proj_clip = self.clips
         outputs = []
         for inputs in x:
             i, j, f, o = (torch.addmm(bias, inputs, w_x) + h @ w_h).chunk(4, 1)
@@ -91,7 +88,7 @@ class Loop(nn.Module):
             outputs.append(h)
         return torch.stack(outputs), h, c
 
-    def loss(self, tops, targets, weight, bias, log_expected):
+    def loss(self, tops, targets, weight, bias, log_expected) -> Tensor:
         """Return the mean sampled softmax loss of both directions over the classes of weight (R, P).
 
         As in elmo/src/ops/sampled_softmax.py: a target outside the sample, the first rows, adds a term of its own.
@@ -112,17 +109,16 @@ class Loop(nn.Module):
 class Strongest(Loop):
     """The loop by `_Recurrence`."""
 
-    def recurrence(self, x, h, c, w_x, w_h, bias, w_p):
+    def recurrence(self, x, h, c, w_x, w_h, bias, w_p) -> tuple[Tensor, Tensor, Tensor]:
         """Return the outputs (T, B, P) of all steps and the last h and c."""
-        clips = [self.options[name] or float("inf") for name in ("cell_clip", "proj_clip")]
-        return _Recurrence.apply(x, h, c, w_x, w_h, bias, w_p, *clips)
+        return _Recurrence.apply(x, h, c, w_x, w_h, bias, w_p, *self.clips)
 
 
 class _Recurrence(torch.autograd.Function):
     """elmo/src/modules/projected_lstm.py in PyTorch, with results written in place where that is faster."""
 
     @staticmethod
-    def forward(ctx, x, h, c, w_x, w_h, bias, w_p, cell_clip, proj_clip):
+    def forward(ctx, x, h, c, w_x, w_h, bias, w_p, cell_clip, proj_clip) -> tuple[Tensor, Tensor, Tensor]:
         steps, batch, _ = x.shape
         gates = torch.addmm(bias, x.flatten(0, 1), w_x).view(steps, batch, -1)  # (T, B, 4H)
         hs, cs = [h], [c]
@@ -142,7 +138,7 @@ class _Recurrence(torch.autograd.Function):
         return hs[1:], hs[-1], cs[-1]
 
     @staticmethod
-    def backward(ctx, d_outputs, *_):
+    def backward(ctx, d_outputs, *_) -> tuple:
         x, w_x, w_h, w_p, gates, hs, cs, products, tanhs = ctx.saved_tensors
         cell_clip, proj_clip = ctx.clips
         steps, size = len(x), w_h.shape[1] // 4
@@ -169,27 +165,25 @@ class _Recurrence(torch.autograd.Function):
         return dx, dh, dc, dw_x, dw_h, flat.sum(0), dw_p, None, None
 
 
-NETWORKS = {"loop": Loop, "strongest": Strongest}
-
-
 class Side(PyTorchSide):
-    """Training and inference of one of NETWORKS from given weights."""
+    """Training and inference of one of the networks from given weights."""
 
-    def __init__(self, variant: str, config, rates: list[float], weights: dict[str, np.ndarray]):
-        self.config, self.options, self.rates, self.updates = config, config.options, rates, 0
-        self.two_groups = variant == "strongest"
-        super().__init__(NETWORKS[variant], config, weights)
+    networks = {"loop": Loop, "strongest": Strongest}
+
+    def prepare_training(self, rates: list[float]) -> None:
+        """Make the optimizers, and the state before the text."""
+        self.options, self.rates, self.updates = self.config.options, rates, 0
         self.parameters = list(self.network.parameters())
-        if config.optimizer == "adam":
-            self.optimizer = torch.optim.Adam(self.parameters, betas=(0.9, config.adam_beta2), fused=True)
+        if self.config.optimizer == "adam":
+            self.optimizer = torch.optim.Adam(self.parameters, betas=(0.9, self.config.adam_beta2), fused=True)
         else:
-            start = {"initial_accumulator_value": config.adagrad_accumulator, "eps": 0.0}
+            start = {"initial_accumulator_value": self.config.adagrad_accumulator, "eps": 0.0}
             self.optimizer = torch.optim.Adagrad(self.parameters, fused=True, **start)
-        tables = self.network.softmax_weight, self.network.softmax_bias
-        self.squares = [torch.full_like(table, config.adagrad_accumulator) for table in tables]
+        self.tables = self.network.softmax_weight, self.network.softmax_bias
+        self.squares = [torch.full_like(table, self.config.adagrad_accumulator) for table in self.tables]
         self.h, self.c = self.empty_state()
 
-    def empty_state(self):
+    def empty_state(self) -> list[list[list[Tensor]]]:
         """Return the state before a text: h and c by direction and layer."""
         rows, layers = self.options["batch_size"], self.options["n_layers"]
         sizes = self.options["projection_dim"], self.options["lstm_dim"]
@@ -201,7 +195,7 @@ class Side(PyTorchSide):
         kept = [(group != PADDING).any(1) for group in (short, long)]
         place = np.cumsum(np.concatenate(kept)) - 1
         short, long = short[kept[0]], long[kept[1]]
-        if not self.two_groups:
+        if not isinstance(self.network, Strongest):  # one group of words, at full width
             wide = np.pad(short, ((0, 0), (0, long.shape[1] - short.shape[1])), constant_values=PADDING)
             short, long = np.concatenate([wide, long]), long[:0]
         texts = [short, long, *(place[index] for index in indices)]
@@ -215,34 +209,21 @@ class Side(PyTorchSide):
         h, c = ([[value * (1 - restart) for value in each] for each in state] for state in (self.h, self.c))
         self.optimizer.zero_grad(set_to_none=True)
         tops, self.h, self.c = self.network(short, long, indices, h, c)
-        tables = self.network.softmax_weight, self.network.softmax_bias
-        rows = [table[classes].requires_grad_() for table in tables]
+        rows = [table[classes].requires_grad_() for table in self.tables]
         loss = self.network.loss(tops, targets, *rows, log_expected)
         (loss * self.config.loss_factor).backward()
         if self.options["all_clip_norm_val"]:
             torch.nn.utils.clip_grad_norm_([*self.parameters, *rows], self.options["all_clip_norm_val"], foreach=True)
-        self.update(tables, rows, classes)
+        rate = self.rates[self.updates]
+        with torch.no_grad():  # Adagrad for the rows of the softmax
+            for table, row, squares in zip(self.tables, rows, self.squares):
+                total = squares[classes].addcmul_(row.grad, row.grad)
+                squares[classes] = total
+                table[classes] = row.addcdiv(row.grad, total.sqrt(), value=-rate * self.config.softmax_lr_factor)
+        self.updates += 1
+        update(self.optimizer, rate, self.updates)
         return float(loss.detach())
 
-    @torch.no_grad()
-    def update(self, tables, rows, classes) -> None:
-        """Update the network, and the touched rows of the softmax by Adagrad."""
-        rate = self.rates[self.updates]
-        for table, row, squares in zip(tables, rows, self.squares):
-            total = squares[classes].addcmul_(row.grad, row.grad)
-            squares[classes] = total
-            table[classes] = row.addcdiv(row.grad, total.sqrt(), value=-rate * self.config.softmax_lr_factor)
-        self.updates += 1
-        settings = self.optimizer.param_groups[0]
-        settings["lr"] = rate
-        if "betas" in settings:  # MindSpore adds epsilon before the bias correction of the second moment, PyTorch after
-            settings["eps"] = 1e-8 / (1 - settings["betas"][1] ** self.updates) ** 0.5
-        self.optimizer.step()
-
-    @torch.inference_mode()
-    def logits(self, batch: tuple) -> np.ndarray:
-        """Return the top layers (2, T, B, P) without dropout, from a zero state."""
-        self.network.eval()
-        short, long, *indices = (torch.from_numpy(array) for array in batch[:4])
-        tops, _, _ = self.network(short, long, indices, *self.empty_state())
-        return torch.stack(tops).numpy()
+    def outputs(self, short: Tensor, long: Tensor, *batch: Tensor) -> Tensor:
+        """Return the top layers (2, T, B, P), from a zero state."""
+        return torch.stack(self.network(short, long, batch[:2], *self.empty_state())[0])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import importlib.util
 import json
 import os
@@ -11,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -19,35 +22,17 @@ FOLDER = Path(__file__).resolve().parent
 REPOSITORY = FOLDER.parent
 sys.path.insert(0, str(REPOSITORY / "lstm"))
 from src.model_utils.configuration import Parser  # noqa: E402
-from src.model_utils.files import atomic_write  # noqa: E402
+from src.model_utils.files import atomic_write, write_json  # noqa: E402
 from src.model_utils.runtime import UserError, log, run  # noqa: E402
 
-# model -> preset -> the PyTorch networks that it is compared with, of NETWORKS in <model>_pytorch.py
+# model -> preset -> the PyTorch networks that it is compared with, of Side.networks in <model>_pytorch.py
+EXACT = ("packed", "strongest")
 MODELS = {
-    "lstm": {
-        "default": ("packed", "strongest"),
-        "zoo": ("packed", "strongest", "padded500"),
-        "tiny": ("packed", "strongest"),
-    },
-    "bilstm_ner": {
-        "default": ("packed", "strongest"),
-        "bilstm": ("packed", "strongest"),
-        "tiny": ("packed", "strongest"),
-    },
-    "ctc_lstm": {
-        "default": ("packed", "strongest"),
-        "timit_sample": ("packed", "strongest"),
-        "fsdd": ("packed", "strongest"),
-        "tiny": ("packed", "strongest"),
-    },
-    "gru_seq2seq": {
-        "default": ("packed", "strongest"),
-        "tiny": ("packed", "strongest"),
-    },
-    "elmo": {
-        "default": ("loop", "strongest"),
-        "tiny": ("loop", "strongest"),
-    },
+    "lstm": {"default": EXACT, "zoo": (*EXACT, "padded500"), "tiny": EXACT},
+    "bilstm_ner": dict.fromkeys(("default", "bilstm", "tiny"), EXACT),
+    "ctc_lstm": dict.fromkeys(("default", "timit_sample", "fsdd", "tiny"), EXACT),
+    "gru_seq2seq": dict.fromkeys(("default", "tiny"), EXACT),
+    "elmo": dict.fromkeys(("default", "tiny"), ("loop", "strongest")),
 }
 NOT_EXACT = {"padded500"}  # these need not give MindSpore's logits
 MALLOC = {  # glibc otherwise hands large blocks back to the system, and gets them anew, at every step
@@ -62,10 +47,15 @@ MEDIANS = (
     "first_step_seconds",
     "peak_memory_mib",
 )
+RATIOS = {
+    "training": "training_samples_per_second",
+    "inference": "inference_samples_per_second",
+    "peak_memory": "peak_memory_mib",
+}
 
 
-def parse(argv=None):
-    """Read the command line."""
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read and check the command line."""
     parser = Parser(__doc__, config_file=False, device=False, prog="run.py")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS), help="default: all")
     parser.add_argument("--presets", nargs="+", metavar="NAME", help="those that a model has; default: all but tiny")
@@ -74,13 +64,8 @@ def parse(argv=None):
     parser.add_argument("--preprocess_path", metavar="DIR", help="made by train.py; default: the synthetic sample")
     parser.add_argument("--steps", type=int, default=20, metavar="N", help="timed steps (default: 20)")
     parser.add_argument("--rounds", type=int, default=3, metavar="R", help="measurements of each side (default: 3)")
-    parser.add_argument(
-        "--malloc",
-        nargs="+",
-        choices=MALLOC,
-        default=["tuned"],
-        help="allocator settings of both sides (default: tuned)",
-    )
+    text = "allocator settings of both sides (default: tuned)"
+    parser.add_argument("--malloc", nargs="+", choices=MALLOC, default=["tuned"], help=text)
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="configuration keys to change")
     parser.add_argument("--output", default="benchmark.json", metavar="FILE", help="default: %(default)s")
     args = parser.parse_args(argv)
@@ -90,16 +75,16 @@ def parse(argv=None):
         raise UserError("--against pytorch needs PyTorch: pip install -r benchmarks/requirements.txt")
     if not args.output.endswith(".json"):
         raise UserError(f"--output {args.output}: must end in .json")
-    has = {name for model in args.models for name in MODELS[model]}
-    for preset in args.presets or []:
-        if preset not in has:
-            raise UserError(f"--presets: no model has '{preset}', only {', '.join(sorted(has))}")
+    presets = {preset for model in args.models for preset in MODELS[model]}
+    networks = {name for model in args.models for names in MODELS[model].values() for name in names}
+    for name in args.presets or []:
+        if name not in presets:
+            raise UserError(f"--presets: no model has '{name}', only {', '.join(sorted(presets))}")
+    for name in args.variants or []:
+        if name not in networks:
+            raise UserError(f"--variants: no network '{name}', only {', '.join(sorted(networks))}")
     if len(args.models) > 1 and (args.preprocess_path or args.set):
         raise UserError("--preprocess_path and --set are those of one model; name it with --models")
-    known = sorted({name for model in args.models for names in MODELS[model].values() for name in names})
-    for name in args.variants or []:
-        if name not in known:
-            raise UserError(f"--variants: no network '{name}', only {', '.join(known)}")
     for change in args.set:
         if not re.fullmatch(r"\w+=.*", change):
             raise UserError(f"--set {change}: expected KEY=VALUE, such as batch_size=32")
@@ -137,40 +122,35 @@ def work(job: dict, malloc: str = "tuned") -> dict:
     return found
 
 
-def sides_of(model: str, preset: str, args) -> list[tuple[str, str]]:
-    """Return (framework, variant) of the sides to measure, MindSpore first."""
-    others = MODELS[model][preset] if args.against else ()
-    return [("mindspore", ""), *((args.against, name) for name in others if name in (args.variants or others))]
-
-
-def measure(model: str, preset: str, args) -> list[dict]:
+def measure(model: str, preset: str, args: argparse.Namespace) -> list[dict]:
     """Measure a model with a preset; returns one record for each side and allocation, MindSpore first."""
     changes = [part for change in args.set for part in ("--" + change).split("=", 1)]
     path = str(Path(args.preprocess_path).resolve()) if args.preprocess_path else None
+    networks = [name for name in MODELS[model][preset] if args.against and name in (args.variants or [name])]
+    sides = [("mindspore", ""), *((args.against, name) for name in networks)]
     with tempfile.TemporaryDirectory() as folder:
         job = {"model": model, "folder": folder}
         details = {"preset": preset, "changes": changes, "preprocess_path": path, "steps": args.steps}
         prepared = work({**job, "task": "prepare", **details})
-        counted = {key: prepared[key] for key in ("samples", "tokens", "operations")}
-        about = {"model": model, "preset": preset, **counted}
+        about = {key: prepared[key] for key in ("samples", "tokens", "operations")}
         peak = max(work({**job, "task": "peak"})["operations_per_second"] for _ in range(2))
-        counts = ", ".join(f"{about[key]} {key}" for key in ("samples", "tokens"))
+        counts = f"{about['samples']} samples, {about['tokens']} tokens"
         log(f"{model} {preset}: {args.steps} steps, {counts} without padding")
         records = []
         for malloc in args.malloc:
-            sides = sides_of(model, preset, args)
-            runs = {side: [] for side in sides}
+            runs: dict[tuple[str, str], list[dict]] = {side: [] for side in sides}
             for number in range(args.rounds):  # in turn, so that a slow spell of the machine hits every side
                 for framework, variant in sides:
                     side = {"framework": framework, "variant": variant, "exact": variant not in NOT_EXACT}
-                    found = work({**job, "task": "measure", **side}, malloc)
-                    runs[framework, variant].append(found)
-                    log(f"  round {number + 1}, malloc {malloc}, {_name(framework, variant)}: {_line(found)}")
+                    figures = work({**job, "task": "measure", **side}, malloc)
+                    runs[framework, variant].append(figures)
+                    log(f"  round {number + 1}, malloc {malloc}, {_name(framework, variant)}: {_line(figures)}")
             for (framework, variant), found in runs.items():
-                record = {**about, "malloc": malloc, "framework": framework, "variant": variant, "matmul_peak": peak}
                 medians = {key: statistics.median(run[key] for run in found) for key in MEDIANS}
                 done = about["operations"] * medians["training_samples_per_second"] / about["samples"]
-                record["medians"] = {**medians, "training_share_of_peak": done / peak}
+                medians["training_share_of_peak"] = done / peak
+                side = {"malloc": malloc, "framework": framework, "variant": variant, "matmul_peak": peak}
+                record = {"model": model, "preset": preset, **about, **side, "medians": medians}
                 records.append({**record, "runs": found, "config": prepared["config"]})
     return records
 
@@ -180,50 +160,41 @@ def ratios(records: list[dict]) -> list[dict]:
 
     `records` are in the order of `measure`, MindSpore before those it is compared with.
     """
-    found, ours = [], None
+    compared, ours = [], {}
     for record in records:
         if record["framework"] == "mindspore":
             ours = record["medians"]
             continue
-        about = {key: record[key] for key in ("model", "preset", "malloc", "framework", "variant")}
-        theirs = record["medians"]
-        found.append(
-            {
-                **about,
-                "training": ours["training_samples_per_second"] / theirs["training_samples_per_second"],
-                "inference": ours["inference_samples_per_second"] / theirs["inference_samples_per_second"],
-                "peak_memory": ours["peak_memory_mib"] / theirs["peak_memory_mib"],
-            }
-        )
-    return found
+        ratio = {key: record[key] for key in ("model", "preset", "malloc", "framework", "variant")}
+        for what, figure in RATIOS.items():
+            ratio[what] = ours[figure] / record["medians"][figure]
+        compared.append(ratio)
+    return compared
 
 
 def machine() -> dict:
     """Describe processor, system, libraries and commit."""
     information = Path("/proc/cpuinfo")
     names = re.findall(r"^model name\s*: (.+)$", information.read_text() if information.is_file() else "", re.MULTILINE)
-    git = ["git", "-C", str(REPOSITORY)]
 
-    def answer(command):
-        try:
+    def git(*words: str) -> str | None:
+        with contextlib.suppress(OSError, subprocess.CalledProcessError):
+            command = ["git", "-C", str(REPOSITORY), *words]
             return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-        except (OSError, subprocess.CalledProcessError):
-            return None
+        return None
 
-    versions = {}
-    for package in ("mindspore", "torch", "numpy"):
-        try:
+    versions: dict[str, str | None] = dict.fromkeys(("mindspore", "torch", "numpy"))
+    for package in versions:
+        with contextlib.suppress(PackageNotFoundError):
             versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = None
     return {
         "cpu": names[0] if names else platform.processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "system": platform.platform(),
         "python": platform.python_version(),
         "versions": versions,
-        "commit": answer([*git, "rev-parse", "HEAD"]),
-        "changed_since_commit": bool(answer([*git, "status", "--porcelain", "--untracked-files=no"])),
+        "commit": git("rev-parse", "HEAD"),
+        "changed_since_commit": bool(git("status", "--porcelain", "--untracked-files=no")),
         "load_average_at_start": os.getloadavg()[0],
     }
 
@@ -245,37 +216,34 @@ def _line(found: dict) -> str:
     return f"{', '.join(rates)}, first step {found['first_step_seconds']:.1f} s, {found['peak_memory_mib']:.0f} MiB"
 
 
-def draw(records: list[dict], path) -> None:
+def draw(records: list[dict], path: Path) -> None:
     """Draw the medians of training and inference, in samples per second, as bars into a PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    groups = list(dict.fromkeys((r["model"], r["preset"], r["malloc"]) for r in records))
-    sides = list(dict.fromkeys((r["framework"], r["variant"]) for r in records))
-    many = len({malloc for _, _, malloc in groups}) > 1
-    labels = [f"{model} {preset}" + (f"\nmalloc {malloc}" if many else "") for model, preset, malloc in groups]
+    groups = list(dict.fromkeys(f"{r['model']} {r['preset']}\nmalloc {r['malloc']}" for r in records))
+    sides = list(dict.fromkeys(_name(r["framework"], r["variant"]) for r in records))
+    width = 0.8 / len(sides)
     figure = Figure(figsize=(4 + 2.4 * len(groups), 3.8), layout="constrained")
     FigureCanvasAgg(figure)
-    width = 0.8 / len(sides)
     for axes, what in zip(figure.subplots(1, 2), ("training", "inference")):
         for number, side in enumerate(sides):
             bars = {}
             for r in records:
-                if (r["framework"], r["variant"]) == side:
-                    place = groups.index((r["model"], r["preset"], r["malloc"])) + (number + 0.5) * width - 0.4
-                    bars[place] = r["medians"][f"{what}_samples_per_second"]
-            drawn = axes.bar(list(bars), list(bars.values()), width * 0.92, label=_name(*side))
+                if _name(r["framework"], r["variant"]) == side:
+                    group = groups.index(f"{r['model']} {r['preset']}\nmalloc {r['malloc']}")
+                    bars[group + (number + 0.5) * width - 0.4] = r["medians"][f"{what}_samples_per_second"]
+            drawn = axes.bar(list(bars), list(bars.values()), width * 0.92, label=side)
             axes.bar_label(drawn, fmt="%.0f", fontsize=8)
-        axes.set_xticks(range(len(groups)), labels)
-        axes.set_title(what)
-        axes.set_ylabel("samples/s")
+        axes.set_xticks(range(len(groups)), groups)
+        axes.set(title=what, ylabel="samples/s")
         axes.spines[["top", "right"]].set_visible(False)
     figure.axes[0].legend(frameon=False, fontsize=8, ncol=2, loc="upper left", bbox_to_anchor=(0, -0.15))
     with atomic_write(path, "wb") as file:
         figure.savefig(file, format="png", dpi=150)
 
 
-def main(argv=None) -> dict:
+def main(argv: Sequence[str] | None = None) -> dict:
     """Measure what the command line asks for; prints, writes and returns the results."""
     args = parse(argv)
     about = machine()
@@ -294,14 +262,12 @@ def main(argv=None) -> dict:
         share = record["medians"]["training_share_of_peak"]
         log(f"median, {_about(record)}: {_line(record['medians'])}, training at {share:.0%} of the matmul peak")
     for ratio in compared:
-        shown = ", ".join(f"{key} {ratio[key]:.2f}" for key in ("training", "inference", "peak_memory"))
+        shown = ", ".join(f"{key} {ratio[key]:.2f}" for key in RATIOS)
         log(f"mindspore / {_about(ratio)}: {shown}")
     settings = {key: value for key, value in vars(args).items() if key not in ("output", "preprocess_path")}
     settings["data"] = "preprocessed corpus" if args.preprocess_path else "synthetic sample"
     result = {"machine": about, "settings": settings, "results": records, "ratios": compared}
-    with atomic_write(args.output) as file:
-        json.dump(result, file, indent=1)
-        file.write("\n")
+    write_json(args.output, result, indent=1)
     chart = Path(args.output).with_suffix(".png")
     draw(records, chart)
     log(f"results: {args.output}, chart: {chart}")

@@ -6,14 +6,12 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from mindspore import Parameter, Tensor
-
-from src.inference import build_bilm, find_options
-from src.model_options import free_options_path, load_options, save_options
-from src.model_utils.checkpoint import load_checkpoint, load_into, save_checkpoint
+from src.inference import load_model
+from src.model_options import free_options_path, save_options
+from src.model_utils.checkpoint import save_checkpoint
 from src.model_utils.configuration import Parser
 from src.model_utils.runtime import UserError, init_device, run
-from src.published_weights import read_weights, write_weights
+from src.published_weights import write_weights
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -33,16 +31,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Convert as the command line says, and write the options beside the output; returns the number of weights."""
     args = parse_arguments(argv)
     init_device("CPU")
-    options = load_options(args.options_path or find_options(args.input))
+    network, options = load_model(args.input, args.options_path)
     options_path = free_options_path(args.output, options)
-    if args.input.endswith(".hdf5"):
-        weights = read_weights(args.input, options)
-        save_checkpoint(args.output, [Parameter(Tensor(values), name=name) for name, values in weights.items()])
+    weights = {parameter.name: parameter.asnumpy() for parameter in network.get_parameters()}
+    if args.output.endswith(".ckpt"):
+        save_checkpoint(args.output, network.get_parameters())
     else:
-        parameters, _ = load_checkpoint(args.input)
-        network = build_bilm(options)
-        load_into(network.get_parameters(), parameters, args.input, averaged=True)
-        weights = {parameter.name: parameter.asnumpy() for parameter in network.get_parameters()}
         write_weights(args.output, weights, options)
     if not options_path.exists():
         save_options(options_path, options)

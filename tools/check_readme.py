@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import itertools
-import json
 import os
 import re
 import subprocess
@@ -21,22 +20,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from readme_page import (
-    FOREIGN_FOLDERS,
-    Command,
-    Page,
-    Table,
-    is_foreign,
-    is_python,
-    parse,
-    simple_commands,
-    table_numbers,
-)
+from readme_page import FOREIGN_FOLDERS, Command, Page, Table, is_foreign, parse, simple_commands, table_numbers
 
 ROOT = Path(__file__).resolve().parents[1]
 EXTENSIONS = {".py", ".sh", ".md", ".yaml", ".yml", ".toml", ".png", ".jsonl", ".json"}
 PAGES = ("*/README*.md", "/CONTRIBUTING.md", "/docs/*.md")
 OPTION = re.compile(r"(?<![\w-])--[A-Za-z][\w-]*")
+NUMBER_IN_FILE = re.compile(r"(?:(?<!\w)-)?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?", re.ASCII)  # in 2026-05-17, - is no sign
 PROGRAM = re.compile(r"[\w./-]+\.(?:py|sh)\b")
 
 
@@ -45,6 +35,11 @@ def _expand(text: str) -> list[str]:
     pieces = re.split(r"\{([^{}]*,[^{}]*)\}", text)
     choices = [piece.split(",") if i % 2 else [piece] for i, piece in enumerate(pieces)]
     return ["".join(choice) for choice in itertools.product(*choices)]
+
+
+def long_options(words: list[str]) -> list[str]:
+    """Return the long options among the words of a command."""
+    return [option for word in words if OPTION.fullmatch(option := word.split("=")[0])]
 
 
 class Checker:
@@ -85,7 +80,7 @@ class Checker:
     def find(self, path: str, folders: list[Path], exact: bool) -> Path | None:
         """The file that a path in code means; inexact ones may leave out the folders above it."""
         for folder in folders:
-            if any(folder.glob(path)) if "*" in path else (folder / path).exists():
+            if (folder / path).exists() or ("*" in path and any(folder.glob(path))):
                 return folder / path
         if not exact:
             below = folders[0].relative_to(self.root).as_posix()
@@ -124,26 +119,23 @@ class Checker:
             self.check_call(page, command)
 
     def check_call(self, page: Page, command: Command) -> None:
-        words = command.words
-        program = None
-        if is_python(words[0]) and words[1:2] == ["-m"] and len(words) > 2:
-            file = words[2].replace(".", "/") + ".py"
-            program, arguments = self.find(file, command.folders, True), words[3:]
+        words, program = command.words, None
+        is_python = re.fullmatch(r"(.*/)?python[\d.]*", words[0])
+        if is_python and words[1:2] == ["-m"] and len(words) > 2:
+            arguments = words[3:]
+            program = self.find(words[2].replace(".", "/") + ".py", command.folders, True)
             package = words[2].split(".")[0]
             if program is None and any(known.split("/")[-1] == package for known in self._paths):
                 self.report(page, command.line, f"python -m {words[2]}: no such module")
         else:
-            runners = 1 if is_python(words[0]) or words[0] in ("bash", "sh", "source", ".") else 0
-            if words[0] == "msrun":
-                runners = next((i for i, word in enumerate(words) if word.endswith(".py")), 0)
-            arguments = words[runners + 1 :]
-            name = words[runners] if len(words) > runners else ""
+            is_run = is_python or words[0] in ("bash", "sh", "source", ".")
+            name, *arguments = (words[1:] or [""]) if is_run else words
             if re.fullmatch(PROGRAM, name) and not is_foreign(name):
                 program = self.find(name, command.folders, command.exact)
         if program is not None:
             self.check_arguments(page, command.line, program, arguments)
         elif not command.exact and words[0].startswith("--"):
-            for option in filter(OPTION.fullmatch, (word.split("=")[0] for word in words)):
+            for option in long_options(words):
                 self.check_any(page, command.line, option)
 
     def check_arguments(self, page: Page, line: int, program: Path, arguments: list[str]) -> None:
@@ -153,7 +145,7 @@ class Checker:
             if inner and (called := self.find(inner[1], [program.parent.parent, program.parent], True)):
                 self.check_arguments(page, line, called, arguments[split + 1 :])
             arguments = arguments[:split]
-        for option in filter(OPTION.fullmatch, (word.split("=")[0] for word in arguments)):
+        for option in long_options(arguments):
             self.check_option(page, line, program, option)
 
     def check_option(self, page: Page, line: int, program: Path, option: str) -> None:
@@ -191,12 +183,7 @@ class Checker:
         """What can be run in a folder; in the root, what can be run anywhere."""
         for known in self._paths:
             path = self.root / known
-            if (
-                folder in path.parents
-                and "tests" not in path.parts
-                and path.suffix in (".py", ".sh")
-                and path.is_file()
-            ):
+            if folder in path.parents and "tests" not in path.parts and path.suffix in (".py", ".sh"):
                 text = path.read_text(encoding="utf-8")
                 if "__main__" in text if path.suffix == ".py" else text.startswith("#!"):
                     yield path
@@ -213,13 +200,8 @@ class Checker:
                     folder = folder.parent
                 call = [sys.executable, "-m", ".".join(program.relative_to(folder).with_suffix("").parts)]
             environment = {**os.environ, "COLUMNS": "200", "MPLBACKEND": "Agg", "GLOG_v": "3"}
-            try:
-                done = subprocess.run(
-                    [*call, "--help"], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
-                )
-                self._helps[program] = done.stdout if done.returncode == 0 else None
-            except subprocess.TimeoutExpired:
-                self._helps[program] = None
+            done = subprocess.run([*call, "--help"], cwd=folder, env=environment, capture_output=True, text=True)
+            self._helps[program] = None if done.returncode else done.stdout
         return self._helps[program]
 
     # -- results
@@ -228,12 +210,11 @@ class Checker:
         values: list[float] = []
         for name in re.split(r"[,\s]+", table.source or ""):
             try:
-                text = (page.path.parent / name).read_text(encoding="utf-8")
-                lines = text.splitlines() if name.endswith(".jsonl") else [text]
-                values += [value for line in lines for value in _flatten(json.loads(line))]
+                content = (page.path.parent / name).read_text(encoding="utf-8")
             except (OSError, ValueError) as error:
                 self.report(page, table.line, f"results file {name} cannot be read: {error}")
                 return
+            values += map(float, NUMBER_IN_FILE.findall(content))
         for line, text, value, tolerance, percent in table_numbers(table):
             scale = 100 if percent else 1
             if not any(abs(known * scale - value) <= tolerance * (1 + 1e-9) + 1e-12 for known in values):
@@ -241,53 +222,33 @@ class Checker:
 
     def check_pair(self, english: Page, chinese: Page) -> None:
         """Both languages have the same headings' levels, commands, and numbers in tables of results."""
-
-        def compare(what: str, one: list[tuple[int, str]], other: list[tuple[int, str]]) -> None:
-            for (line, text), (_, expected) in zip(other, one):
-                if text != expected:
-                    self.report(chinese, line, f"{what} {text} here, {expected} in {english.path.name}")
-                    return
-            if len(one) != len(other):
-                self.report(chinese, 1, f"{what}s: {len(other)} here, {len(one)} in {english.path.name}")
-
-        pages = (english, chinese)
-        compare("heading level", *([(line, str(level)) for line, level, _ in page.headings] for page in pages))
-        compare("command", *([(c.line, " ".join(c.words)) for c in page.commands] for page in pages))
-        for what in ("results file", "number"):
-            compare(what, *(list(_pair_texts(page, what)) for page in pages))
+        expected = outline(english)
+        for what, here in outline(chinese).items():
+            pairs = zip(here, expected[what])
+            different = [(line, text, other) for (line, text), (_, other) in pairs if text != other]
+            if different:
+                line, text, other = different[0]
+                self.report(chinese, line, f"{what} {text} here, {other} in {english.path.name}")
+            elif len(here) != len(expected[what]):
+                counts = f"{len(here)} here, {len(expected[what])} in {english.path.name}"
+                self.report(chinese, 1, f"{what}s: {counts}")
 
 
-def _pair_texts(page: Page, what: str) -> Iterator[tuple[int, str]]:
-    for table in page.tables:
-        if table.source is None:
-            continue
-        if what == "results file":
-            yield table.line, table.source
-        else:
-            yield from ((line, text) for line, text, *_ in table_numbers(table))
-
-
-def _flatten(value: object) -> Iterator[float]:
-    """Every number in a JSON value, those in texts and keys included."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from _flatten(key)
-            yield from _flatten(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _flatten(item)
-    elif isinstance(value, str):
-        yield from (float(number) for number in re.findall(r"\d+(?:\.\d+)?", value, re.ASCII))
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        yield float(value)
+def outline(page: Page) -> dict[str, list[tuple[int, str]]]:
+    """Return what a page has in both languages, with its lines."""
+    results = [table for table in page.tables if table.source is not None]
+    return {
+        "heading level": [(line, str(level)) for line, level, _ in page.headings],
+        "command": [(command.line, " ".join(command.words)) for command in page.commands],
+        "results file": [(table.line, table.source or "") for table in results],
+        "number": [(line, text) for table in results for line, text, *_ in table_numbers(table)],
+    }
 
 
 def _tracked(root: Path) -> Iterator[str]:
     """Paths of files and folders below the root, without hidden ones and what runs write there."""
     for folder, folders, files in os.walk(root):
-        folders[:] = [
-            name for name in folders if not name.startswith((".", "__pycache__")) and name not in FOREIGN_FOLDERS
-        ]
+        folders[:] = [name for name in folders if name[0] != "." and name not in {"__pycache__", *FOREIGN_FOLDERS}]
         here = Path(folder).relative_to(root)
         yield from ((here / name).as_posix() for name in folders + files)
 

@@ -7,13 +7,13 @@
 - Nothing imports in a circle, and nothing in src/ imports a program.
 - Networks and losses, and what they are built from, import no runtime module and name no rank and no device.
 - No file below src/ is longer than 310 lines, and every train.py has the same headings in the same order.
-- With --hints also: every public function outside the tests has a type hint on what it returns.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import graphlib
 import re
 import sys
 from collections.abc import Iterator
@@ -22,7 +22,6 @@ from typing import NamedTuple
 
 from readme_page import Table, parse
 from sync_common import ORIGINAL, PACKAGE, ROOT, imported_names, model_folders
-from type_hints import public_functions
 
 PAGE = Path("docs/architecture.md")
 SOURCE = Path("src")
@@ -84,32 +83,25 @@ def rooms_of(table: Table, model: str) -> list[Room]:
     return rooms
 
 
-def check_table(root: Path, table: Table) -> Iterator[Problem]:
-    """The table of rooms against the folders."""
-    head_line, head = table.rows[0]
-    for folder in model_folders(root):
-        if folder.name not in head:
-            yield Problem(PAGE, head_line, f"the table of rooms has no column {folder.name}")
-            continue
-        rooms = rooms_of(table, folder.name)
-        named: dict[str, Room] = {}
-        for room in rooms:
-            if room.file in named:
-                yield Problem(PAGE, room.line, f"{folder.name}: {room.file} is already in line {named[room.file].line}")
-            named.setdefault(room.file, room)
-        present = {file.relative_to(folder / SOURCE).as_posix() for file in own_files(folder)}
-        for name in sorted(present - set(named)):
-            yield Problem((folder / SOURCE / name).relative_to(root), 0, f"the table of rooms in {PAGE} leaves it out")
-        for room in rooms:
-            if room.file not in present:
-                yield Problem(PAGE, room.line, f"{folder.name}/src/{room.file}: no such file")
+def check_table(root: Path, base: Path, rooms: list[Room], what: str) -> Iterator[Problem]:
+    """The table of `what` against the Python files below `base`."""
+    lines: dict[str, int] = {}
+    for room in rooms:
+        if room.file in lines:
+            text = f"{base.relative_to(root)}: {room.file} is already in line {lines[room.file]}"
+            yield Problem(PAGE, room.line, text)
+        lines.setdefault(room.file, room.line)
+        if not (base / room.file).is_file():
+            yield Problem(PAGE, room.line, f"{(base / room.file).relative_to(root)}: no such file")
+    for file in own_files(base):
+        if file.relative_to(base).as_posix() not in lines:
+            yield Problem(file.relative_to(root), 0, f"the table of {what} in {PAGE} leaves it out")
 
 
-def own_files(folder: Path) -> Iterator[Path]:
-    """The Python files of a model's src/, without the copies of common/ and without packages' __init__.py."""
-    for file in sorted((folder / SOURCE).rglob("*.py")):
-        if file.name != "__init__.py" and folder / PACKAGE not in file.parents:
-            yield file
+def own_files(base: Path) -> list[Path]:
+    """The Python files below src/ of a model, or below model_utils/ of common/, without copies and __init__.py."""
+    files = sorted(base.rglob("*.py"))
+    return [file for file in files if file.name != "__init__.py" and base / PACKAGE.name not in file.parents]
 
 
 # -- imports
@@ -127,20 +119,13 @@ def imports(folder: Path, files: list[Path]) -> dict[Path, set[Path]]:
     return graph
 
 
-def find_circles(graph: dict[Path, set[Path]]) -> Iterator[list[Path]]:
-    """Circles of imports, each with its first file again at the end; every circle shares a file with one of these."""
-    done: set[Path] = set()
-
-    def follow(file: Path, way: list[Path]) -> Iterator[list[Path]]:
-        if file in way:
-            yield [*way[way.index(file) :], file]
-        elif file not in done:
-            for target in sorted(graph.get(file, ())):
-                yield from follow(target, [*way, file])
-            done.add(file)
-
-    for file in sorted(graph):
-        yield from follow(file, [])
+def find_circle(graph: dict[Path, set[Path]]) -> list[Path]:
+    """A circle of imports with its first file again at the end, or an empty list."""
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return error.args[1][::-1]
+    return []
 
 
 def reachable(graph: dict[Path, set[Path]], start: Path) -> set[Path]:
@@ -153,21 +138,31 @@ def reachable(graph: dict[Path, set[Path]], start: Path) -> set[Path]:
     return found
 
 
-def check_model_imports(root: Path, folder: Path, table: Table | None) -> Iterator[Problem]:
-    """Circles, arrows that point up, programs imported by src/, and what networks and losses know."""
-    programs = sorted(folder.glob("*.py"))
-    graph = imports(folder, [*programs, *sorted((folder / SOURCE).rglob("*.py"))])
-    here = folder.relative_to(root)
-    for circle in find_circles(graph):
+def check_arrows(here: Path, graph: dict[Path, set[Path]], rows: dict[Path, int]) -> Iterator[Problem]:
+    """Circles, and imports of what stands in a lower row; `here` is the folder of the graph's files."""
+    if circle := find_circle(graph):
         yield Problem(here / circle[0], 0, "import circle: " + " -> ".join(map(str, circle)))
-    known = table is not None and folder.name in table.rows[0][1]
-    rows = {SOURCE / room.file: room.row for room in rooms_of(table, folder.name)} if table and known else {}
+    for file, targets in sorted(graph.items()):
+        for target in sorted(targets):
+            if file in rows and rows.get(target, 0) > rows[file]:
+                yield Problem(here / file, 0, f"imports {target}, whose row in {PAGE} is below its own")
+
+
+def check_model(root: Path, folder: Path, table: Table) -> Iterator[Problem]:
+    """A model's rooms, its imports, and what its networks and losses know."""
+    head_line, head = table.rows[0]
+    rooms = rooms_of(table, folder.name) if folder.name in head else []
+    if rooms:
+        yield from check_table(root, folder / SOURCE, rooms, "rooms")
+    else:
+        yield Problem(PAGE, head_line, f"the table of rooms has no column {folder.name}")
+    here = folder.relative_to(root)
+    graph = imports(folder, [*sorted(folder.glob("*.py")), *sorted((folder / SOURCE).rglob("*.py"))])
+    yield from check_arrows(here, graph, {SOURCE / room.file: room.row for room in rooms})
     for file, targets in sorted(graph.items()):
         for target in sorted(targets):
             if file.parts[0] == SOURCE.name and target.parts[0] != SOURCE.name:
                 yield Problem(here / file, 0, f"imports the program {target}")
-            if file in rows and rows.get(target, 0) > rows[file]:
-                yield Problem(here / file, 0, f"imports {target}, whose row in {PAGE} is below its own")
     cells = set().union(*(reachable(graph, SOURCE / name) for name in NETWORK_ROOMS if (SOURCE / name) in graph))
     for file in sorted(cells):
         if PACKAGE not in file.parents:
@@ -189,36 +184,17 @@ def device_knowledge(file: Path, folder: Path) -> Iterator[tuple[int, str]]:
             yield line, f"names {word}: a network or loss knows no rank and no device"
 
 
-def check_common(root: Path, table: Table | None) -> Iterator[Problem]:
+def check_common(root: Path, table: Table) -> Iterator[Problem]:
     """model_utils: its table, no circle, and no arrow that points up or out of it."""
     folder = root / ORIGINAL
+    rooms = rooms_of(table, "module")
+    yield from check_table(root, folder / PACKAGE, rooms, "modules")
     files = sorted((folder / PACKAGE).glob("*.py"))
-    graph = imports(folder, files)
-    for circle in find_circles(graph):
-        yield Problem(Path(ORIGINAL) / circle[0], 0, "import circle: " + " -> ".join(path.stem for path in circle))
+    yield from check_arrows(Path(ORIGINAL), imports(folder, files), {PACKAGE / room.file: room.row for room in rooms})
     for file in files:
         for name in imported_names(file, folder):
             if name[0] == SOURCE.name and Path(*name[:2]) != PACKAGE:
                 yield Problem(file.relative_to(root), 0, f"imports {'.'.join(name)}, which belongs to a model")
-    if table is None:
-        yield Problem(PAGE, 0, "no table whose first column is `module`")
-        return
-    order: dict[str, int] = {}
-    for line, cells in table.rows[1:]:
-        for name in files_of(cells[0]):
-            order[name] = len(order)
-            if not (folder / PACKAGE / name).is_file():
-                yield Problem(PAGE, line, f"{ORIGINAL}/{PACKAGE}/{name}: no such file")
-    for file in files:
-        here = file.relative_to(root)
-        if file.name == "__init__.py":
-            continue
-        if file.name not in order:
-            yield Problem(here, 0, f"the table of modules in {PAGE} leaves it out")
-            continue
-        for target in sorted(graph[file.relative_to(folder)]):
-            if order.get(target.name, -1) > order[file.name]:
-                yield Problem(here, 0, f"imports {target.stem}, which stands below it in the table of {PAGE}")
 
 
 # -- files and functions
@@ -226,15 +202,12 @@ def check_common(root: Path, table: Table | None) -> Iterator[Problem]:
 
 def check_length(root: Path) -> Iterator[Problem]:
     """Files of src/ that are too long."""
-    for folder in [root / ORIGINAL, *model_folders(root)]:
-        for file in sorted((folder / SOURCE).rglob("*.py")):
-            if folder.name != ORIGINAL and (folder / PACKAGE) in file.parents:
-                continue  # the original is reported
+    for base in (root / ORIGINAL / PACKAGE, *(folder / SOURCE for folder in model_folders(root))):
+        for file in own_files(base):
             lines = len(file.read_bytes().splitlines())
             if lines > LONGEST_FILE:
-                yield Problem(
-                    file.relative_to(root), 0, f"{lines} lines, more than {LONGEST_FILE}: divide it by what it does"
-                )
+                text = f"{lines} lines, more than {LONGEST_FILE}: divide it by what it does"
+                yield Problem(file.relative_to(root), 0, text)
 
 
 def check_story(root: Path) -> Iterator[Problem]:
@@ -247,13 +220,6 @@ def check_story(root: Path) -> Iterator[Problem]:
             yield Problem(folder.relative_to(root) / "train.py", 0, f"its headings must be, in this order: {expected}")
 
 
-def check_hints(root: Path) -> Iterator[Problem]:
-    """Public functions that do not say what they return."""
-    for function in public_functions(root):
-        if "return" in function.missing:
-            yield Problem(function.path, function.line, f"{function.name} has no type hint on what it returns")
-
-
 # -- the program
 
 
@@ -261,13 +227,12 @@ def find_problems(root: Path) -> Iterator[Problem]:
     """Everything that is wrong, in the order of the list at the top of this file."""
     tables = parse(root / PAGE, root).tables if (root / PAGE).is_file() else []
     rooms, modules = find_table(tables, "room"), find_table(tables, "module")
-    if rooms is None:
-        yield Problem(PAGE, 0, "no table whose first column is `room`")
+    if rooms and modules:
+        for folder in model_folders(root):
+            yield from check_model(root, folder, rooms)
+        yield from check_common(root, modules)
     else:
-        yield from check_table(root, rooms)
-    for folder in model_folders(root):
-        yield from check_model_imports(root, folder, rooms)
-    yield from check_common(root, modules)
+        yield Problem(PAGE, 0, "no tables whose first columns are `room` and `module`")
     yield from check_length(root)
     yield from check_story(root)
 
@@ -275,11 +240,8 @@ def find_problems(root: Path) -> Iterator[Problem]:
 def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
     """Print one line per problem; returns the exit code, 1 if there is a problem."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--hints", action="store_true", help="also report public functions without a hint of the result"
-    )
-    hints = parser.parse_args(argv).hints
-    problems = list(dict.fromkeys([*find_problems(root), *(check_hints(root) if hints else ())]))
+    parser.parse_args(argv)
+    problems = list(dict.fromkeys(find_problems(root)))
     print("\n".join(map(str, problems)) or f"{len(model_folders(root))} models checked, nothing to mend")
     return 1 if problems else 0
 

@@ -24,12 +24,12 @@ def git(root: Path, *arguments: str) -> list[str]:
 
 def read_tree(root: Path, commit: str | None) -> dict[PurePosixPath, tuple[str, int]]:
     """Hash and number of lines of each tracked file that is not empty."""
-    listing = git(root, "ls-tree", "-r", commit) if commit else git(root, "ls-files", "--stage")
-    hashes = {name: fields.split()[2 if commit else 1] for fields, name in (line.split("\t") for line in listing)}
-    counts = git(root, "grep", "--count", "-e", "", commit or "--cached", "--", *KINDS)
+    tree = commit or git(root, "write-tree")[0]
+    listing = (line.split("\t") for line in git(root, "ls-tree", "-r", tree))
+    hashes = {name: fields.split()[2] for fields, name in listing}
     files = {}
-    for line in counts:
-        name, count = (line[len(commit) + 1 :] if commit else line).rsplit(":", 1)
+    for line in git(root, "grep", "--count", "-e", "", tree, "--", *KINDS):
+        name, count = line[len(tree) + 1 :].rsplit(":", 1)
         files[PurePosixPath(name)] = (hashes[name], int(count))
     return files
 

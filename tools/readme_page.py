@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 from collections.abc import Iterator
@@ -12,20 +11,12 @@ from pathlib import Path
 # What users supply or a run writes: the first folder of a path, and the names of files without a folder.
 FOREIGN_FOLDERS = {"aclimdb", "glove", "glove_dir", "data", "path", "quickstart", ".venv", "venv"}
 FOREIGN_FOLDERS |= {"outputs", "preprocess", "checkpoints", "export", "exported", "msrun_log"}
-FOREIGN_FILES = {
-    "metrics.jsonl",
-    "curves.png",
-    "config.yaml",
-    "options.json",
-    "vocab.json",
-    "result.json",
-    "results.json",
-}
+FOREIGN_FILES = {"metrics.jsonl", "curves.png", "config.yaml", "options.json", "vocab.json"}
+FOREIGN_FILES |= {"result.json", "results.json"}
 FOREIGN_START = ("my", "your", "some")
 
-WRAPPERS = {"time", "nohup", "sudo", "exec", "env"}
-FIRST_WORDS = {"bash", "sh", "source", ".", "cd", "msrun", "git", "pip", "pytest"} | {"cat", "echo", "grep", "export"}
-SHELL_LANGUAGES = {"bash", "sh", "shell", "console"}
+UNCOMMENTED = re.compile(r"""(?:"[^"]*"|'[^']*'|(?<=\S)\#|[^\#])*""")  # a # inside quotes or a word begins no comment
+RESULTS = re.compile(r"\s*<!--\s*results:\s*(.*?)\s*-->\s*$")
 NUMBER = re.compile(
     r"(?<![A-Za-z_\d.])(?<![A-Za-z][-−])"  # not inside H100, F1, GPT-2 or 2.10.0
     r"(?P<sign>[-−+]?)(?P<whole>\d{1,3}(?:,\d{3})+|\d+)(?:\.(?P<part>\d+))?(?:[eE](?P<exponent>[-+]?\d+))?"
@@ -66,75 +57,51 @@ class Page:
 def parse(path: Path, root: Path) -> Page:
     """Read a Markdown file into what the checks need; lines count from 1."""
     page = Page(path, root if path.parent == root / "docs" else path.parent)
-    fence, block, language = "", [], ""
-    source: tuple[int, str] | None = None
-    table = False
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        mark = re.match(r"\s*(```+|~~~+)\s*(\w*)", line)
-        if fence:
-            if mark and mark[1].startswith(fence) and not mark[2]:
-                _read_block(page, block, language.lower(), root)
-                fence = ""
-            else:
-                block.append((number, line))
-            continue
-        if mark:
-            fence, block, language = mark[1], [], mark[2]
-            continue
-        section = page.headings[-1][2] if page.headings else ""
-        if comment := re.match(r"\s*<!--\s*results:\s*(.*?)\s*-->\s*$", line):
-            source = (number, comment[1])
-            continue
-        if line.lstrip().startswith("|"):
-            if not table:
-                page.tables.append(Table(number, section, source[1] if source else None))
-                source, table = None, True
-            cells = re.split(r"(?<!\\)\|", line.strip().strip("|"))
-            if not all(re.fullmatch(r"\s*:?-+:?\s*", cell) for cell in cells):
-                page.tables[-1].rows.append((number, [cell.strip() for cell in cells]))
-        else:
-            table = False
-            if source and line.strip():
-                page.problems.append((source[0], "a results comment must stand directly above a table"))
-                source = None
-        if heading := re.match(r"(#{1,6})\s+(.*)", line):
-            page.headings.append((number, len(heading[1]), heading[2]))
-        page.spans += [(number, span[1].strip()) for span in re.finditer(r"`+([^`]+)`+", line)]
-        text = re.sub(r"`+[^`]+`+", "code", line)
-        page.links += [(number, link) for link in re.findall(r"\]\(\s*<?([^)\s>]+)", text)]
-        page.links += [(number, link) for link in re.findall(r"(?:src|href)=[\"']([^\"']+)", text)]
-        page.links += [(number, link) for link in re.findall(r"^\s*\[[^\]]+\]:\s*(\S+)", text)]
-    if source:
-        page.problems.append((source[0], "a results comment must stand directly above a table"))
+    lines = path.read_text(encoding="utf-8").splitlines()
+    fence, language = 0, ""  # the line that opened the code block, and what it says
+    for number, (before, line) in enumerate(zip(["", *lines], [*lines, ""]), 1):
+        if RESULTS.match(before) and not line.startswith("|"):
+            page.problems.append((number - 1, "a results comment must stand directly above a table"))
+        mark = re.match(r"\s*```(\w*)", line)
+        if mark and not fence:
+            fence, language = number, mark[1]
+            if not language:
+                page.problems.append((number, "a code block without a language, such as ```bash or ```text"))
+        elif mark:
+            _read_block(page, "\n".join(lines[fence : number - 1]), fence + 1, language, root)
+            fence = 0
+        elif not fence:
+            _read_line(page, number, line, before)
     if fence:
-        page.problems.append((block[0][0] if block else 1, "a code block is not closed"))
+        page.problems.append((fence, "a code block is not closed"))
     return page
 
 
-def _read_block(page: Page, block: list[tuple[int, str]], language: str, root: Path) -> None:
-    """Split a code block into commands and other lines; `cd` holds to the end of the block."""
+def _read_line(page: Page, number: int, line: str, before: str) -> None:
+    """Add what a line outside of code blocks holds."""
+    if line.startswith("|"):
+        if not before.startswith("|"):
+            source = RESULTS.match(before)
+            section = page.headings[-1][2] if page.headings else ""
+            page.tables.append(Table(number, section, source[1] if source else None))
+        cells = re.split(r"(?<!\\)\|", line.strip().strip("|"))
+        if not all(re.fullmatch(r"\s*:?-+:?\s*", cell) for cell in cells):
+            page.tables[-1].rows.append((number, [cell.strip() for cell in cells]))
+    if heading := re.match(r"(#{1,6})\s+(.*)", line):
+        page.headings.append((number, len(heading[1]), heading[2]))
+    page.spans += [(number, span[1].strip()) for span in re.finditer(r"`+([^`]+)`+", line)]
+    text = re.sub(r"`+[^`]+`+", "code", line)
+    page.links += [(number, link) for link in re.findall(r"\]\(\s*<?([^)\s>]+)", text)]
+
+
+def _read_block(page: Page, block: str, first: int, language: str, root: Path) -> None:
+    """Split a code block into commands, where it is bash, or other lines; `cd` holds to the end of the block."""
     folders = list(dict.fromkeys([page.home, root]))
-    joined: list[tuple[int, str]] = []
-    continued = False
-    for number, line in block:
-        if continued:
-            joined[-1] = (joined[-1][0], joined[-1][1] + " " + line.strip())
-        else:
-            joined.append((number, line.strip()))
-        continued = joined[-1][1].endswith("\\")
-        if continued:
-            joined[-1] = (joined[-1][0], joined[-1][1][:-1].rstrip())
-    prompts = any(line.startswith("$ ") for _, line in joined)
     cloned = False
-    for number, line in joined:
-        text = _without_comment(line[2:] if line.startswith("$ ") else line)
-        if not text:
-            continue
-        if prompts:
-            is_command = line.startswith("$ ")
-        else:
-            is_command = language in SHELL_LANGUAGES or (not language and _looks_like_command(text))
-        if not is_command:
+    for line in re.finditer(r"(?:.*\\\n)*.+", block):  # with the lines that continue it
+        number = first + block.count("\n", 0, line.start())
+        text = UNCOMMENTED.match(re.sub(r"\s*\\\n\s*", " ", line[0]).strip())[0].rstrip()
+        if language != "bash":
             page.listings.append((number, text))
             continue
         for words in simple_commands(text):
@@ -147,21 +114,8 @@ def _read_block(page: Page, block: list[tuple[int, str]], language: str, root: P
                 folders, cloned = inside or [root], False
 
 
-def _without_comment(line: str) -> str:
-    """Cut a shell comment off; a # inside quotes or a word is none."""
-    quote = ""
-    for i, character in enumerate(line):
-        if quote:
-            quote = "" if character == quote else quote
-        elif character in "\"'":
-            quote = character
-        elif character == "#" and (i == 0 or line[i - 1].isspace()):
-            return line[:i].rstrip()
-    return line.rstrip()
-
-
 def simple_commands(text: str) -> list[list[str]]:
-    """The words of each command of a line with pipes, lists and redirections, without variables and wrappers."""
+    """The words of each command of a line with pipes, lists and redirections, without variables."""
     lexer = shlex.shlex(text, posix=True, punctuation_chars=True)
     lexer.whitespace_split, lexer.commenters = True, ""
     try:
@@ -177,37 +131,18 @@ def simple_commands(text: str) -> list[list[str]]:
             redirected = "<" in token or ">" in token
             if not redirected:
                 commands.append([])
-        elif commands[-1] or not (re.match(r"\w+=", token) or token in WRAPPERS):
+        elif commands[-1] or not re.match(r"\w+=", token):
             commands[-1].append(token)
-    for words in commands:
-        if words[:2] == ["nice", "-n"]:
-            del words[:3]
     return [words for words in commands if words]
-
-
-def _looks_like_command(text: str) -> bool:
-    commands = simple_commands(text)
-    first = commands[0][0] if commands else ""
-    return first in FIRST_WORDS or is_python(first) or bool(re.match(r"\.{1,2}/.*\.(sh|py)$", first))
-
-
-def is_python(word: str) -> bool:
-    return re.fullmatch(r"python[\d.]*", os.path.basename(word)) is not None
 
 
 def is_foreign(path: str) -> bool:
     """Whether users supply this or a run writes it."""
-    path = path.removeprefix("./")
-    parts = path.split("/")
-    while parts and parts[0] in ("", ".", ".."):
-        if parts.pop(0) == "":
-            return True  # an absolute path
-    if not parts:
-        return False
-    first = parts[0].lower()
-    if not re.fullmatch(r"[\w.+*{},/-]+", path) or first.startswith(FOREIGN_START):
+    name = re.sub(r"^(\.{1,2}/)+", "", path)
+    first = name.split("/")[0].lower()
+    if name.startswith("/") or first.startswith(FOREIGN_START) or not re.fullmatch(r"[\w.+*{},/-]*", name):
         return True
-    return first in FOREIGN_FOLDERS or first.rstrip("0123456789_") in FOREIGN_FOLDERS or path in FOREIGN_FILES
+    return first.rstrip("0123456789_") in FOREIGN_FOLDERS or name in FOREIGN_FILES
 
 
 def table_numbers(table: Table) -> Iterator[tuple[int, str, float, float, bool]]:

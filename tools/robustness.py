@@ -51,18 +51,9 @@ MODELS = {
         SAMPLE + " --reviews 400",
         TRAIN + "--aclimdb_path {data} --preprocess_path {pre} --ckpt_path {out} --vector_workers 1",
     ),
-    "bilstm_ner": Model(
-        SAMPLE,
-        TRAIN + "--data_path {data} --ckpt_path {out}",
-    ),
-    "ctc_lstm": Model(
-        SAMPLE,
-        TRAIN + "--data_path {data} --preprocess_path {pre} --ckpt_path {out}",
-    ),
-    "gru_seq2seq": Model(
-        SAMPLE,
-        TRAIN + "--data_dir {data} --preprocess_path {pre} --ckpt_path {out}",
-    ),
+    "bilstm_ner": Model(SAMPLE, TRAIN + "--data_path {data} --ckpt_path {out}"),
+    "ctc_lstm": Model(SAMPLE, TRAIN + "--data_path {data} --preprocess_path {pre} --ckpt_path {out}"),
+    "gru_seq2seq": Model(SAMPLE, TRAIN + "--data_dir {data} --preprocess_path {pre} --ckpt_path {out}"),
     "elmo": Model(
         SAMPLE + " --documents 200",
         TRAIN + "--data_url {pre} --train_url {out} --save_checkpoint_steps 5",

@@ -80,7 +80,7 @@ class TaggerLoss(nn.Cell):
         return (losses * real).sum() / real.sum()
 
 
-def parts_of(path) -> list[list[tuple[list[str], list[str]]]]:
+def parts_of(path: str | Path) -> list[list[tuple[list[str], list[str]]]]:
     """Return sentences, as written and with words replaced, to train, choose and score with.
 
     These are 70, 10 and 20 % of the documents, in their order.
@@ -110,31 +110,18 @@ def elmo_vectors(ckpt_path, options_path) -> tuple[Callable, int]:
     embedder = Embedder(network, options, stateful=False)
 
     def embed(sentences):
-        vectors = [None] * len(sentences)
-        for number, layers in tqdm(embedder(sentences), "elmo", len(sentences), leave=False):
-            vectors[number] = layers
-        return vectors
+        vectors = dict(tqdm(embedder(sentences), "elmo", len(sentences), leave=False))
+        return [vectors[number] for number in range(len(sentences))]
 
     return embed, 2 * options.projection_dim
 
 
-class Text:
-    """The sentences of a text, as often as gensim asks for them."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __iter__(self) -> Iterator[list[str]]:
-        for document in tqdm(read_documents(self.path, "whitespace"), "word2vec, documents", leave=False):
-            yield from document
-
-
-def word2vec_vectors(text, size: int, seed: int) -> Callable:
+def word2vec_vectors(text: str | Path, size: int, seed: int) -> Callable:
     """Train skip-gram vectors (Mikolov et al. 2013) on a text; unknown words get zeros."""
-    from gensim.models import Word2Vec
+    from gensim.models.word2vec import LineSentence, Word2Vec
 
-    workers = resolve_workers(0)
-    vectors = Word2Vec(Text(text), vector_size=size, sg=1, min_count=2, epochs=3, seed=seed, workers=workers).wv
+    settings = {"vector_size": size, "sg": 1, "min_count": 2, "epochs": 3, "seed": seed, "workers": resolve_workers(0)}
+    vectors = Word2Vec(LineSentence(str(text)), **settings).wv
     return by_word(lambda word: vectors[word] if word in vectors else np.zeros(size, np.float32))
 
 
@@ -204,13 +191,13 @@ def score(predictions: list[tuple[Sentence, np.ndarray]]) -> dict:
 
 
 def train_tagger(parts: list[list[Sentence]], epochs: int, seed: int) -> tuple[dict, list]:
-    """Train on the first part, keep the epoch with the best F1 on the second; return the third's score and logits."""
+    """Train on the first part; return score and logits of the third after the epoch with the best F1 on the second."""
     ms.set_seed(seed)
     random = np.random.default_rng([seed, ORDER_OF_SENTENCES])
     layers, _, size = parts[0][0].vectors.shape
     tagger = Tagger(layers, size, seed)
     step = TrainStep(TaggerLoss(tagger), nn.Adam(tagger.trainable_params(), RATE), gradient_clip=1.0)
-    best, kept, done = -1.0, {}, 0
+    best, predictions, done = -1.0, [], 0
     for _ in range(epochs):
         step.set_train()
         for some in batches(parts[0], random):
@@ -219,10 +206,7 @@ def train_tagger(parts: list[list[Sentence]], epochs: int, seed: int) -> tuple[d
             done += 1
         f1 = score(predict(tagger, parts[1]))["f1"]
         if f1 > best:
-            best, kept = f1, {each.name: each.asnumpy() for each in tagger.get_parameters()}
-    for each in tagger.get_parameters():
-        each.set_data(Tensor(kept[each.name]))
-    predictions = predict(tagger, parts[2])
+            best, predictions = f1, predict(tagger, parts[2])
     return {"dev_f1": best, **score(predictions)}, predictions
 
 

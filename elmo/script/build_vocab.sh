@@ -1,8 +1,6 @@
 #!/usr/bin/env bash
 # Builds a vocabulary from any text.
-set -euo pipefail
-
-MODEL_DIR=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+. "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
 
 usage() {
     cat <<END
@@ -17,10 +15,6 @@ Variables:
 END
 }
 
-absolute() {
-    case $1 in /*) printf '%s' "$1" ;; *) printf '%s/%s' "$PWD" "${1#./}" ;; esac
-}
-
 case ${1:-} in
     -h | --help) usage; exit 0 ;;
 esac
@@ -31,6 +25,6 @@ fi
 text=$(absolute "$1") vocabulary=$(absolute "$2")
 shift 2
 [ "${1:-}" != -- ] || shift
+find_interpreter
 cd -- "$MODEL_DIR"
-python=${PYTHON:-${VIRTUAL_ENV:+$VIRTUAL_ENV/bin/python}}
-exec "${python:-python3}" -m src.data.vocabulary "$text" "$vocabulary" "$@"
+exec "$INTERPRETER" -m src.data.vocabulary "$text" "$vocabulary" "$@"

@@ -1,8 +1,6 @@
 #!/usr/bin/env bash
 # Converts a corpus: plain tokenized text in three parts, vocabulary, MindRecord.
-set -euo pipefail
-
-MODEL_DIR=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+. "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
 
 usage() {
     cat <<END
@@ -24,15 +22,6 @@ Variables:
 END
 }
 
-fail() {
-    printf 'error: %s\n' "$*" >&2
-    exit 2
-}
-
-absolute() {
-    case $1 in /*) printf '%s' "$1" ;; *) printf '%s/%s' "$PWD" "${1#./}" ;; esac
-}
-
 case ${1:-} in
     -h | --help) usage; exit 0 ;;
 esac
@@ -47,19 +36,18 @@ if [ -n "$vocabulary" ]; then
     [ -f "$vocabulary" ] || fail "VOCAB: there is no file '$vocabulary' in $PWD"
     vocabulary=$(absolute "$vocabulary")
 fi
-python=${PYTHON:-${VIRTUAL_ENV:+$VIRTUAL_ENV/bin/python}}
-python=$(absolute "$(command -v -- "${python:-python3}")") || fail "there is no Python: name one with PYTHON"
+find_interpreter
 cd -- "$MODEL_DIR"
-"$python" -m src.data.tokenizer "$text" "$dest" --tokenizer "${TOKENIZER:-words}" \
+"$INTERPRETER" -m src.data.tokenizer "$text" "$dest" --tokenizer "${TOKENIZER:-words}" \
     --valid "${VALID:-0.002}" --heldout "${HELDOUT:-0.01}"
 if [ -n "$vocabulary" ]; then
     [ "$vocabulary" -ef "$dest/vocab.txt" ] || cp -- "$vocabulary" "$dest/vocab.txt"
 else
-    "$python" -m src.data.vocabulary "$dest/train.txt" "$dest/vocab.txt" --min_count "${MIN_COUNT:-3}"
+    "$INTERPRETER" -m src.data.vocabulary "$dest/train.txt" "$dest/vocab.txt" --min_count "${MIN_COUNT:-3}"
 fi
 for part in train valid heldout; do
     rm -f -- "$dest/$part.mindrecord" "$dest/$part.mindrecord.db" "$dest/$part.mindrecord.json" # of an older text
     [ -s "$dest/$part.txt" ] || continue
-    "$python" convert_dataset.py --vocab_path "$dest/vocab.txt" --options_path "$options" --input_file "$dest/$part.txt" \
+    "$INTERPRETER" convert_dataset.py --vocab_path "$dest/vocab.txt" --options_path "$options" --input_file "$dest/$part.txt" \
         --output_file "$dest/$part.mindrecord"
 done

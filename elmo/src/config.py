@@ -36,10 +36,7 @@ elmo_cfg = edict(
     print_steps=50,  # steps between log lines; 0 leaves only the last of each epoch [>= 0]
 )
 
-elmo_cfg_ascend = edict(
-    elmo_cfg,
-    keep_checkpoint_max=5,
-)
+elmo_cfg_ascend = edict(elmo_cfg, keep_checkpoint_max=5)
 
 _imdb = edict(
     options_path="imdb",

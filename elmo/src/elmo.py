@@ -9,8 +9,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from src.data.token_indexer import encode_words, group_words
-from src.data.vocabulary import SPECIAL
+from src.data.token_indexer import encode_words, group_words, number_words
 from src.inference import load_model
 from src.model_options import ModelOptions
 from src.model_utils.layers import KeyedDropout
@@ -67,17 +66,10 @@ class Elmo(nn.Cell):
         T is the length of the longest sentence, or `steps` where that is more. Each T and each number of words (rounded
         up to `multiples`, see `group_words`) is compiled anew, so let few of them occur.
         """
-        begin, end = SPECIAL[:2]
-        framed = [[begin, *sentence, end] for sentence in sentences]
-        words = list(dict.fromkeys(word for sentence in framed for word in sentence))
+        words, index, lengths = number_words(sentences, steps + 2)
         char_ids = encode_words(words, self.options.max_characters_per_token)
         short, long, row_of = group_words(char_ids, self.options.widest_filter, multiples)
-        rows = dict(zip(words, row_of))
-        index = np.zeros((max(max(map(len, framed)), steps + 2), len(framed)), np.int32)
-        for column, sentence in enumerate(framed):
-            index[: len(sentence), column] = [rows[word] for word in sentence]
-        lengths = np.array([len(sentence) - 2 for sentence in framed], np.int32)
-        return ElmoInputs(short, long, index, lengths)
+        return ElmoInputs(short, long, row_of[index], lengths - 2)
 
     def construct(self, char_ids, long_char_ids, index, lengths, dropout_keys) -> Tensor:
         """Map the arrays of `batch_words` and dropout_keys (B,) int32 to embeddings (T, B, 2P), zero on padding.

@@ -31,7 +31,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--options_path", metavar="FILE", help="its options.json (default: the one beside it)")
 
 
-def load_model(ckpt_path, options_path=None) -> tuple[BiLanguageModel, ModelOptions]:
+def load_model(ckpt_path: str | Path, options_path: str | Path | None = None) -> tuple[BiLanguageModel, ModelOptions]:
     """Return the network of a checkpoint or of published HDF5 weights, and its options.
 
     A training checkpoint that holds a weight average gives the averaged weights. Raises UserError for missing or
@@ -39,14 +39,11 @@ def load_model(ckpt_path, options_path=None) -> tuple[BiLanguageModel, ModelOpti
     """
     options = load_options(options_path or find_options(ckpt_path))
     if Path(ckpt_path).suffix in (".hdf5", ".h5"):
-        parameters = read_weights(ckpt_path, options)
-        network = build_bilm(options)
-        for parameter in network.get_parameters():
-            parameter.set_data(Tensor(parameters[parameter.name]))
+        parameters = {name: Tensor(values) for name, values in read_weights(ckpt_path, options).items()}
     else:
         parameters, _ = load_checkpoint(ckpt_path)
-        network = build_bilm(options)
-        load_into(network.get_parameters(), parameters, ckpt_path, averaged=True)
+    network = build_bilm(options)
+    load_into(network.get_parameters(), parameters, ckpt_path, averaged=True)
     network.set_train(False)
     return network, options
 
@@ -66,7 +63,7 @@ def build_model(options: ModelOptions, vocabulary_size: int, seed: int = 0) -> L
     )
 
 
-def load_trained(ckpt_path) -> tuple[LanguageModel, ModelOptions, Vocabulary]:
+def load_trained(ckpt_path: str | Path) -> tuple[LanguageModel, ModelOptions, Vocabulary]:
     """Return the model of a checkpoint with its weights, and the options and vocabulary that lie beside it."""
     parameters, _ = load_checkpoint(ckpt_path)
     options, vocabulary = load_options(find_options(ckpt_path)), load_vocabulary(Path(ckpt_path).with_name("vocab.txt"))
@@ -79,7 +76,7 @@ def load_trained(ckpt_path) -> tuple[LanguageModel, ModelOptions, Vocabulary]:
     return model, options, vocabulary
 
 
-def find_options(ckpt_path) -> Path:
+def find_options(ckpt_path: str | Path) -> Path:
     """Return the options file beside a weight file; UserError where there is none."""
     path = Path(ckpt_path)
     if not path.is_file():

@@ -41,33 +41,23 @@ class KneserNey:
         """Count the sentences of ids (n,), each between BEGIN and END."""
         self.size = vocabulary_size
         position = _positions(ids)
-        grams = ids.astype(np.int64)
-        inverses, keys, firsts, counts = [grams], [np.arange(self.size)], [], []
+        grams = ids.astype(np.int64)  # id of the n-gram of the current length that ends at each token, -1 for none
+        levels = [(np.arange(self.size), np.bincount(ids[position > 0], minlength=self.size), grams[:0])]
         for k in range(2, order + 1):
-            valid = np.flatnonzero(position >= k - 1)
-            key = grams[valid - 1] * self.size + ids[valid]
-            unique, first, inverse, count = np.unique(key, return_index=True, return_inverse=True, return_counts=True)
+            ends = np.flatnonzero(position >= k - 1)
+            key = grams[ends - 1] * self.size + ids[ends]
+            keys, first, inverse, counts = np.unique(key, return_index=True, return_inverse=True, return_counts=True)
+            levels.append((keys, counts, grams[ends[first]]))
             grams = np.full(len(ids), -1, np.int64)
-            grams[valid] = inverse
-            inverses.append(grams)
-            keys.append(unique)
-            firsts.append(valid[first])
-            counts.append(count)
+            grams[ends] = inverse
         self.orders = []
-        for k in range(1, order + 1):
-            adjusted = (
-                counts[k - 2] if k == order and k > 1 else self._continuations(k, position, inverses, firsts, counts)
-            )
-            contexts = keys[k - 1] // self.size if k > 1 else np.zeros(self.size, np.int64)
-            self.orders.append(_discount(keys[k - 1], adjusted, contexts, len(keys[k - 2]) if k > 1 else 1))
-
-    def _continuations(self, k, position, inverses, firsts, counts):
-        """Return in how many different ways an n-gram is preceded; its count where nothing can precede it."""
-        if len(firsts) < k:  # a model of single words
-            return np.bincount(inverses[0][position > 0], minlength=self.size)
-        suffixes = inverses[k - 1][firsts[k - 1]]
-        ways = np.bincount(suffixes, minlength=len(counts[k - 2]) if k > 1 else self.size)
-        return ways if k == 1 else np.where(ways > 0, ways, counts[k - 2])
+        n_contexts = 1
+        for k, (keys, counts, _) in enumerate(levels, 1):
+            if k < order:  # in how many different ways an n-gram is preceded; its count where nothing can precede it
+                ways = np.bincount(levels[k][2], minlength=len(keys))
+                counts = np.where(ways > 0, ways, counts)
+            self.orders.append(_discount(keys, counts, keys // self.size, n_contexts))
+            n_contexts = len(keys)
 
     def log_probabilities(self, ids: np.ndarray) -> np.ndarray:
         """Return log P of every token of ids (n,) but the marks that begin sentences, in their order."""
@@ -111,7 +101,7 @@ def _discount(keys, counts, contexts, n_contexts: int) -> _Order:
     return _Order(keys, counts - taken, totals, backoff)
 
 
-def read_ids(path, vocabulary: Vocabulary, max_tokens: int = 0) -> np.ndarray:
+def read_ids(path: str | Path, vocabulary: Vocabulary, max_tokens: int = 0) -> np.ndarray:
     """Return the ids of a tokenized text, each sentence between BEGIN and END, up to about max_tokens of them."""
     ids: list[int] = []
     for document in read_documents(path, "whitespace"):

@@ -9,8 +9,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from src.data.token_indexer import encode_words
-from src.data.vocabulary import SPECIAL
+from src.data.token_indexer import encode_words, number_words
 
 
 class ExportInputs(NamedTuple):
@@ -23,13 +22,7 @@ class ExportInputs(NamedTuple):
 
 def export_inputs(sentences: Sequence[Sequence[str]], max_characters: int) -> ExportInputs:
     """Return the inputs of the exported graph for sentences of words."""
-    framed = [[SPECIAL[0], *sentence, SPECIAL[1]] for sentence in sentences]
-    words = list(dict.fromkeys(word for sentence in framed for word in sentence))
-    row_of = {word: row for row, word in enumerate(words)}
-    lengths = np.array([len(sentence) for sentence in framed], np.int32)
-    index = np.zeros((lengths.max(), len(framed)), np.int32)
-    for column, sentence in enumerate(framed):
-        index[: len(sentence), column] = [row_of[word] for word in sentence]
+    words, index, lengths = number_words(sentences)
     return ExportInputs(encode_words(words, max_characters).astype(np.int32), index, lengths)
 
 

@@ -5,59 +5,48 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from src.data.token_indexer import CHARACTERS
-from src.model_utils.files import atomic_write, read_json
+from src.model_utils.configuration import Range
+from src.model_utils.files import read_json, write_json
 from src.model_utils.runtime import UserError
 
 PRESET_FOLDER = Path(__file__).resolve().parents[1] / "options"
-ACTIVATIONS = ("relu", "tanh")
 
-_CHAR_CNN = {
-    "embedding": "",
-    "filters": "",
-    "n_highway": "n_highway",
-    "activation": "activation",
-    "max_characters_per_token": "max_characters_per_token",
-    "n_characters": "",
+# Where the published format holds what describes the network; what belongs to the training is outside of all sections.
+_SECTIONS = {
+    "char_dim": "char_cnn.embedding.dim",
+    "filters": "char_cnn.filters",
+    "n_highway": "char_cnn.n_highway",
+    "activation": "char_cnn.activation",
+    "max_characters_per_token": "char_cnn.max_characters_per_token",
+    "lstm_dim": "lstm.dim",
+    "projection_dim": "lstm.projection_dim",
+    "n_layers": "lstm.n_layers",
+    "cell_clip": "lstm.cell_clip",
+    "proj_clip": "lstm.proj_clip",
+    "use_skip_connections": "lstm.use_skip_connections",
 }
-_LSTM = {
-    "dim": "lstm_dim",
-    "projection_dim": "projection_dim",
-    "n_layers": "n_layers",
-    "cell_clip": "cell_clip",
-    "proj_clip": "proj_clip",
-    "use_skip_connections": "use_skip_connections",
+_FIXED = {  # what bilm-tf and programs that go with it write too; anything else would be another network
+    "bidirectional": (True,),
+    "sample_softmax": (True,),
+    "share_embedding_softmax": (False,),
+    "reverse": (False,),
+    "char_cnn.projection_after_highway": (True,),
+    "char_cnn.n_characters": (CHARACTERS, CHARACTERS + 1),  # 262 in published models
 }
-_TRAINING = (
-    "dropout",
-    "all_clip_norm_val",
-    "n_epochs",
-    "n_train_tokens",
-    "batch_size",
-    "n_tokens_vocab",
-    "unroll_steps",
-    "n_negative_samples_batch",
-)
-_OF_NETWORK = (
-    "char_dim",
-    "filters",
-    "n_highway",
-    "activation",
-    "projection_dim",
-    "lstm_dim",
-    "n_layers",
-    "cell_clip",
-    "proj_clip",
-    "use_skip_connections",
-    "dropout",
-)
-# What bilm-tf and programs that go with it write too; anything else would be another network.
-_FIXED = {"bidirectional": True, "sample_softmax": True, "share_embedding_softmax": False, "reverse": False}
-_FIXED_CHAR_CNN = {"projection_after_highway": True}
 _IGNORED = ("learning_rate",)  # bilm-tf's; here training has its own configuration
+_POSITIVE = "char_dim lstm_dim projection_dim n_layers n_epochs batch_size unroll_steps n_negative_samples_batch"
+_ZERO_OR_MORE = "n_highway cell_clip proj_clip all_clip_norm_val n_tokens_vocab n_train_tokens"
+_RANGES = {
+    **dict.fromkeys(_POSITIVE.split(), Range("> 0")),
+    **dict.fromkeys(_ZERO_OR_MORE.split(), Range(">= 0")),
+    "dropout": Range("0 <= x < 1"),
+    "activation": Range("relu | tanh"),
+}
 
 
 @dataclass(frozen=True)
@@ -101,8 +90,8 @@ class ModelOptions:
     @property
     def network_arguments(self) -> dict:
         """The arguments of BiLanguageModel but for its seed."""
-        values = {name: getattr(self, name) for name in _OF_NETWORK}
-        return {"characters": CHARACTERS, **values}
+        names = [name for name in _SECTIONS if name != "max_characters_per_token"]
+        return {"characters": CHARACTERS, **{name: getattr(self, name) for name in (*names, "dropout")}}
 
     def state_shapes(self, rows: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Return the shapes of the state h and c of both directions: (2, L, rows, P) and (2, L, rows, H)."""
@@ -120,7 +109,7 @@ def preset_names() -> list[str]:
     return sorted(path.stem for path in PRESET_FOLDER.glob("*.json"))
 
 
-def load_options(path) -> ModelOptions:
+def load_options(path: str | Path) -> ModelOptions:
     """Read and check an options.json; `path` may be one of `preset_names`.
 
     Raises UserError naming the file, the key, and for an unknown key the nearest one known.
@@ -134,50 +123,51 @@ def load_options(path) -> ModelOptions:
 
 def parse_options(content: dict, source: str = "options") -> ModelOptions:
     """Turn the content of an options.json into ModelOptions; raises UserError as `load_options` does."""
-    _known(content, {"char_cnn", "lstm", *_TRAINING, *_FIXED, *_IGNORED}, source)
-    _check_fixed(content, _FIXED, source)
-    char_cnn, lstm = (_section(content, key, source) for key in ("char_cnn", "lstm"))
-    _known(char_cnn, {**_CHAR_CNN, **_FIXED_CHAR_CNN}, f"{source}: char_cnn")
-    _check_fixed(char_cnn, _FIXED_CHAR_CNN, f"{source}: char_cnn")
-    _known(lstm, _LSTM, f"{source}: lstm")
-    embedding = _section(char_cnn, "embedding", f"{source}: char_cnn")
-    _known(embedding, {"dim"}, f"{source}: char_cnn.embedding")
-    values = {"char_dim": _needed(embedding, "dim", f"{source}: char_cnn.embedding")}
-    values["filters"] = _filters(_needed(char_cnn, "filters", f"{source}: char_cnn"), source)
-    if char_cnn.get("n_characters", CHARACTERS) not in (CHARACTERS, CHARACTERS + 1):
-        raise UserError(f"{source}: char_cnn.n_characters must be 261, or 262 as in published models")
-    for section, names in ((char_cnn, _CHAR_CNN), (lstm, _LSTM)):
-        values.update({names[key]: value for key, value in section.items() if names.get(key)})
-    for key in ("dim", "projection_dim"):
-        _needed(lstm, key, f"{source}: lstm")
-    values.update({key: content[key] for key in _TRAINING if key in content})
+    written = dict(_flattened(content, source))
+    places = {field.name: _SECTIONS.get(field.name, field.name) for field in dataclasses.fields(ModelOptions)}
+    known = [*places.values(), *_FIXED, *_IGNORED]
+    for place, value in written.items():
+        if place not in known:
+            match = difflib.get_close_matches(place, known, n=1)
+            raise UserError(f"{source}: unknown key '{place}'" + (f"; did you mean '{match[0]}'?" if match else ""))
+        if place in _FIXED and value not in _FIXED[place]:
+            allowed = " or ".join(map(json.dumps, _FIXED[place]))
+            raise UserError(f"{source}: {place} must be {allowed}, nothing else is implemented")
+    values = {}
     for field in dataclasses.fields(ModelOptions):
-        if field.name in values and field.name != "filters":
-            values[field.name] = _typed(field, values[field.name], source)
+        place = places[field.name]
+        if place in written:
+            values[field.name] = _checked(field, written[place], f"{source}: {place}")
+        elif field.default is dataclasses.MISSING:
+            raise UserError(f"{source}: has no '{place}'")
     options = ModelOptions(**values)
-    _check(options, source)
+    least = max(options.widest_filter, 3)
+    if options.max_characters_per_token < least:
+        raise UserError(
+            f"{source}: {places['max_characters_per_token']} is {options.max_characters_per_token} but must be at least"
+            f" {least}, the widest filter"
+        )
     return options
 
 
 def options_content(options: ModelOptions) -> dict:
     """Return the published form of the options, the inverse of `parse_options`."""
-    values = dataclasses.asdict(options)
-    char_cnn = {key: values[name] for key, name in _CHAR_CNN.items() if name}
-    char_cnn["embedding"] = {"dim": options.char_dim}
-    char_cnn["filters"] = [list(pair) for pair in options.filters]
-    char_cnn["n_characters"] = CHARACTERS + 1
-    lstm = {key: values[name] for key, name in _LSTM.items()}
-    return {"lstm": lstm, "char_cnn": char_cnn, "bidirectional": True, **{key: values[key] for key in _TRAINING}}
+    content: dict = {"lstm": {}, "char_cnn": {"embedding": {}, "n_characters": CHARACTERS + 1}, "bidirectional": True}
+    for name, value in dataclasses.asdict(options).items():
+        *sections, key = _SECTIONS.get(name, name).split(".")
+        place = content
+        for section in sections:
+            place = place[section]
+        place[key] = value
+    return content
 
 
-def save_options(path, options: ModelOptions) -> None:
+def save_options(path: str | Path, options: ModelOptions) -> None:
     """Write an options.json in the published format, atomically."""
-    with atomic_write(path) as file:
-        json.dump(options_content(options), file, indent=1)
-        file.write("\n")
+    write_json(path, options_content(options), indent=1)
 
 
-def options_path_of(weights) -> Path:
+def options_path_of(weights: str | Path) -> Path:
     """Return where the options of a weight file are: `<name>_options.json` beside it, or else options.json.
 
     <name> is that of the weight file without its suffix and without _weights, as in published pairs of files.
@@ -187,7 +177,7 @@ def options_path_of(weights) -> Path:
     return own if own.is_file() else weights.with_name("options.json")
 
 
-def free_options_path(weights, options: ModelOptions) -> Path:
+def free_options_path(weights: str | Path, options: ModelOptions) -> Path:
     """Return where the options of a weight file that is about to be written may stand beside it.
 
     That is options.json, or `<name>_options.json` where options.json belongs to other weights. Raises UserError where
@@ -201,70 +191,30 @@ def free_options_path(weights, options: ModelOptions) -> Path:
     return path
 
 
-def _check_fixed(section: dict, fixed: dict, source: str) -> None:
-    for key, value in fixed.items():
-        if section.get(key, value) is not value:
-            raise UserError(f"{source}: {key} must be {json.dumps(value)}, nothing else is implemented")
+def _flattened(content: dict, source: str, section: str = "") -> Iterator[tuple[str, object]]:
+    """Yield the values of an options.json by their places, such as lstm.dim."""
+    for key, value in content.items():
+        place = f"{section}{key}"
+        if place not in ("lstm", "char_cnn", "char_cnn.embedding"):
+            yield place, value
+        elif isinstance(value, dict):
+            yield from _flattened(value, source, f"{place}.")
+        else:
+            raise UserError(f"{source}: {place} must be an object of keys and values, not {json.dumps(value)}")
 
 
-def _known(section: dict, known, source: str) -> None:
-    for key in section:
-        if key not in known:
-            match = difflib.get_close_matches(str(key), list(known), n=1)
-            raise UserError(f"{source}: unknown key '{key}'" + (f"; did you mean '{match[0]}'?" if match else ""))
-
-
-def _needed(section: dict, key: str, source: str):
-    if key not in section:
-        raise UserError(f"{source}: has no '{key}'")
-    return section[key]
-
-
-def _section(content: dict, key: str, source: str) -> dict:
-    section = _needed(content, key, source)
-    if not isinstance(section, dict):
-        raise UserError(f"{source}: {key} must be an object of keys and values, not {json.dumps(section)}")
-    return section
-
-
-def _filters(filters, source: str) -> tuple[tuple[int, int], ...]:
-    pairs = filters if isinstance(filters, list) else [None]
-    for pair in pairs:
-        if not (isinstance(pair, list) and len(pair) == 2 and all(type(n) is int and n > 0 for n in pair)):
-            raise UserError(f"{source}: char_cnn.filters must be a list of [width, number], such as [[1, 32], [2, 64]]")
-    if not pairs:
-        raise UserError(f"{source}: char_cnn.filters is empty")
-    return tuple(tuple(pair) for pair in pairs)
-
-
-def _typed(field: dataclasses.Field, value, source: str):
+def _checked(field: dataclasses.Field, value, place: str):
+    """Return the value of a field in its own type; UserError where its type or range is wrong."""
+    if field.name == "filters":
+        for pair in value if isinstance(value, list) and value else [None]:
+            if not (isinstance(pair, list) and len(pair) == 2 and all(type(n) is int and n > 0 for n in pair)):
+                raise UserError(f"{place} must be a list of [width, number], such as [[1, 32], [2, 64]]")
+        return tuple(map(tuple, value))
     expected = {"int": int, "float": float, "bool": bool, "str": str}[field.type]
-    if expected is float and type(value) is int:
-        value = float(value)
-    if expected is float and value is None:  # no clipping, in TensorFlow
-        value = 0.0
+    if expected is float and (type(value) is int or value is None):  # null, no clipping, in TensorFlow
+        value = float(value or 0)
     if type(value) is not expected:
-        raise UserError(f"{source}: {_written(field.name)} must be of type {field.type}, not {json.dumps(value)}")
+        raise UserError(f"{place} must be of type {field.type}, not {json.dumps(value)}")
+    if field.name in _RANGES and value not in _RANGES[field.name]:
+        raise UserError(f"{place} is {value!r} but must be {_RANGES[field.name]}")
     return value
-
-
-def _written(name: str) -> str:
-    """Return where the published format holds a field."""
-    sections = {"char_cnn.": _CHAR_CNN, "lstm.": _LSTM}
-    keys = [prefix + key for prefix, names in sections.items() for key, field in names.items() if field == name]
-    return keys[0] if keys else {"char_dim": "char_cnn.embedding.dim"}.get(name, name)
-
-
-def _check(options: ModelOptions, source: str) -> None:
-    positive = "char_dim lstm_dim projection_dim n_layers n_epochs batch_size unroll_steps n_negative_samples_batch"
-    rules = {name: (lambda value: value > 0, "positive") for name in positive.split()}
-    zero_or_more = (lambda value: value >= 0, "0 or more")
-    names = "n_highway cell_clip proj_clip all_clip_norm_val n_tokens_vocab n_train_tokens"
-    rules.update(dict.fromkeys(names.split(), zero_or_more))
-    rules["dropout"] = (lambda value: 0 <= value < 1, "at least 0 and below 1")
-    rules["activation"] = (lambda value: value in ACTIVATIONS, " or ".join(ACTIVATIONS))
-    least = max(options.widest_filter, 3)
-    rules["max_characters_per_token"] = (lambda value: value >= least, f"at least {least}, the widest filter")
-    for name, (accepts, allowed) in rules.items():
-        if not accepts(getattr(options, name)):
-            raise UserError(f"{source}: {_written(name)} is {getattr(options, name)!r} but must be {allowed}")

@@ -12,7 +12,7 @@ import h5py
 from src.model_utils.runtime import UserError
 
 
-def check_output_file(output, **inputs) -> None:
+def check_output_file(output: str | Path, **inputs: str | Path | None) -> None:
     """Raise UserError where an output file is a folder, or one of the inputs, given by the names of their options."""
     output = Path(output)
     if output.is_dir():
@@ -23,7 +23,7 @@ def check_output_file(output, **inputs) -> None:
 
 
 @contextlib.contextmanager
-def atomic_hdf5(path) -> Iterator[h5py.File]:
+def atomic_hdf5(path: str | Path) -> Iterator[h5py.File]:
     """Open an HDF5 file for writing that takes its place only when complete."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -40,7 +40,7 @@ def layout(options: ModelOptions) -> dict[str, tuple[tuple[str, ...], tuple[int,
     return datasets
 
 
-def read_weights(path, options: ModelOptions) -> dict[str, np.ndarray]:
+def read_weights(path: str | Path, options: ModelOptions) -> dict[str, np.ndarray]:
     """Read a weight file; returns the network's parameters by name, float32.
 
     Raises UserError for a file that is no HDF5, lacks a data set, or has one of another shape or one that the options
@@ -76,7 +76,7 @@ def _read(path, options: ModelOptions) -> dict[str, np.ndarray]:
     return weights
 
 
-def write_weights(path, parameters: dict[str, np.ndarray], options: ModelOptions) -> None:
+def write_weights(path: str | Path, parameters: dict[str, np.ndarray], options: ModelOptions) -> None:
     """Write parameters by name as a weight file, atomically; the inverse of `read_weights`."""
     with atomic_hdf5(path) as file:
         for name, (names, shape) in layout(options).items():

@@ -35,7 +35,7 @@ def sentence(draw: random.Random, topic: str) -> str:
     )
 
 
-def write_sample_corpus(folder, documents: int = 400, sentences: int = 12, seed: int = 0) -> None:
+def write_sample_corpus(folder: str | Path, documents: int = 400, sentences: int = 12, seed: int = 0) -> None:
     """Write one file a document into `folder`, lines broken as in the IMDB reviews."""
     draw = random.Random(seed)
     for number in range(documents):

@@ -81,17 +81,15 @@ def test_embed_writes_all_layers_and_an_index(published, expected, tmp_path, exi
         np.testing.assert_allclose(embeddings[str(number)], layers, atol=1e-6)
 
 
-def test_embed_writes_the_top_layer_or_the_average(published, expected, tmp_path, exit_of):
-    options = "--stateless", "--batch_size", "3", "--forget_sentences"
-    top = run_embed(published, tmp_path / "top.hdf5", exit_of, *options, "--layers", "top")
-    average = run_embed(published, tmp_path / "mean.hdf5", exit_of, *options, "--layers", "average")
-    assert sorted(top) == sorted(average) == [str(number) for number in range(5)]
+def test_embed_writes_the_average_of_the_layers(published, expected, tmp_path, exit_of):
+    options = "--stateless", "--batch_size", "3", "--forget_sentences", "--layers", "average"
+    average = run_embed(published, tmp_path / "mean.hdf5", exit_of, *options)
+    assert sorted(average) == [str(number) for number in range(5)]
     for number, layers in expected.items():
-        np.testing.assert_allclose(top[str(number)], layers[-1], atol=1e-6)
         np.testing.assert_allclose(average[str(number)], layers.mean(0), atol=1e-6)
 
 
-def test_embed_is_stateful_by_default(published, expected, tmp_path, exit_of, monkeypatch):
+def test_embed_writes_the_top_layer_and_is_stateful_by_default(published, expected, tmp_path, exit_of, monkeypatch):
     monkeypatch.setattr("src.data.sentences.CHUNK", 2)  # a chunk of lines must not end the state
     options = "--batch_size", "1", "--layers", "top", "--forget_sentences"
     embeddings = run_embed(published, tmp_path / "out.hdf5", exit_of, *options, ckpt=published.weights)

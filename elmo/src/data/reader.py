@@ -105,7 +105,7 @@ def convert(source, target, vocabulary: Vocabulary, max_characters: int, tokeniz
     work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         write_mindrecord(work / target.name, _SCHEMA, "words as ids", rows(), at_once=1)
-        description = _description_path(target)
+        description = Path(f"{target}.json")
         description.unlink(missing_ok=True)
         for name in (target.name, f"{target.name}.db"):
             os.replace(work / name, target.with_name(name))
@@ -127,7 +127,7 @@ class Corpus:
     def __init__(self, path, vocabulary: Vocabulary):
         self.path = Path(path)
         try:
-            self.counts = read_json(_description_path(self.path))
+            self.counts = read_json(f"{self.path}.json")
             complete = isinstance(self.counts, dict) and self.path.is_file() and Path(f"{self.path}.db").is_file()
         except UserError:
             complete = False
@@ -153,7 +153,3 @@ class Corpus:
             raise UserError(f"{self.path}: shard {number} is damaged; convert the text again")
         unknown = bytes(data["unknown"]).decode().split("\n")
         return Shard(data["ids"], data["starts"], unknown if unknown != ["", ""] else [])
-
-
-def _description_path(path) -> Path:
-    return Path(f"{path}.json")

@@ -25,7 +25,7 @@ def add_text_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def read_sentences(path, tokenizer: str, skip_blank: bool = False) -> Iterator[list[tuple[str, list[str]]]]:
+def read_sentences(path: str | Path, tokenizer: str, skip_blank: bool = False) -> Iterator[list[tuple[str, list[str]]]]:
     """Yield (line without surrounding space, its words) of a text file or pipe, CHUNK lines at a time.
 
     Lines without words are left out with `skip_blank`, else refused: then the numbers of lines and sentences agree.
@@ -47,12 +47,9 @@ def read_sentences(path, tokenizer: str, skip_blank: bool = False) -> Iterator[l
         raise UserError(f"{path}: empty; expected one sentence a line")
 
 
-def count_lines(path) -> int | None:
+def count_lines(path: str | Path) -> int | None:
     """Return the number of lines of a file; None for a pipe, which can be read only once."""
     if not Path(path).is_file():
         return None
     with open(path, "rb") as file:
-        count, last = 0, b"\n"
-        while block := file.read(2**20):
-            count, last = count + block.count(b"\n"), block[-1:]
-    return count + (last != b"\n")
+        return sum(1 for _ in file)

@@ -5,6 +5,8 @@ The distinct words of a batch come in two groups, so that short words are not co
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from src.data.vocabulary import SPECIAL
@@ -36,6 +38,22 @@ def encode_words(words: list[str], max_characters: int) -> np.ndarray:
     for row, word in zip(rows, words):
         row[:] = encode_word(word, max_characters)
     return rows
+
+
+def number_words(sentences: Sequence[Sequence[str]], steps: int = 0) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Put each sentence between `<S>` and `</S>` and number the distinct words.
+
+    Returns (words, index (T, B) int32, lengths (B,) int32, marks included): a column of `index` is a sentence, padded
+    with 0; T is the greatest length, or `steps` where that is more.
+    """
+    framed = [[SPECIAL[0], *sentence, SPECIAL[1]] for sentence in sentences]
+    words = list(dict.fromkeys(word for sentence in framed for word in sentence))
+    number = {word: row for row, word in enumerate(words)}
+    lengths = np.array([len(sentence) for sentence in framed], np.int32)
+    index = np.zeros((max(lengths.max(), steps), len(framed)), np.int32)
+    for column, sentence in enumerate(framed):
+        index[: len(sentence), column] = [number[word] for word in sentence]
+    return words, index, lengths
 
 
 def group_words(

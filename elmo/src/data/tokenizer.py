@@ -111,7 +111,7 @@ def split_line(line: str, tokenizer: str) -> list[str]:
     return [word for word in words if word not in SENTENCE_MARKS]
 
 
-def read_documents(path, tokenizer: str = "words") -> Iterator[list[list[str]]]:
+def read_documents(path: str | Path, tokenizer: str = "words") -> Iterator[list[list[str]]]:
     """Yield the documents of a text file, or of all files of a folder and those below it, in the order of their names.
 
     A document is a list of sentences, a sentence a list of words. A file is one document unless empty lines divide it.
@@ -141,7 +141,7 @@ def _sentences(line: str, tokenizer: str) -> list[list[str]]:
     return [words for words in sentences if words]
 
 
-def text_files(path) -> list[Path]:
+def text_files(path: str | Path) -> list[Path]:
     """Return the file itself, or the visible files in and below a folder, each once, in the order of their names.
 
     Links are followed, those to folders too; a file or folder that can be reached in several ways counts once. Raises
@@ -218,18 +218,11 @@ def divide(path, folder, valid: float, heldout: float, seed: int, tokenizer: str
 
 def _has_few_documents(files: list[Path]) -> bool:
     """Whether the files have fewer than MANY documents, but more lines; False for a pipe, read only once."""
-    documents, lines = 0, 0
-    for file in files:
-        if not file.is_file():
-            return False
-        in_document = False
-        for _, line in read_lines(file):
-            has_text = bool(line.strip())
-            documents, lines = documents + (has_text and not in_document), lines + has_text
-            in_document = has_text
-            if documents >= MANY:
-                return False
-    return lines > documents
+    if not all(file.is_file() for file in files):
+        return False
+    documents = (document for file in files for document in read_documents(file, "whitespace"))
+    lines = [len(document) for document in itertools.islice(documents, MANY)]
+    return len(lines) < MANY and sum(lines) > len(lines)
 
 
 def _write_document(output, sentences: list[list[str]], count: dict[str, int]) -> None:

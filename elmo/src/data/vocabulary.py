@@ -6,6 +6,7 @@ import hashlib
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from src.data.tokenizer import TOKENIZERS, read_documents
 from src.model_utils.configuration import Parser
@@ -39,13 +40,13 @@ class Vocabulary:
         """Return the content of the vocabulary file."""
         return "".join(word + "\n" for word in self.words)
 
-    def save(self, path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write the vocabulary file atomically."""
         with atomic_write(path) as file:
             file.write(self.text())
 
 
-def load_vocabulary(path) -> Vocabulary:
+def load_vocabulary(path: str | Path) -> Vocabulary:
     """Read a vocabulary file: one word a line, the first three `<S>`, `</S>`, `<UNK>`.
 
     Raises UserError naming file and line for anything else.
@@ -63,7 +64,7 @@ def load_vocabulary(path) -> Vocabulary:
     return Vocabulary(words)
 
 
-def check_same_vocabulary(path, vocabulary: Vocabulary, data) -> None:
+def check_same_vocabulary(path: str | Path, vocabulary: Vocabulary, data) -> None:
     """Raise UserError where the vocabulary beside the weights that a training starts from is not that of its data."""
     words = load_vocabulary(path).words
     if words != vocabulary.words:
