@@ -31,7 +31,7 @@ def test_two_processes_train_as_one(without_validation, tmp_path, capsys):
             "ckpt_path": folder,
             "num_epochs": 1,
             "batch_size": 16,
-            "max_length": 15,
+            "max_length": 19,
             "hidden_size": 16,
             "dropout": 0.4,
             "print_steps": 1,
