@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> dict:
     """Evaluate as the command line says; returns the metrics."""
     args = parse_arguments(argv)
     with messages_to_stderr(args.json):
-        init_device(args.device_target, args.device_id)
+        init_device(args.device_target, args.device_id, native=args.native)
         network, config, vocabulary = load_trained(args.ckpt_path)
         config = apply_settings(config, args, config_module, SETTINGS)
         path = find_file(args.data_path, args.split)

@@ -19,7 +19,6 @@ from src.config import bilstm_ner_cfg
 from src.dataset import Inputs, Sample, Vocabulary, collate, encode, lengths_of, save_vocabulary
 from src.decoding import viterbi
 from src.inference import Decoder, load_trained, path_scores
-from src.model_utils import native
 from src.model_utils.configuration import Parser
 from src.model_utils.exporting import Run, export, largest_difference, parse_export_arguments, write_mindir, write_onnx
 from src.model_utils.files import write_yaml
@@ -47,7 +46,7 @@ class ExportedNet(nn.Cell):
 
 def parse_arguments(argv: Sequence[str] | None = None) -> Namespace:
     """Read the command line."""
-    parser = Parser(__doc__, config_file=False)
+    parser = Parser(__doc__, config_file=False, native=False)
     parser.add_checkpoint_options(config_module, bilstm_ner_cfg, ())
     text = f"compare on {COMPARED} of its test sentences besides built-in ones"
     parser.add_argument("--data_path", metavar="DIR", help=text)
@@ -85,11 +84,10 @@ def difference(
     return largest_difference(outputs, [emissions / scale for emissions, scale in zip(expected, scales)])
 
 
-@native.turned_off()  # their libraries are on this machine only
 def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     """Export as the command line says; returns the largest difference of each format from the checkpoint."""
     args = parse_arguments(argv)
-    init_device(args.device_target, args.device_id)
+    init_device(args.device_target, args.device_id, native=False)  # whose libraries are on this machine only
     network, config, vocabulary = load_trained(args.ckpt_path)
     samples, scores = samples_to_compare(args, vocabulary), path_scores(network, vocabulary)
     expected: list = [None] * len(samples)

@@ -12,6 +12,7 @@ from src.char_vectors import set_vectors
 from src.dataset import TrainingBatches, build_vocabulary, check_vocabulary, encode, save_vocabulary
 from src.inference import Decoder, build_network
 from src.metrics import entity_report, tag_report
+from src.model_utils import native
 from src.model_utils.checkpoint import check_output_folder, initial_weights, output_folder
 from src.model_utils.files import write_yaml
 from src.model_utils.runtime import init_device, log, rank_and_size, run
@@ -30,7 +31,8 @@ def main(argv: Sequence[str] | None = None) -> dict:
     # Arguments and device
     args = parse_arguments(argv, __doc__)
     folder = Path(args.ckpt_path)
-    target = init_device(args.device_target, args.device_id, args.distributed)
+    target = init_device(args.device_target, args.device_id, args.distributed, args.native)
+    native.start()
     config = resolve_configuration(args, target)
     rank, size = rank_and_size()
     ms.set_seed(config.seed)

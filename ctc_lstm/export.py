@@ -15,7 +15,6 @@ from src.config import ctc_cfg
 from src.dataset import pad_frames
 from src.features import feature_size
 from src.inference import Recognizer, load_trained
-from src.model_utils import native
 from src.model_utils.configuration import Parser, apply_settings
 from src.model_utils.exporting import Run, export, largest_difference, parse_export_arguments, write_mindir, write_onnx
 from src.model_utils.files import write_json, write_yaml
@@ -47,7 +46,7 @@ class ExportedNet(nn.Cell):
 
 def parse_arguments(argv=None) -> Namespace:
     """Read and check the command line."""
-    parser = Parser(__doc__)
+    parser = Parser(__doc__, native=False)
     parser.add_checkpoint_options(config_module, ctc_cfg, ())
     parser.add_argument("--preprocess_path", metavar="DIR", help=f"compare on {COMPARED} of its utterances, too")
     return parse_export_arguments(parser, argv)
@@ -77,11 +76,10 @@ def probabilities(run: Run, frames: list[np.ndarray], config) -> Callable[[list[
     return outputs
 
 
-@native.turned_off()  # their libraries are on this machine only
 def main(argv=None) -> dict[str, float]:
     """Export as the command line says; returns the largest difference of each format from the checkpoint."""
     args = parse_arguments(argv)
-    init_device(args.device_target, args.device_id)
+    init_device(args.device_target, args.device_id, native=False)  # whose libraries are on this machine only
     network, config, vocabulary = load_trained(args.ckpt_path)
     config = apply_settings(config, args, config_module, ())
     size = feature_size(config)

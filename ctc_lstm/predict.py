@@ -116,7 +116,7 @@ def main(argv=None) -> int:
     args = parse_arguments(argv)
     source = TextInput(args, NOUN, file_names=True)
     with contextlib.redirect_stdout(sys.stderr):  # standard output holds answers only
-        init_device(args.device_target, args.device_id)
+        init_device(args.device_target, args.device_id, native=args.native)
         network, config, vocabulary = load_trained(args.ckpt_path)
         config = apply_settings(config, args, config_module, SETTINGS)
         recognizer = Recognizer(network, config, vocabulary, load_ngram_of(args.ckpt_path, config))

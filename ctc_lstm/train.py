@@ -18,6 +18,7 @@ from src.dataset import (
 )
 from src.inference import Recognizer, build_network
 from src.metrics import error_rate
+from src.model_utils import native
 from src.model_utils.batching import one_of_each_shape
 from src.model_utils.checkpoint import check_output_folder, initial_weights, output_folder
 from src.model_utils.files import write_json, write_yaml
@@ -41,7 +42,8 @@ def main(argv=None) -> dict:
     folder = Path(args.ckpt_path)
     if not args.performance_steps:
         check_output_folder(folder, NAME, args.resume, args.overwrite)
-    target = init_device(args.device_target, args.device_id, args.distributed)
+    target = init_device(args.device_target, args.device_id, args.distributed, args.native)
+    native.start()
     config = resolve_configuration(args, target)
     rank, size = rank_and_size()
     ms.set_seed(config.seed)

@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> dict:
     inputs = {f"--{name}": getattr(args, name) for name in ("input_file", "ckpt_path", "options_path")}
     check_output_file(args.output_file, **inputs)  # before all the work
     total = count_lines(args.input_file)
-    init_device(args.device_target, args.device_id)
+    init_device(args.device_target, args.device_id, native=args.native)
     network, options = load_model(args.ckpt_path, args.options_path)
     embedder = Embedder(network, options, args.batch_size, not args.stateless)
     choose, index, tokens, first = LAYERS[args.layers], {}, 0, 0

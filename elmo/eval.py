@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> dict:
     """Evaluate as the command line says; returns the metrics."""
     args = parse_arguments(argv)
     with messages_to_stderr(args.json):
-        init_device(args.device_target, args.device_id)
+        init_device(args.device_target, args.device_id, native=args.native)
         model, options, vocabulary = load_trained(args.ckpt_path)
         with tempfile.TemporaryDirectory() as folder:
             corpus = read_corpus(args, vocabulary, options, folder)

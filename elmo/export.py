@@ -37,7 +37,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> float:
     """Export as the command line says; returns the largest difference from the checkpoint."""
     args = parse_arguments(argv)
-    init_device(args.device_target, args.device_id)
+    init_device(args.device_target, args.device_id, native=args.native)
     network, options = load_model(args.ckpt_path, args.options_path)
     sentences = [sentence.split() for sentence in SENTENCES]
     embeddings = dict(Embedder(network, options, len(sentences), stateful=False)(sentences))

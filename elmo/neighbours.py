@@ -78,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> list[dict]:
     """Show the contexts nearest to that on the command line; returns them."""
     args = parse_arguments(argv)
     words, position = marked_word(args.sentence, args.tokenizer)
-    init_device(args.device_target, args.device_id)
+    init_device(args.device_target, args.device_id, native=args.native)
     network, options = load_model(args.ckpt_path, args.options_path)
     if not -options.n_layers - 1 <= args.layer <= options.n_layers:
         raise UserError(f"--layer {args.layer}: the model has layers 0 to {options.n_layers}")

@@ -15,6 +15,7 @@ from src.inference import build_model
 from src.lr_schedule import warmup_decay
 from src.metrics import Evaluator
 from src.model_options import save_options
+from src.model_utils import native
 from src.model_utils.checkpoint import check_output_folder, initial_weights, output_folder
 from src.model_utils.files import write_yaml
 from src.model_utils.runtime import init_device, log, rank_and_size, run
@@ -29,7 +30,8 @@ def main(argv: Sequence[str] | None = None) -> dict:
     """Train as the command line says; returns the last metrics, or the throughput with --performance_steps."""
     # Arguments and device
     args = parse_arguments(argv, __doc__)
-    target = init_device(args.device_target, args.device_id, args.distributed)
+    target = init_device(args.device_target, args.device_id, args.distributed, args.native)
+    native.start()
     config = resolve_configuration(args, target)
     rank, size = rank_and_size()
     ms.set_seed(config.seed)

@@ -57,7 +57,7 @@ def main(argv=None) -> dict:
     """Evaluate as the command line says; returns the metrics."""
     args = parse_arguments(argv)
     with messages_to_stderr(args.json):
-        init_device(args.device_target, args.device_id)
+        init_device(args.device_target, args.device_id, native=args.native)
         network, tokenizers, config = load_trained(args.ckpt_path, args.average)
         config = apply_settings(config, args, config_module, SETTINGS)
         pairs = read_pairs(args.data_dir, args.split, config.source, config.target, config.on_bad_input)

@@ -27,7 +27,7 @@ RANDOM_SOURCES = 16  # compared besides the sentences of --data_dir
 
 def parse_arguments(argv=None) -> Namespace:
     """Read and check the command line."""
-    parser = Parser(__doc__)
+    parser = Parser(__doc__, native=False)
     add_checkpoint_options(parser)
     parser.add_argument(
         "--length",
@@ -87,7 +87,7 @@ def difference(exported: Translator, original: Translator, sentences: list[str],
 def main(argv=None) -> dict[str, float]:
     """Export as the command line says; returns the largest difference of each format from the checkpoint."""
     args = parse_arguments(argv)
-    init_device(args.device_target, args.device_id)
+    init_device(args.device_target, args.device_id, native=False)  # whose libraries are on this machine only
     network, tokenizers, config = load_trained(args.ckpt_path, args.average)
     config = apply_settings(config, args, config_module, SETTINGS)
     length = args.length or min(config.max_length, LONGEST)

@@ -56,7 +56,7 @@ def main(argv=None) -> int:
     args = parse_arguments(argv)
     source = TextInput(args, "sentence")
     with contextlib.redirect_stdout(sys.stderr):  # standard output holds translations only
-        init_device(args.device_target, args.device_id)
+        init_device(args.device_target, args.device_id, native=args.native)
         network, tokenizers, config = load_trained(args.ckpt_path, args.average)
         config = apply_settings(config, args, config_module, SETTINGS)
         translator = Translator(network, tokenizers, config)

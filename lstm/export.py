@@ -15,7 +15,6 @@ from src.dataset import Sample, encode, encode_reviews, pad, save_vocabulary, tr
 from src.imdb import read_reviews, tokenize
 from src.inference import SETTINGS, Classifier, load_trained
 from src.metrics import log_softmax
-from src.model_utils import native
 from src.model_utils.configuration import Parser, apply_settings
 from src.model_utils.exporting import Run, export, largest_difference, parse_export_arguments, write_mindir, write_onnx
 from src.model_utils.files import write_yaml
@@ -51,7 +50,7 @@ class ExportedNet(nn.Cell):
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = Parser(__doc__)
+    parser = Parser(__doc__, native=False)
     parser.add_checkpoint_options(config_module, lstm_cfg, SETTINGS[1:])  # no eval_batch_size: nothing is evaluated
     parser.add_argument("--aclimdb_path", metavar="DIR", help=f"compare on {REVIEWS} of its test reviews, too")
     return parse_export_arguments(parser, argv)
@@ -69,11 +68,10 @@ def samples_to_compare(aclimdb_path: str | None, config, vocabulary: dict[str, i
     return [Sample(truncate(sequence, config.max_length, config.truncation)) for sequence in ids]
 
 
-@native.turned_off()  # their libraries are on this machine only
 def main(argv=None) -> dict[str, float]:
     """Export as the command line says; returns the largest difference of each format from the checkpoint."""
     args = parse_arguments(argv)
-    init_device(args.device_target, args.device_id)
+    init_device(args.device_target, args.device_id, native=False)  # whose libraries are on this machine only
     network, config, vocabulary = load_trained(args.ckpt_path)
     config = apply_settings(config, args, config_module, SETTINGS)
     samples = samples_to_compare(args.aclimdb_path, config, vocabulary)

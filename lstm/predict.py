@@ -89,7 +89,7 @@ def main(argv=None) -> int:
     args = parse_arguments(argv)
     source = TextInput(args, "review")
     with contextlib.redirect_stdout(sys.stderr):  # standard output holds answers only
-        init_device(args.device_target, args.device_id)
+        init_device(args.device_target, args.device_id, native=args.native)
         network, config, vocabulary = load_trained(args.ckpt_path)
         config = apply_settings(config, args, config_module, SETTINGS)
         predictor = Predictor(network, config, vocabulary, args.explain)

@@ -20,6 +20,7 @@ from src.dataset import (
 from src.inference import Classifier, build_network
 from src.language_model import PretrainingBatches, initial_stage, pretrain
 from src.metrics import accuracy_and_loss
+from src.model_utils import native
 from src.model_utils.checkpoint import InitialWeights, check_output_folder, initial_weights, output_folder
 from src.model_utils.files import write_yaml
 from src.model_utils.runtime import UserError, init_device, log, rank_and_size, run
@@ -37,7 +38,8 @@ def main(argv=None) -> dict:
     folder = Path(args.ckpt_path)
     if not args.performance_steps:
         check_output_folder(folder, NAME, args.resume, args.overwrite)
-    target = init_device(args.device_target, args.device_id, args.distributed)
+    target = init_device(args.device_target, args.device_id, args.distributed, args.native)
+    native.start()
     config = resolve_configuration(args, target)
     rank, size = rank_and_size()
     ms.set_seed(config.seed)

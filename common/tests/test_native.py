@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from src.model_utils import native
+from src.model_utils.runtime import init_device
 
 FOLDER = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.skipif(native.find_compiler() is None, reason="there is no C++ compiler")
@@ -19,12 +20,8 @@ pytestmark = pytest.mark.skipif(native.find_compiler() is None, reason="there is
 
 @pytest.fixture(autouse=True, scope="module")
 def kernels():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(native.SWITCH, "true")
-        native.library.cache_clear()
-        assert native.enabled()
-        yield
-    native.library.cache_clear()
+    init_device("CPU")
+    assert native.enabled()
 
 
 def empty(*shape, dtype=np.float32):
@@ -104,12 +101,11 @@ def run_lstm(x, lengths, weights, dy, with_dx=True):
         [x, lengths, *flat],
         [empty(steps, batch, directions * units), empty(directions * steps * batch * 5 * units)],
     )
-    (again,) = native.call(f"LSTMInference{directions}", [x, lengths, *flat], [empty(*y.shape)])
+    (again,) = native.call(f"LSTM{directions}Inference", [x, lengths, *flat], [empty(*y.shape)])
     np.testing.assert_array_equal(again, y)
-    without_bias = [array for each in weights for array in each[:2]]
     gradients = [empty(*x.shape)] * with_dx + [empty(*array.shape) for array in flat]
-    name = "LSTMGradient" if with_dx else "LSTMWeightGradient"
-    native.call(f"{name}{directions}", [x, lengths, *without_bias, y, saved, dy], gradients)
+    name = "LSTM" if with_dx else "LSTMOfData"
+    native.call(f"{name}{directions}Gradient", [x, lengths, *flat, y, saved, dy], gradients)
     return [y, *gradients]
 
 
@@ -151,6 +147,139 @@ def test_large_gate_arguments_saturate():
     expected = lstm_reference(x, lengths, weights, dy)
     for found, wanted in zip(run_lstm(x, lengths, weights, dy), expected):
         assert relative_difference(found, wanted) < 1e-6
+
+
+# -- the GRU
+
+
+def gru_reference(x, lengths, state, directions, dy):
+    """Return y, dx, the gradient of the state and those of the weights of each direction, row by row in float64."""
+    steps, batch, _ = x.shape
+    x, state, dy = x.astype(float), state.astype(float), dy.astype(float)
+    outputs, dx, d_state, gradients = [], np.zeros(x.shape), np.zeros(state.shape), []
+    for number, weights in enumerate(directions):
+        weight_ih, weight_hh, bias = (array.astype(float) for array in weights)
+        units = weight_hh.shape[1]
+        bias_a, bias_r, bias_z, bias_n = np.split(bias, 4)
+        y, mine = np.zeros((steps, batch, units)), [np.zeros(array.shape) for array in weights]
+        d_y = dy[:, :, number * units : (number + 1) * units]
+        for row in range(batch):
+            h, kept = state[row], []
+            times = range(lengths[row])
+            for t in reversed(times) if number else times:
+                x_r, x_z, x_n = np.split(weight_ih @ x[t, row], 3)
+                h_r, h_z, a = np.split(weight_hh @ h, 3)
+                r, z, a = sigmoid(x_r + h_r + bias_r), sigmoid(x_z + h_z + bias_z), a + bias_a
+                n = np.tanh(x_n + bias_n + r * a)
+                kept.append((t, h, a, r, z, n))
+                h = y[t, row] = n + z * (h - n)
+            dh = np.zeros(units)
+            for t, h, a, r, z, n in reversed(kept):
+                dh = dh + d_y[t, row]
+                dn = dh * (1 - z) * (1 - n**2)
+                dr, dz, da = dn * a * r * (1 - r), dh * (h - n) * z * (1 - z), dn * r
+                to_x, to_h = np.concatenate([dr, dz, dn]), np.concatenate([dr, dz, da])
+                mine[0] += np.outer(to_x, x[t, row])
+                mine[1] += np.outer(to_h, h)
+                mine[2] += np.concatenate([da, dr, dz, dn])
+                dx[t, row] += weight_ih.T @ to_x
+                dh = dh * z + weight_hh.T @ to_h
+            d_state[row] += dh
+        outputs.append(y)
+        gradients += mine
+    return [np.concatenate(outputs, 2), dx, d_state, *gradients]
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 1, 1), (5, 3, 4, 2), (7, 20, 5, 17), (40, 70, 13, 50), (3, 50, 7, 300), (300, 3, 3, 5)]
+)
+@pytest.mark.parametrize("directions", [1, 2])
+def test_gru_outputs_and_gradients_equal_a_loop_in_float64(shape, directions):
+    steps, batch, inputs, units = shape
+    x, lengths, weights, dy = lstm_example(*shape, directions)
+    weights = [(weight_ih[: 3 * units], weight_hh[: 3 * units], bias) for weight_ih, weight_hh, bias in weights]
+    state = np.random.default_rng(1).standard_normal((batch, units)).astype(np.float32) * (directions == 1)
+    flat = [array for each in weights for array in each]
+    given = [x, lengths, state, *flat] if directions == 1 else [x, lengths, *flat]  # two begin with zeros
+    y, saved = native.call(
+        f"GRU{directions}",
+        given,
+        [empty(steps, batch, directions * units), empty(directions * steps * batch * 4 * units)],
+    )
+    (again,) = native.call(f"GRU{directions}Inference", given, [empty(*y.shape)])
+    np.testing.assert_array_equal(again, y)
+    gradients = [empty(*array.shape) for array in given if array is not lengths]
+    native.call(f"GRU{directions}Gradient", [*given, y, saved, dy], gradients)
+    expected = gru_reference(x, lengths, state, weights, dy)
+    if directions == 2:
+        del expected[2]
+    for found, wanted in zip([y, *gradients], expected):
+        assert relative_difference(found, wanted) < 2e-6
+
+
+# -- the projected LSTM
+
+
+def projected_reference(x, lengths, h, c, weight_x, weight_h, bias, projection, clips, dy):
+    """Return y, the last h and c, dx and the gradients of the weights and the projection, row by row in float64."""
+    x, h, c, weight_x, weight_h, bias, projection, dy = (
+        array.astype(float) for array in (x, h, c, weight_x, weight_h, bias, projection, dy)
+    )
+    cell_limit, limit = clips.astype(float)
+    y, last_h, last_c = np.zeros(dy.shape), h.copy(), c.copy()
+    gradients = [np.zeros(array.shape) for array in (x, weight_x, weight_h, bias, projection)]
+    for row, length in enumerate(lengths):
+        kept = []
+        for t in range(length):
+            h, c = last_h[row].copy(), last_c[row].copy()
+            i, g, f, o = np.split(x[t, row] @ weight_x + h @ weight_h + bias, 4)
+            i, g, f, o = sigmoid(i), np.tanh(g), sigmoid(f), sigmoid(o)
+            after = last_c[row] = np.clip(f * c + i * g, -cell_limit, cell_limit)
+            y[t, row] = last_h[row] = np.clip((o * np.tanh(after)) @ projection, -limit, limit)
+            kept.append((t, h, c, i, g, f, o, after))
+        dh, dc = np.zeros(h.shape[-1]), np.zeros(c.shape[-1])
+        for t, h, c, i, g, f, o, after in reversed(kept):
+            of_projection = (dh + dy[t, row]) * (abs(y[t, row]) < limit)
+            tanh_c = np.tanh(after)
+            of_hidden = projection @ of_projection
+            dc = (dc + of_hidden * o * (1 - tanh_c**2)) * (abs(after) < cell_limit)
+            dz = np.concatenate(
+                [dc * g * i * (1 - i), dc * i * (1 - g**2), dc * c * f * (1 - f), of_hidden * tanh_c * o * (1 - o)]
+            )
+            gradients[0][t, row] = weight_x @ dz
+            gradients[1] += np.outer(x[t, row], dz)
+            gradients[2] += np.outer(h, dz)
+            gradients[3] += dz
+            gradients[4] += np.outer(o * tanh_c, of_projection)
+            dh, dc = weight_h @ dz, dc * f
+    return [y, last_h, last_c, *gradients]
+
+
+@pytest.mark.parametrize("sizes", [(1, 1, 1, 1, 1), (6, 20, 5, 17, 9), (20, 70, 30, 80, 30), (4, 70, 40, 300, 260)])
+@pytest.mark.parametrize("clips", [(0.3, 0.2), (0.0, 0.0)])
+def test_projected_lstm_equals_a_loop_in_float64(sizes, clips):
+    steps, batch, inputs, units, outputs = sizes
+    random = np.random.default_rng(0)
+
+    def normal(*shape):
+        return random.standard_normal(shape).astype(np.float32) * np.float32(shape[0] ** -0.5)
+
+    x, dy = normal(steps, batch, inputs) * 2, normal(steps, batch, outputs)
+    lengths = random.integers(0, steps + 1, batch).astype(np.int32)
+    state = normal(batch, outputs), normal(batch, units)
+    weights = normal(inputs, 4 * units), normal(outputs, 4 * units), normal(4 * units), normal(units, outputs) * 2
+    given = [x, lengths, *state, *weights, np.array(clips, np.float32)]
+    last = [empty(batch, outputs), empty(batch, units)]
+    saved = empty(steps * batch * (5 * units + outputs))
+    y, *last, saved = native.call("ProjectedLSTM", given, [empty(*dy.shape), *last, saved])
+    again = native.call("ProjectedLSTMInference", given, [empty(*array.shape) for array in (y, *last)])
+    for one, other in zip(again, [y, *last]):
+        np.testing.assert_array_equal(one, other)
+    gradients = [empty(*array.shape) for array in (x, *weights)]
+    native.call("ProjectedLSTMGradient", [*given, y, saved, dy], gradients)
+    limits = np.where(given[-1] > 0, given[-1], np.inf)
+    for found, wanted in zip([y, *last, *gradients], projected_reference(*given[:-1], limits, dy)):
+        assert relative_difference(found, wanted) < 2e-6
 
 
 # -- the CRF
@@ -349,7 +478,9 @@ def test_without_a_working_compiler_the_operators_of_mindspore_serve(tmp_path, m
     assert native.enabled()
 
 
-def test_the_kernels_are_turned_off_inside_a_context_only(capsys):
-    with native.turned_off():
-        assert not native.enabled()
-    assert native.enabled() and "from the cache" in capsys.readouterr().out
+def test_the_kernels_can_be_turned_off(capsys):
+    native._say_that_they_are_not_wanted.cache_clear()
+    init_device("CPU", native=False)
+    assert not native.enabled() and not native.enabled() and capsys.readouterr().out == "kernels: MindSpore's\n"
+    init_device("CPU")
+    assert native.enabled()

@@ -10,17 +10,15 @@ from mindspore import Tensor, nn
 from src.model_utils import native
 from src.model_utils.layers import dropout_keys
 from src.model_utils.recurrent import LSTM, LSTMLayer
+from src.model_utils.runtime import init_device
 
 
 @pytest.fixture(autouse=True, params=["native", "built-in"])
-def kernels(request, monkeypatch):
+def kernels(request):
     """Each test runs with the project's own kernels and with MindSpore's."""
-    monkeypatch.setenv(native.SWITCH, "true" if request.param == "native" else "false")
-    native.library.cache_clear()
+    init_device("CPU", native=request.param == "native")
     if request.param == "native" and not native.enabled():
         pytest.skip("there is no C++ compiler")
-    yield
-    native.library.cache_clear()
 
 
 class RunLSTM(nn.Cell):

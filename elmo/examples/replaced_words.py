@@ -244,7 +244,7 @@ def main(argv: Sequence[str] | None = None) -> dict:
     """Train and score the taggers as the command line says; returns the result."""
     args = parse_arguments(argv)
     folder = Path(args.data_url)
-    init_device(args.device_target, args.device_id)
+    init_device(args.device_target, args.device_id, native=args.native)
     texts = parts_of(folder / "heldout.txt")
     elmo, size = elmo_vectors(args.ckpt_path, args.options_path)
     makers = {

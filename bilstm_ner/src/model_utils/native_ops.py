@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mindspore.ops.signature as sig
 from mindspore import ops
 
 from src.model_utils.native import operator
@@ -14,25 +15,61 @@ def lstm(directions: int, input_gradient: bool = True) -> tuple[ops.Custom, ops.
     Outputs: y (T, B, D * H), and in training what the backward pass needs. Without `input_gradient` that of x is zero:
     inputs without weights before them have no use for it, and it is a quarter of the work.
     """
-    count = 2 + 3 * directions
-    forward, backward = ("LSTM", "LSTMGradient") if input_gradient else ("LSTMOfData", "LSTMWeightGradient")
-    gradient = operator(f"{backward}{directions}", 5 + 2 * directions, input_gradient + 3 * directions, integers=(1,))
+    name = "LSTM" if input_gradient else "LSTMOfData"
+    return _recurrent(f"{name}{directions}", 2 + 3 * directions, constants=(1,) if input_gradient else (0, 1))
 
-    def combine(x, lengths, results):
-        if input_gradient:
-            return (results[0], ops.zeros_like(lengths)) + results[1:]
-        return (ops.zeros_like(x), ops.zeros_like(lengths)) + results
 
-    def gradients_of_one(x, lengths, weight_ih, weight_hh, bias, out, dout):
-        return combine(x, lengths, gradient(x, lengths, weight_ih, weight_hh, out[0], out[1], dout[0]))
+def gru(directions: int) -> tuple[ops.Custom, ops.Custom]:
+    """Return the operators of a GRU layer for training and for inference.
 
-    def gradients_of_two(x, lengths, weight_ih, weight_hh, bias, weight_ih_2, weight_hh_2, bias_2, out, dout):
-        weights = (weight_ih, weight_hh, weight_ih_2, weight_hh_2)
-        return combine(x, lengths, gradient(x, lengths, *weights, out[0], out[1], dout[0]))
+    Inputs: x (T, B, I), lengths (B,) int32, with one direction the state (B, H) before the first step, then weight_ih
+    (3H, I), weight_hh (3H, H) and bias (4H,) of each direction; the bias is that of W_hn h, then those of r, z and n.
+    Outputs as those of `lstm`.
+    """
+    return _recurrent(f"GRU{directions}", 2 + (directions == 1) + 3 * directions, constants=(1,))
 
-    bprop = gradients_of_one if directions == 1 else gradients_of_two
-    training = operator(f"{forward}{directions}", count, 2, integers=(1,), bprop=bprop)
-    return training, operator(f"LSTMInference{directions}", count, 1, integers=(1,))
+
+def projected_lstm() -> tuple[ops.Custom, ops.Custom]:
+    """Return the operators of a projected LSTM layer for training and for inference.
+
+    Inputs: x (T, B, I), lengths (B,) int32, the state h (B, P) and c (B, H), w_x (I, 4H), w_h (P, 4H), bias (4H,),
+    w_p (H, P), and the limits of cell and output (2,), 0 for none. Outputs: y (T, B, P), the state after the last step
+    of each row, (B, P) and (B, H), and in training what the backward pass needs. No gradient flows through the state.
+    """
+    return _recurrent("ProjectedLSTM", 9, constants=(1, 2, 3, 8), outputs=3)
+
+
+def _recurrent(name: str, inputs: int, constants: tuple[int, ...], outputs: int = 1) -> tuple[ops.Custom, ops.Custom]:
+    """Return an operator whose gradient is that of all inputs but the `constants`, and its form for inference."""
+    gradient = operator(f"{name}Gradient", inputs + 3, inputs - len(constants), integers=(1,))
+
+    def gradients(values, out, dout):
+        found = gradient(*values, out[0], out[outputs], dout[0])
+        results, k = (), 0
+        for number in range(inputs):
+            if number in constants:
+                results += (ops.zeros_like(values[number]),)
+            else:
+                results += (found[k],)
+                k += 1
+        return results
+
+    # graph mode wants to see how many inputs there are
+    def bprop_5(x, lengths, a, b, c, out, dout):
+        return gradients((x, lengths, a, b, c), out, dout)
+
+    def bprop_6(x, lengths, a, b, c, d, out, dout):
+        return gradients((x, lengths, a, b, c, d), out, dout)
+
+    def bprop_8(x, lengths, a, b, c, d, e, f, out, dout):
+        return gradients((x, lengths, a, b, c, d, e, f), out, dout)
+
+    def bprop_9(x, lengths, a, b, c, d, e, f, g, out, dout):
+        return gradients((x, lengths, a, b, c, d, e, f, g), out, dout)
+
+    bprop = {5: bprop_5, 6: bprop_6, 8: bprop_8, 9: bprop_9}[inputs]
+    training = operator(name, inputs, outputs + 1, integers=(1,), bprop=bprop)
+    return training, operator(f"{name}Inference", inputs, outputs, integers=(1,))
 
 
 def crf_loss() -> ops.Custom:
@@ -48,3 +85,18 @@ def crf_loss() -> ops.Custom:
         return gradients + (ops.zeros_like(lengths), ops.zeros_like(tags))
 
     return operator("CRFLoss", 6, 5, integers=(4, 5), bprop=bprop)
+
+
+def adam(count: int) -> ops.Custom:
+    """Return the operator that updates `count` weights by Adam, with clipping by their global norm.
+
+    Inputs: rate, beta1, beta2, their powers at this step, epsilon and the largest norm (0: none), all in one (7,); then
+    all weights, all first moments and all second moments, which it changes in place, and all gradients. Output: the
+    norm of the gradients before clipping (1,).
+    """
+    update = operator("Adam", 1 + 4 * count, 1)
+    changed = range(1, 1 + 3 * count)
+    access = [sig.sig_rw.RW_WRITE if k in changed else sig.sig_rw.RW_READ for k in range(1 + 4 * count)]
+    update.set_signatures([sig.make_sig(f"x{k}", rw) for k, rw in enumerate(access)])
+    update.add_prim_attr("side_effect_mem", True)  # else MindSpore may hand over copies
+    return update

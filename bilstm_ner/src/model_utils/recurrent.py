@@ -81,7 +81,7 @@ class LSTMLayer(nn.Cell):
             self.forward_kernel = ops.LSTM(input_size + 1, hidden_size, 1, True, both, 0.0)
             self.forward_kernel.add_prim_attr("is_training", False)
 
-    def construct(self, x, lengths, forward_only=False):
+    def construct(self, x, lengths, forward_only=False) -> Tensor:
         """Map x (T, B, I) and lengths (B,) int32 to outputs (T, B, H * directions), zero on padding.
 
         `forward_only` (a constant) takes a faster kernel that has no gradient.
@@ -153,7 +153,7 @@ class LSTM(nn.Cell):
         )
         self.dropouts = nn.CellList([KeyedDropout(dropout, output_size, [seed, k]) for k in range(num_layers - 1)])
 
-    def construct(self, x, lengths, dropout_keys, forward_only=False):
+    def construct(self, x, lengths, dropout_keys, forward_only=False) -> Tensor:
         """Map x (T, B, I), lengths (B,) and dropout_keys (B,), int32, to the last layer's (T, B, H * directions)."""
         x = self.layers[0](x, lengths, forward_only)
         for k in range(len(self.dropouts)):

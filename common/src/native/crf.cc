@@ -2,25 +2,39 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <vector>
 
-#include "matmul.h"
 #include "rows.h"
 #include "threads.h"
 
 namespace native {
 namespace {
 
-// Probabilities are held relative to their sum or maximum. Where less than this share of it is left after a step, what
-// float32 has rounded to zero may matter, and the row is done again with logarithms in float64.
-constexpr float LEAST_SHARE = 1e-10f;
+// A sum of products below this may have lost what counts, and is done again with logarithms.
+constexpr double LEAST = 1e-250;
+constexpr int CRF_ROWS = 4;  // rows whose sums are kept together
 
-// Sums of a slice's rows, in float64 as there can be many.
+typedef std::vector<double> Doubles;
+
+double log_sum_exp(const Doubles &values) {
+  const double highest = *std::max_element(values.begin(), values.end());
+  double sum = 0;
+  for (double value : values) sum += std::exp(value - highest);
+  return std::isinf(highest) ? highest : highest + std::log(sum);
+}
+
+// exp(values - their maximum); returns the maximum.
+double exponentials(const double *values, Doubles &out) {
+  const double highest = *std::max_element(values, values + out.size());
+  for (size_t k = 0; k < out.size(); k++) out[k] = std::exp(values[k] - highest);
+  return highest;
+}
+
+// Gradients of the sums over some rows, in float64 as there can be many.
 struct Sums {
   double loss = 0;
-  std::vector<double> transitions, start, end;
+  Doubles transitions, start, end;
 
   explicit Sums(int tags) : transitions((size_t)tags * tags), start(tags), end(tags) {}
   void add(const Sums &other) {
@@ -30,212 +44,103 @@ struct Sums {
   }
 };
 
-// exp(transitions - their maximum), as rows and transposed, packed for products.
-struct Factors {
-  PackedMatrix forward, backward;
-  std::vector<float> values;
-  float highest;
+// The transitions, their exponentials, and those transposed.
+struct Transitions {
+  int tags;
+  Doubles scores, factors, transposed;
+  double highest;
 
-  explicit Factors(const CRF &crf) : values((size_t)crf.tags * crf.tags) {
-    const int tags = crf.tags;
-    highest = *std::max_element(crf.transitions, crf.transitions + values.size());
-    for (size_t k = 0; k < values.size(); k++) values[k] = std::exp(crf.transitions[k] - highest);
-    std::vector<const float *> rows(tags);
-    for (int k = 0; k < tags; k++) rows[k] = values.data() + (size_t)k * tags;
-    forward.pack_rows(rows.data(), tags, tags);
-    backward.pack_transposed(values.data(), tags, tags);
+  explicit Transitions(const CRF &crf)
+      : tags(crf.tags), scores(crf.transitions, crf.transitions + tags * tags), factors(scores.size()),
+        transposed(scores.size()), highest(exponentials(scores.data(), factors)) {
+    for (int i = 0; i < tags; i++)
+      for (int j = 0; j < tags; j++) transposed[j * tags + i] = factors[i * tags + j];
+  }
+
+  // next[j] = ln sum over i of e^(before[i] + scores[i][j]), or with `backward` of e^(before[i] + scores[j][i]).
+  void step(const double *before, bool backward, double *next) const {
+    Doubles shares(tags), sums(tags);
+    const double most = exponentials(before, shares) + highest;
+    const double *row = backward ? transposed.data() : factors.data();
+    for (int i = 0; i < tags; i++, row += tags)
+      for (int j = 0; j < tags; j++) sums[j] += shares[i] * row[j];
+    for (int j = 0; j < tags; j++) {
+      next[j] = most + std::log(sums[j]);
+      if (sums[j] >= LEAST) continue;
+      Doubles terms(tags);
+      for (int i = 0; i < tags; i++) terms[i] = before[i] + scores[backward ? j * tags + i : i * tags + j];
+      next[j] = log_sum_exp(terms);
+    }
   }
 };
 
-const float *emissions_of(const CRF &crf, int t, int row) {
-  return crf.emissions + ((long)t * crf.batch + row) * crf.tags;
-}
-
 // The score of a tag at step t, with that of starting or ending there.
 double unary(const CRF &crf, int t, int row, int length, int tag) {
-  double score = emissions_of(crf, t, row)[tag];
+  double score = crf.emissions[((long)t * crf.batch + row) * crf.tags + tag];
   if (t == 0) score += crf.start[tag];
   if (t == length - 1) score += crf.end[tag];
   return score;
 }
 
-double gold_score(const CRF &crf, const int32_t *gold, int row, int length) {
-  double score = 0;
-  for (int t = 0, before = 0; t < length; t++) {
-    int tag = gold[(long)t * crf.batch + row];
-    score += unary(crf, t, row, length, tag);
-    if (t) score += crf.transitions[(long)before * crf.tags + tag];
-    before = tag;
-  }
-  return score;
-}
-
-// The gradient of a score is its marginal probability, less 1 for the gold tag.
-float *emission_gradients(const CRF &crf, const CRFGradients &gradients, int t, int row) {
-  return gradients.emissions + ((long)t * crf.batch + row) * crf.tags;
-}
-
-double log_sum_exp(const double *values, int count) {
-  double highest = *std::max_element(values, values + count), sum = 0;
-  if (std::isinf(highest) && highest < 0) return highest;
-  for (int k = 0; k < count; k++) sum += std::exp(values[k] - highest);
-  return highest + std::log(sum);
-}
-
-// One row by logarithms in float64: returns ln Z, writes the marginals and adds the expected pairs.
-double exact_row(const CRF &crf, int row, int length, const CRFGradients &gradients, Sums &sums) {
+// Forward-backward with logarithms (Rabiner 1989, section III). Writes the gradient of the emissions of one row: the
+// marginal probability of each tag, less 1 for the gold one.
+void loss_of_row(const CRF &crf, const Transitions &transitions, int row, int length, const int32_t *gold,
+                 float *of_emissions, Sums &sums) {
   const int tags = crf.tags;
-  std::vector<double> alpha((size_t)length * tags), beta(alpha.size()), terms(tags);
-  for (int t = 0; t < length; t++)
-    for (int j = 0; j < tags; j++) {
-      for (int i = 0; t && i < tags; i++) terms[i] = alpha[(t - 1) * tags + i] + crf.transitions[(long)i * tags + j];
-      alpha[t * tags + j] = unary(crf, t, row, length, j) + (t ? log_sum_exp(terms.data(), tags) : 0);
+  Doubles scores((size_t)length * tags), alpha(scores), behind(tags), shares(tags), later(tags);
+  for (int t = 0; t < length; t++) {
+    if (t) transitions.step(&alpha[(t - 1) * tags], false, &alpha[t * tags]);
+    for (int k = 0; k < tags; k++) {
+      scores[t * tags + k] = unary(crf, t, row, length, k);
+      alpha[t * tags + k] = (t ? alpha[t * tags + k] : 0) + scores[t * tags + k];
     }
-  const double log_z = log_sum_exp(&alpha[(length - 1) * tags], tags);
+  }
+  const double log_z = log_sum_exp(Doubles(alpha.end() - tags, alpha.end()));
+  sums.loss += log_z;
+  Doubles beta(tags);
   for (int t = length - 1; t >= 0; t--) {
-    for (int i = 0; i < tags; i++) {
-      if (t == length - 1) continue;
-      for (int j = 0; j < tags; j++) {
-        terms[j] = crf.transitions[(long)i * tags + j] + unary(crf, t + 1, row, length, j) + beta[(t + 1) * tags + j];
-        sums.transitions[(long)i * tags + j] += std::exp(alpha[t * tags + i] + terms[j] - log_z);
-      }
-      beta[t * tags + i] = log_sum_exp(terms.data(), tags);
-    }
-    float *marginals = emission_gradients(crf, gradients, t, row);
-    for (int k = 0; k < tags; k++) marginals[k] = (float)std::exp(alpha[t * tags + k] + beta[t * tags + k] - log_z);
-  }
-  return log_z;
-}
-
-// The recursions of a slice. Index of a (step, row of the slice): s * rows + m, in arrays of `width` floats each.
-struct Recursion {
-  const CRF &crf;
-  const Slice &slice;
-  const Factors &factors;
-  const int rows, tags, width;
-  std::vector<float> alpha, potential, later, share;  // later: potentials times what follows; share: alpha's sum before
-  std::vector<double> log_z;
-  std::vector<char> hard;  // rows that have to be done with logarithms
-
-  Recursion(const CRF &crf, const Slice &slice, const Factors &factors)
-      : crf(crf), slice(slice), factors(factors), rows((int)slice.rows.size()), tags(crf.tags),
-        width((tags + W - 1) / W * W), alpha((size_t)slice.steps() * rows * width), potential(alpha.size()),
-        later(alpha.size()), share((size_t)slice.steps() * rows), log_z(rows), hard(rows) {}
-
-  float *at(std::vector<float> &values, int s, int m) { return values.data() + ((long)s * rows + m) * width; }
-
-  // Products of the first n rows of a step with the transition factors.
-  void multiply(std::vector<float> &values, int s, int n, const PackedMatrix &matrix, std::vector<float> &out, int to) {
-    const float *left[SLICE_ROWS];
-    float *right[SLICE_ROWS];
-    for (int m = 0; m < n; m++) left[m] = at(values, s, m), right[m] = at(out, to, m);
-    matmul(left, 1, n, matrix, nullptr, right);
-  }
-
-  void run_forward() {
-    std::vector<double> scores(tags);
-    for (int s = 0; s < slice.steps(); s++) {
-      const int n = slice.active[s];
-      if (s) multiply(alpha, s - 1, n, factors.forward, alpha, s);
-      for (int m = 0; m < n; m++) {
-        float *a = at(alpha, s, m), *p = at(potential, s, m);
-        for (int k = 0; k < tags; k++) scores[k] = unary(crf, s, slice.rows[m], slice.lengths[m], k);
-        const double highest = *std::max_element(scores.begin(), scores.end());
-        for (int k = 0; k < tags; k++) p[k] = (float)(scores[k] - highest);
-        for (int k = 0; k < width; k += W) store(p + k, exp_of(load(p + k)));
-        float sum = 0;
-        std::fill(p + tags, p + width, 0.0f);
-        for (int k = 0; k < tags; k++) {
-          a[k] = s ? a[k] * p[k] : p[k];
-          sum += a[k];
+    const double *arrived = &alpha[t * tags];
+    const int tag = gold[(long)t * crf.batch + row];
+    float *gradient = of_emissions + ((long)t * crf.batch + row) * tags;
+    if (t < length - 1) {
+      for (int k = 0; k < tags; k++) behind[k] = beta[k] + scores[(t + 1) * tags + k];
+      const double most = exponentials(arrived, shares) + exponentials(behind.data(), later) + transitions.highest;
+      const double scale = std::exp(std::min(most - log_z, 500.0));
+      for (int i = 0; i < tags; i++)
+        for (int j = 0; j < tags; j++) {
+          const int pair = i * tags + j;
+          sums.transitions[pair] += most - log_z < 500 ? scale * shares[i] * transitions.factors[pair] * later[j]
+                                                       : std::exp(arrived[i] + transitions.scores[pair] + behind[j] - log_z);
         }
-        if (!(sum >= LEAST_SHARE)) hard[m] = 1;
-        for (int k = 0; k < tags; k++) a[k] /= sum;
-        share[(long)s * rows + m] = sum;
-        log_z[m] += std::log((double)sum) + highest + (s ? factors.highest : 0);
-      }
+      const int next = gold[(long)(t + 1) * crf.batch + row];
+      sums.transitions[tag * tags + next] -= 1;
+      sums.loss -= transitions.scores[tag * tags + next];
+      transitions.step(behind.data(), true, beta.data());
     }
-  }
-
-  void run_backward(const CRFGradients &gradients) {
-    std::vector<float> beta((size_t)rows * width);
-    for (int s = slice.steps() - 1; s >= 0; s--) {
-      const int next = s + 1 < slice.steps() ? slice.active[s + 1] : 0;
-      if (next) multiply(later, s + 1, next, factors.backward, beta, 0);
-      for (int m = 0; m < slice.active[s]; m++) {
-        float *b = at(beta, 0, m), *a = at(alpha, s, m), *p = at(potential, s, m), *out = at(later, s, m);
-        if (m >= next) std::fill(b, b + tags, 1.0f);
-        const float highest = *std::max_element(b, b + tags);
-        float total = 0;
-        for (int k = 0; k < tags; k++) {
-          b[k] /= highest;
-          out[k] = p[k] * b[k];
-          total += a[k] * b[k];
-        }
-        if (!(total >= LEAST_SHARE && highest > 0)) hard[m] = 1;
-        float *marginals = emission_gradients(crf, gradients, s, slice.rows[m]);
-        for (int k = 0; k < tags; k++) marginals[k] = a[k] * b[k] / total;
-        share[(long)s * rows + m] *= total;
-      }
+    sums.loss -= scores[t * tags + tag];
+    for (int k = 0; k < tags; k++) {
+      const double share = std::exp(arrived[k] + beta[k] - log_z) - (k == tag);
+      gradient[k] = (float)share;
+      if (t == 0) sums.start[k] += share;
+      if (t == length - 1) sums.end[k] += share;
     }
-  }
-
-  // Expected pairs: alpha at a step times `later` at the next, over the probability of all.
-  void add_pairs(Sums &sums) {
-    const long count = (long)(slice.steps() - 1) * rows;
-    if (count <= 0) return;
-    std::vector<float> pairs((size_t)tags * tags);
-    std::vector<const float *> left(tags), right(count);
-    std::vector<float *> out(tags);
-    for (int k = 0; k < tags; k++) left[k] = alpha.data() + k, out[k] = pairs.data() + (size_t)k * tags;
-    for (int s = 1; s < slice.steps(); s++)
-      for (int m = 0; m < rows; m++) {
-        float *row = at(later, s, m);
-        right[(long)(s - 1) * rows + m] = row;
-        const bool counts = m < slice.active[s] && !hard[m];
-        for (int k = 0; k < tags; k++) row[k] = counts ? row[k] / share[(long)s * rows + m] : 0;
-        if (!counts) std::fill(at(alpha, s - 1, m), at(alpha, s - 1, m) + width, 0.0f);
-      }
-    PackedMatrix packed;
-    packed.pack_rows(right.data(), (int)count, tags);
-    matmul(left.data(), width, tags, packed, nullptr, out.data());
-    for (size_t k = 0; k < pairs.size(); k++) sums.transitions[k] += (double)pairs[k] * factors.values[k];
-  }
-};
-
-void loss_of_slice(const CRF &crf, const Slice &slice, const Factors &factors, const int32_t *gold,
-                   const CRFGradients &gradients, Sums &sums) {
-  Recursion recursion(crf, slice, factors);
-  recursion.run_forward();
-  recursion.run_backward(gradients);
-  recursion.add_pairs(sums);
-  const int tags = crf.tags;
-  for (int m = 0; m < recursion.rows; m++) {
-    const int row = slice.rows[m], length = slice.lengths[m];
-    for (int t = length; t < crf.steps; t++) std::fill_n(emission_gradients(crf, gradients, t, row), tags, 0.0f);
-    if (!length) continue;
-    double log_z = recursion.log_z[m];
-    if (recursion.hard[m]) log_z = exact_row(crf, row, length, gradients, sums);
-    sums.loss += log_z - gold_score(crf, gold, row, length);
-    for (int t = 0, before = 0; t < length; t++) {
-      const int tag = gold[(long)t * crf.batch + row];
-      emission_gradients(crf, gradients, t, row)[tag] -= 1;
-      if (t) sums.transitions[(long)before * tags + tag] -= 1;
-      before = tag;
-    }
-    const float *first = emission_gradients(crf, gradients, 0, row);
-    const float *last = emission_gradients(crf, gradients, length - 1, row);
-    for (int k = 0; k < tags; k++) sums.start[k] += first[k], sums.end[k] += last[k];
   }
 }
 
 }  // namespace
 
 double crf_loss(const CRF &crf, const int32_t *gold, const CRFGradients &gradients) {
-  const std::vector<Slice> slices = divide_rows(crf.lengths, crf.batch, crf.steps);
-  const Factors factors(crf);
+  const std::vector<Slice> slices = divide_rows(crf.lengths, crf.batch, crf.steps, CRF_ROWS);
+  const Transitions transitions(crf);
   std::vector<Sums> sums(slices.size(), Sums(crf.tags));
-  parallel((int)slices.size(), [&](int k) { loss_of_slice(crf, slices[k], factors, gold, gradients, sums[k]); });
+  parallel((int)slices.size(), [&](int k) {
+    for (size_t m = 0; m < slices[k].rows.size(); m++) {
+      const int row = slices[k].rows[m], length = slices[k].lengths[m];
+      if (length) loss_of_row(crf, transitions, row, length, gold, gradients.emissions, sums[k]);
+      for (int t = length; t < crf.steps; t++)
+        std::fill_n(gradients.emissions + ((long)t * crf.batch + row) * crf.tags, crf.tags, 0.0f);
+    }
+  });
   Sums total(crf.tags);
   for (const Sums &each : sums) total.add(each);
   std::copy(total.transitions.begin(), total.transitions.end(), gradients.transitions);

@@ -3,72 +3,100 @@
 // Each takes the pointers of its inputs and then of its outputs, with their shapes, and returns 0, or 1 where the number
 // of pointers is wrong. NameInferShape gives the shapes of the outputs; -1 is a size that only the running graph knows.
 #include <cstdint>
+#include <type_traits>
 #include <vector>
 
+#include "adam.h"
 #include "crf.h"
-#include "lstm.h"
+#include "recurrent.h"
 
 using namespace native;
 
-typedef std::vector<std::vector<int64_t>> Shapes;
+typedef std::vector<int64_t> Sizes;
+typedef std::vector<Sizes> Shapes;
 
 namespace {
 
-LSTMShape lstm_shape(int64_t **shapes, int directions) {  // of x (T, B, I), lengths, weight_ih, weight_hh (4H, H) ...
-  return {(int)shapes[0][0], (int)shapes[0][1], (int)shapes[0][2], (int)shapes[3][1], directions};
-}
+// An operator of a recurrent layer. Inputs: x, lengths, state (a GRU of one direction: h; projected: h, c), weight_ih,
+// weight_hh and bias of each direction, projected: projection and clips. Outputs: y, projected: the last h and c, and in
+// training `saved`. The gradient takes the same inputs, y, saved and dy and gives those of x (where WITH_DX), of the state
+// of a GRU, of the weights and biases, and of the projection.
+template <Kind KIND, int D, bool WITH_DX>
+struct Recurrent {
+  static constexpr bool PROJECTED = KIND == Kind::ProjectedLSTM;
+  static constexpr int STATES = PROJECTED ? 2 : KIND == Kind::GRU && D == 1;
+  static constexpr int WEIGHTS = 2 + STATES, INPUTS = WEIGHTS + 3 * D + 2 * PROJECTED, OUTPUTS = PROJECTED ? 3 : 1;
+  static constexpr int STATE_GRADIENTS = KIND == Kind::GRU && D == 1;
 
-// x, lengths, weight_ih, weight_hh, bias of each direction -> y, and saved in training
-template <int D, bool TRAINING>
-int run_lstm(int count, void **p, int64_t **shapes) {
-  if (count != 2 + 3 * D + 1 + TRAINING) return 1;
-  LSTMWeights weights;
-  float **inputs = (float **)p + 2, **outputs = inputs + 3 * D;
-  for (int d = 0; d < D; d++) {
-    weights.ih[d] = inputs[3 * d], weights.hh[d] = inputs[3 * d + 1], weights.bias[d] = inputs[3 * d + 2];
+  static RecurrentLayer layer_of(void **p, int64_t **shapes) {
+    float **in = (float **)p, **weights = in + WEIGHTS, **projection = weights + 3 * D;
+    const int64_t *matrix = PROJECTED ? shapes[WEIGHTS + 3 * D] : shapes[WEIGHTS + 1];  // (H, P) or (G H, H)
+    RecurrentLayer layer{};
+    layer.kind = KIND, layer.directions = D;
+    layer.steps = (int)shapes[0][0], layer.batch = (int)shapes[0][1], layer.inputs = (int)shapes[0][2];
+    layer.units = (int)(PROJECTED ? matrix[0] : matrix[1]), layer.outputs = (int)matrix[1];
+    layer.x = in[0], layer.lengths = (int *)p[1];
+    layer.first_h = STATES > 0 ? in[2] : nullptr, layer.first_c = STATES > 1 ? in[3] : nullptr;
+    for (int d = 0; d < D; d++, weights += 3)
+      layer.weight_ih[d] = weights[0], layer.weight_hh[d] = weights[1], layer.bias[d] = weights[2];
+    if (PROJECTED) layer.projection = projection[0], layer.clips = projection[1];
+    return layer;
   }
-  lstm_forward(lstm_shape(shapes, D), (float *)p[0], (int *)p[1], weights, outputs[0],
-               TRAINING ? outputs[1] : nullptr);
-  return 0;
-}
 
-template <int D, bool TRAINING>
-Shapes lstm_outputs(int64_t **shapes) {
-  const int64_t steps = shapes[0][0], batch = shapes[0][1], units = shapes[3][1];
-  Shapes result = {{steps, batch, D * units}};
-  if (TRAINING) result.push_back({steps < 0 || batch < 0 ? -1 : lstm_saved_size(lstm_shape(shapes, D))});
-  return result;
-}
-
-// x, lengths, weight_ih, weight_hh of each direction, y, saved, dy -> dx where WITH_DX, those of the weights and biases
-template <int D, bool WITH_DX>
-int run_lstm_gradient(int count, void **p, int64_t **shapes) {
-  if (count != 2 + 2 * D + 3 + WITH_DX + 3 * D) return 1;
-  LSTMWeights weights;
-  LSTMGradients gradients;
-  float **inputs = (float **)p + 2, **rest = inputs + 2 * D, **outputs = rest + 3;
-  for (int d = 0; d < D; d++) {
-    weights.ih[d] = inputs[2 * d], weights.hh[d] = inputs[2 * d + 1];
-    float **mine = outputs + WITH_DX + 3 * d;
-    gradients.ih[d] = mine[0], gradients.hh[d] = mine[1], gradients.bias[d] = mine[2];
+  template <bool TRAINING>
+  static int run(int count, void **p, int64_t **shapes) {
+    if (count != INPUTS + OUTPUTS + TRAINING) return 1;
+    RecurrentLayer layer = layer_of(p, shapes);
+    float **out = (float **)p + INPUTS;
+    layer.y = out[0];
+    if (PROJECTED) layer.last_h = out[1], layer.last_c = out[2];
+    if (TRAINING) layer.saved = out[OUTPUTS];
+    recurrent_forward(layer);
+    return 0;
   }
-  lstm_backward(lstm_shape(shapes, D), (float *)p[0], (int *)p[1], weights, rest[0], rest[1], rest[2],
-                WITH_DX ? outputs[0] : nullptr, gradients);
-  return 0;
-}
 
-template <int D, bool WITH_DX>
-Shapes lstm_gradient_outputs(int64_t **shapes) {
-  const int64_t inputs = shapes[0][2], units = shapes[3][1];
-  Shapes result;
-  if (WITH_DX) result.push_back({shapes[0][0], shapes[0][1], inputs});
-  for (int d = 0; d < D; d++) {
-    result.push_back({4 * units, inputs});
-    result.push_back({4 * units, units});
-    result.push_back({4 * units});
+  template <bool TRAINING>
+  static auto outputs(int64_t **shapes) {
+    static float none;
+    static void *const nothing[INPUTS] = {&none};
+    RecurrentLayer layer = layer_of((void **)nothing, shapes);
+    layer.projection = PROJECTED ? &none : nullptr;
+    const int64_t steps = shapes[0][0], batch = shapes[0][1];
+    Shapes result = {{steps, batch, D * layer.outputs}};
+    if (PROJECTED) result.push_back({batch, layer.outputs}), result.push_back({batch, layer.units});
+    if (TRAINING) result.push_back({steps < 0 || batch < 0 ? -1 : D * steps * batch * layer.saved_width()});
+    if constexpr (TRAINING || PROJECTED)
+      return result;
+    else
+      return result[0];  // one output is a vector of its sizes, not of shapes
   }
-  return result;
-}
+
+  static int run_gradient(int count, void **p, int64_t **shapes) {
+    if (count != INPUTS + 3 + WITH_DX + STATE_GRADIENTS + 3 * D + PROJECTED) return 1;
+    RecurrentLayer layer = layer_of(p, shapes);
+    float **rest = (float **)p + INPUTS, **out = rest + 3;
+    layer.y = rest[0], layer.saved = rest[1];
+    RecurrentGradients gradients{};
+    gradients.dy = rest[2];
+    if (WITH_DX) gradients.dx = *out++;
+    if (STATE_GRADIENTS) gradients.first_h = *out++;
+    for (int d = 0; d < D; d++, out += 3)
+      gradients.weight_ih[d] = out[0], gradients.weight_hh[d] = out[1], gradients.bias[d] = out[2];
+    if (PROJECTED) gradients.projection = *out;
+    recurrent_backward(layer, gradients);
+    return 0;
+  }
+
+  static Shapes gradient_outputs(int64_t **shapes) {
+    auto sizes = [&](int k, int rank) { return Sizes(shapes[k], shapes[k] + rank); };
+    Shapes result;
+    if (WITH_DX) result.push_back(sizes(0, 3));
+    if (STATE_GRADIENTS) result.push_back(sizes(2, 2));
+    for (int k = WEIGHTS; k < WEIGHTS + 3 * D; k++) result.push_back(sizes(k, (k - WEIGHTS) % 3 == 2 ? 1 : 2));
+    if (PROJECTED) result.push_back(sizes(WEIGHTS + 3 * D, 2));
+    return result;
+  }
+};
 
 CRF crf_of(void **p, int64_t **shapes) {
   return {(int)shapes[0][0], (int)shapes[0][1], (int)shapes[0][2], (float *)p[0], (float *)p[1],
@@ -77,36 +105,27 @@ CRF crf_of(void **p, int64_t **shapes) {
 
 }  // namespace
 
-#define OPERATOR(name, call, outputs)                                                            \
+#define OPERATOR(name, call, outputs)                                                                    \
   int name(int count, void **p, int *, int64_t **shapes, const char **, void *, void *) { return call; } \
-  Shapes name##InferShape(int *, int64_t **shapes, void *) { return outputs; }
+  auto name##InferShape(int *, int64_t **shapes, void *) { return outputs; }
+#define RECURRENT(name, ...)                                                                           \
+  OPERATOR(name, (Recurrent<__VA_ARGS__>::run<true>(count, p, shapes)),                                \
+           (Recurrent<__VA_ARGS__>::outputs<true>(shapes)))                                            \
+  OPERATOR(name##Inference, (Recurrent<__VA_ARGS__>::run<false>(count, p, shapes)),                    \
+           (Recurrent<__VA_ARGS__>::outputs<false>(shapes)))                                           \
+  OPERATOR(name##Gradient, (Recurrent<__VA_ARGS__>::run_gradient(count, p, shapes)),                   \
+           (Recurrent<__VA_ARGS__>::gradient_outputs(shapes)))
 
 extern "C" {
 
-OPERATOR(LSTM1, (run_lstm<1, true>(count, p, shapes)), (lstm_outputs<1, true>(shapes)))
-OPERATOR(LSTM2, (run_lstm<2, true>(count, p, shapes)), (lstm_outputs<2, true>(shapes)))
-// the same for layers that read data and want no gradient of it: MindSpore may tell operators, and so their gradients,
-// apart by their names alone
-OPERATOR(LSTMOfData1, (run_lstm<1, true>(count, p, shapes)), (lstm_outputs<1, true>(shapes)))
-OPERATOR(LSTMOfData2, (run_lstm<2, true>(count, p, shapes)), (lstm_outputs<2, true>(shapes)))
-OPERATOR(LSTMGradient1, (run_lstm_gradient<1, true>(count, p, shapes)), (lstm_gradient_outputs<1, true>(shapes)))
-OPERATOR(LSTMGradient2, (run_lstm_gradient<2, true>(count, p, shapes)), (lstm_gradient_outputs<2, true>(shapes)))
-OPERATOR(LSTMWeightGradient1, (run_lstm_gradient<1, false>(count, p, shapes)), (lstm_gradient_outputs<1, false>(shapes)))
-OPERATOR(LSTMWeightGradient2, (run_lstm_gradient<2, false>(count, p, shapes)), (lstm_gradient_outputs<2, false>(shapes)))
-
-// one output is a vector of its sizes, not of shapes
-int LSTMInference1(int count, void **p, int *, int64_t **shapes, const char **, void *, void *) {
-  return run_lstm<1, false>(count, p, shapes);
-}
-std::vector<int64_t> LSTMInference1InferShape(int *, int64_t **shapes, void *) {
-  return lstm_outputs<1, false>(shapes)[0];
-}
-int LSTMInference2(int count, void **p, int *, int64_t **shapes, const char **, void *, void *) {
-  return run_lstm<2, false>(count, p, shapes);
-}
-std::vector<int64_t> LSTMInference2InferShape(int *, int64_t **shapes, void *) {
-  return lstm_outputs<2, false>(shapes)[0];
-}
+RECURRENT(LSTM1, Kind::LSTM, 1, true)
+RECURRENT(LSTM2, Kind::LSTM, 2, true)
+// Layers that read data and want no gradient of it: MindSpore may tell operators, and so their gradients, apart by name.
+RECURRENT(LSTMOfData1, Kind::LSTM, 1, false)
+RECURRENT(LSTMOfData2, Kind::LSTM, 2, false)
+RECURRENT(GRU1, Kind::GRU, 1, true)
+RECURRENT(GRU2, Kind::GRU, 2, true)
+RECURRENT(ProjectedLSTM, Kind::ProjectedLSTM, 1, true)
 
 // emissions, transitions, start, end, lengths, gold tags -> loss (1,) and the gradients of the first four
 int CRFLoss(int count, void **p, int *, int64_t **shapes, const char **, void *, void *) {
@@ -119,6 +138,24 @@ Shapes CRFLossInferShape(int *, int64_t **shapes, void *) {
   const int64_t tags = shapes[0][2];
   return {{1}, {shapes[0][0], shapes[0][1], tags}, {tags, tags}, {tags}, {tags}};
 }
+
+// the settings of adam.h (7,), then all weights, all first and all second moments, which are changed in place, and all
+// gradients -> norm (1,)
+int Adam(int count, void **p, int *ranks, int64_t **shapes, const char **, void *, void *) {
+  const int arrays = (count - 2) / 4;
+  if (count != 4 * arrays + 2) return 1;
+  float **in = (float **)p + 1;
+  std::vector<Weights> weights;
+  for (int k = 0; k < arrays; k++) {
+    long size = 1;
+    for (int axis = 0; axis < ranks[k + 1]; axis++) size *= shapes[k + 1][axis];
+    weights.push_back({size, in[k], in[arrays + k], in[2 * arrays + k], in[3 * arrays + k]});
+  }
+  const float *s = (float *)p[0];
+  *(float *)p[count - 1] = (float)adam_update(weights, {s[0], s[1], s[2], s[3], s[4], s[5], s[6]});
+  return 0;
+}
+Sizes AdamInferShape(int *, int64_t **, void *) { return {1}; }
 
 // emissions, transitions, start, end, lengths -> paths (T, B) and scores (B,)
 int CRFViterbi(int count, void **p, int *, int64_t **shapes, const char **, void *, void *) {

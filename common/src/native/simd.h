@@ -2,7 +2,9 @@
 // for AVX-512, AVX2, SSE and NEON. NaN stays NaN in every function here.
 #pragma once
 #include <cstdint>
-#include <cstring>
+#if defined(__AVX__)
+#include <immintrin.h>
+#endif
 
 namespace native {
 
@@ -35,8 +37,26 @@ NATIVE_INLINE void store(float *p, Vec v, int n) {
   for (int k = 0; k < n; k++) p[k] = v[k];
 }
 
+// As store, past the caches where that can be: for what is read again only when they have long been overwritten. The next
+// atomic operation that gives the result to another thread orders these stores too.
+NATIVE_INLINE void stream(float *p, Vec v, int n) {
+  if (n < W || (uintptr_t)p % sizeof(Vec)) return store(p, v, n);
+#if defined(__AVX512F__)
+  _mm512_stream_ps(p, (__m512)v);
+#elif defined(__AVX__)
+  _mm256_stream_ps(p, (__m256)v);
+#else
+  store(p, v);
+#endif
+}
+
 NATIVE_INLINE Vec at_most(Vec x, float limit) { return x > limit ? splat(limit) : x; }
 NATIVE_INLINE Vec at_least(Vec x, float limit) { return x < limit ? splat(limit) : x; }
+
+NATIVE_INLINE Vec sqrt_of(Vec x) {
+  for (int k = 0; k < W; k++) x[k] = __builtin_sqrtf(x[k]);
+  return x;
+}
 
 // 2^x for |x| <= 126: the integer part goes into the exponent, the rest, in [-0.5, 0.5], into the Taylor polynomial of
 // degree 6, whose error is below 1.3e-7 of the value.

@@ -21,7 +21,7 @@ class Buffer {
     }
     return data_;
   }
-  float *data() const { return data_; }
+  const float *data() const { return data_; }
 
  private:
   float *data_ = nullptr;
@@ -31,10 +31,8 @@ class Buffer {
 // A matrix (depth, columns) in panels of PANEL vectors: [panel][k][vector][lane], columns filled up with zeros.
 class PackedMatrix {
  public:
-  // Row k of the matrix begins at rows[k].
-  void pack_rows(const float *const *rows, int depth, int columns);
-  // The matrix is the transpose of w (columns, depth), which lies row by row.
-  void pack_transposed(const float *w, int depth, int columns);
+  // Packs the matrix whose rows begin at rows[k], or its transpose.
+  void pack(const float *const *rows, int count, int width, bool transpose);
 
   int depth = 0, columns = 0;
   const float *panel(int first_vector) const { return data_.data() + (long)first_vector * depth * W; }

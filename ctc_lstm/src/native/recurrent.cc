@@ -1,4 +1,4 @@
-#include "lstm.h"
+#include "recurrent.h"
 
 #include <cstring>
 #include <mutex>
@@ -10,9 +10,10 @@
 namespace native {
 namespace {
 
-constexpr int FORWARD_CHUNK = 192, BACKWARD_CHUNK = 256;  // (step, row) pairs whose gates stay in the cache
+constexpr int CHUNK = 256;  // (step, row) pairs whose gates stay in the cache
+constexpr int BLOCK = 256;  // rows of a weight gradient that one thread computes
 
-std::mutex one_layer_at_a_time;  // the packed weights and partial sums below belong to the layer that runs
+std::mutex one_layer_at_a_time;  // the packed weights and buffers below belong to the layer that runs
 
 // One direction of one slice: what a thread runs without waiting for others.
 struct Task {
@@ -21,268 +22,411 @@ struct Task {
   long first;  // of its (step, row) pairs among those of all tasks
 };
 
-struct Layer {
-  const LSTMShape &shape;
+std::vector<const float *> rows_of(const float *matrix, int rows, int columns, int first = 0) {
+  std::vector<const float *> pointers(rows);
+  for (int k = 0; k < rows; k++) pointers[k] = matrix + (long)((k + first) % rows) * columns;
+  return pointers;
+}
+
+// A layer's rows divided into tasks, and where the values of a task's row m at step s are.
+struct Work {
+  const RecurrentLayer &layer;
+  const int units, width;
+  // The gates (4 H) that the products with x and with h reach. Those of a GRU are a, r, z, n: x has no share in a, h none
+  // in n; its matrices have rows for r, z, n, so that h reaches a by the last ones.
+  const int x_gates, h_gates, x_at, first_row;
+  const std::vector<float> zeros;
   std::vector<Slice> slices;
   std::vector<Task> tasks;
+  long pairs = 0;
 
-  Layer(const LSTMShape &shape, const int *lengths)
-      : shape(shape), slices(divide_rows(lengths, shape.batch, shape.steps)) {
-    long first = 0;
-    for (int d = 0; d < shape.directions; d++)
+  explicit Work(const RecurrentLayer &layer)
+      : layer(layer), units(layer.units), width(layer.saved_width()), x_gates((gru() ? 3 : 4) * units),
+        h_gates(x_gates), x_at(gru() ? units : 0), first_row(gru() ? 2 * units : 0),
+        zeros(std::max(units, layer.outputs)),
+        slices(divide_rows(layer.lengths, layer.batch, layer.steps, slice_rows((long)h_gates * layer.outputs))) {
+    for (int d = 0; d < layer.directions; d++)
       for (const Slice &slice : slices) {
-        tasks.push_back({&slice, d, first});
-        first += slice.size();
+        tasks.push_back({&slice, d, pairs});
+        pairs += slice.size();
       }
   }
 
-  // Where row m of a task stands in x or y at step s, counted in rows of those.
+  bool gru() const { return layer.kind == Kind::GRU; }
+
+  // Counted in rows of x and y.
   long place(const Task &task, int s, int m) const {
-    return (long)task.slice->time(s, m, task.direction) * shape.batch + task.slice->rows[m];
+    return (long)task.slice->time(s, m, task.direction) * layer.batch + task.slice->rows[m];
   }
-  // The output of a task in a row of y or dy.
+  const float *x(const Task &task, int s, int m) const { return layer.x + place(task, s, m) * layer.inputs; }
   template <class Float>
-  Float *outputs(Float *y, const Task &task, int s, int m) const {
-    return y + place(task, s, m) * shape.directions * shape.units + (long)task.direction * shape.units;
+  Float *in_y(Float *y, const Task &task, int s, int m) const {
+    return y + (place(task, s, m) * layer.directions + task.direction) * layer.outputs;
+  }
+  float *saved(const Task &task, int s, int m) const {
+    return layer.saved + (task.first + task.slice->offset[s] + m) * width;
+  }
+  const float *h_before(const Task &task, int s, int m) const {
+    if (s) return in_y(layer.y, task, s - 1, m);
+    return layer.first_h ? layer.first_h + (long)task.slice->rows[m] * layer.outputs : zeros.data();
+  }
+  const float *c_before(const Task &task, int s, int m) const {
+    if (s) return saved(task, s - 1, m) + 4 * units;
+    return layer.first_c ? layer.first_c + (long)task.slice->rows[m] * units : zeros.data();
+  }
+
+  // The weights of one direction for the forward products, or transposed for the backward ones.
+  struct Packed {
+    PackedMatrix ih, hh, projection;
+  };
+  void pack(Packed *packed, bool backward) const {
+    const bool transposed = layer.projection;  // as they are kept
+    auto pack = [&](PackedMatrix &matrix, const float *values, int gates, int columns, int first) {
+      if (transposed)
+        matrix.pack(rows_of(values, columns, gates).data(), columns, gates, backward);
+      else
+        matrix.pack(rows_of(values, gates, columns, first).data(), gates, columns, !backward);
+    };
+    parallel(3 * layer.directions, [&](int k) {
+      const int d = k / 3;
+      if (k % 3 == 0) pack(packed[d].ih, layer.weight_ih[d], x_gates, layer.inputs, 0);
+      if (k % 3 == 1) pack(packed[d].hh, layer.weight_hh[d], h_gates, layer.outputs, first_row);
+      if (k % 3 == 2 && layer.projection)
+        packed[d].projection.pack(rows_of(layer.projection, units, layer.outputs).data(), units, layer.outputs, backward);
+    });
   }
 };
 
 // Memory of a thread, kept from call to call.
 struct Scratch {
-  Buffer gates, cells, carried, hidden, zeros;
-  PackedMatrix inputs, states;
-  std::vector<const float *> left, right, start;
+  Buffer gates, cells, hidden, dh, block;
+  PackedMatrix packed;
+  std::vector<const float *> left, right;
   std::vector<float *> out;
-
-  void resize(long rows) {
-    left.resize(rows), right.resize(rows), start.resize(rows), out.resize(rows);
-  }
 };
 Scratch &scratch() {
   static thread_local Scratch *of_thread = new Scratch();
   return *of_thread;
 }
 
-// Gate pre-activations (n, 4H) to gates, in place, cells (n, H) to the next ones, and the outputs of the layer.
-void apply_gates(int n, int units, float *const *gates, const float *const *before, float *const *cells,
-                 float *const *outputs) {
-  for (int m = 0; m < n; m++)
-    for (int k = 0; k < units; k += W) {
-      int lanes = std::min(W, units - k);
-      float *row = gates[m] + k;
-      Vec i = sigmoid(load(row, lanes)), f = sigmoid(load(row + units, lanes));
-      Vec g = tanh_of(load(row + 2 * units, lanes)), o = sigmoid(load(row + 3 * units, lanes));
-      Vec c = f * load(before[m] + k, lanes) + i * g;
-      store(row, i, lanes), store(row + units, f, lanes);
-      store(row + 2 * units, g, lanes), store(row + 3 * units, o, lanes);
-      store(cells[m] + k, c, lanes);
-      store(outputs[m] + k, o * tanh_of(c), lanes);
-    }
+NATIVE_INLINE Vec clip(Vec x, float limit) { return limit > 0 ? at_most(at_least(x, -limit), limit) : x; }
+
+// From the pre-activations of one row: its next cell, o tanh(c) to `out`, and gates and cell to `saved` unless it is null.
+void lstm_forward(int units, int f_at, int g_at, float limit, const float *gates, float *cell, float *out, float *saved) {
+  for (int k = 0; k < units; k += W) {
+    const int lanes = std::min(W, units - k);
+    const float *row = gates + k;
+    Vec i = sigmoid(load(row, lanes)), f = sigmoid(load(row + f_at, lanes));
+    Vec g = tanh_of(load(row + g_at, lanes)), o = sigmoid(load(row + 3 * units, lanes));
+    Vec c = clip(f * load(cell + k, lanes) + i * g, limit);
+    store(cell + k, c, lanes);
+    store(out + k, o * tanh_of(c), lanes);
+    if (!saved) continue;
+    float *kept = saved + k;
+    stream(kept, i, lanes), stream(kept + f_at, f, lanes), stream(kept + g_at, g, lanes);
+    stream(kept + 3 * units, o, lanes), stream(kept + 4 * units, c, lanes);
+  }
 }
 
-void forward_task(const Layer &layer, const Task &task, const float *x, const PackedMatrix &w_ih,
-                  const PackedMatrix &w_hh, const float *bias, float *y, float *saved) {
+// The gates of one row to the gradients of their pre-activations, in place, given dh and the gradient dc that comes from
+// the next step, which becomes the one for the step before. With a projection o tanh(c) takes the place of the cell.
+void lstm_backward(int units, int f_at, int g_at, float limit, bool projected, const float *dh, const float *before,
+                   float *gates, float *dc) {
+  for (int k = 0; k < units; k += W) {
+    const int lanes = std::min(W, units - k);
+    float *row = gates + k;
+    Vec i = load(row, lanes), f = load(row + f_at, lanes), g = load(row + g_at, lanes);
+    Vec o = load(row + 3 * units, lanes), cell = load(row + 4 * units, lanes), t = tanh_of(cell);
+    Vec h = load(dh + k, lanes);
+    Vec c = load(dc + k, lanes) + h * o * (1.0f - t * t);
+    if (limit > 0) c = cell < limit && cell > -limit ? c : Vec{};
+    store(row, c * g * i * (1.0f - i), lanes);
+    store(row + f_at, c * load(before + k, lanes) * f * (1.0f - f), lanes);
+    store(row + g_at, c * i * (1.0f - g * g), lanes);
+    store(row + 3 * units, h * t * o * (1.0f - o), lanes);
+    if (projected) store(row + 4 * units, o * t, lanes);
+    store(dc + k, c * f, lanes);
+  }
+}
+
+void gru_forward(int units, const float *before, const float *gates, float *out, float *saved) {
+  for (int k = 0; k < units; k += W) {
+    const int lanes = std::min(W, units - k);
+    const float *row = gates + k;
+    Vec a = load(row, lanes), r = sigmoid(load(row + units, lanes)), z = sigmoid(load(row + 2 * units, lanes));
+    Vec n = tanh_of(load(row + 3 * units, lanes) + r * a), h = load(before + k, lanes);
+    store(out + k, n + z * (h - n), lanes);
+    if (!saved) continue;
+    float *kept = saved + k;
+    stream(kept, a, lanes), stream(kept + units, r, lanes);
+    stream(kept + 2 * units, z, lanes), stream(kept + 3 * units, n, lanes);
+  }
+}
+
+// As lstm_backward; `carried` is the gradient of h that passes the gates by.
+void gru_backward(int units, const float *dh, const float *before, float *gates, float *carried) {
+  for (int k = 0; k < units; k += W) {
+    const int lanes = std::min(W, units - k);
+    float *row = gates + k;
+    Vec a = load(row, lanes), r = load(row + units, lanes), z = load(row + 2 * units, lanes);
+    Vec n = load(row + 3 * units, lanes), h = load(dh + k, lanes) + load(carried + k, lanes);
+    Vec to_n = h * (1.0f - z) * (1.0f - n * n);
+    store(row, to_n * r, lanes);
+    store(row + units, to_n * a * r * (1.0f - r), lanes);
+    store(row + 2 * units, h * (load(before + k, lanes) - n) * z * (1.0f - z), lanes);
+    store(row + 3 * units, to_n, lanes);
+    store(carried + k, h * z, lanes);
+  }
+}
+
+void forward_task(const Work &work, const Task &task, const Work::Packed &weights) {
+  const RecurrentLayer &layer = work.layer;
   const Slice &slice = *task.slice;
-  const int units = layer.shape.units, rows = (int)slice.rows.size();
+  const int units = work.units, rows = (int)slice.rows.size(), f_at = (layer.projection ? 2 : 1) * units;
+  const float *bias = layer.bias[task.direction];
   Scratch &memory = scratch();
-  memory.resize(std::max<long>(FORWARD_CHUNK, rows));
-  float *cells = memory.cells.get((long)rows * units);
-  std::memset(cells, 0, sizeof(float) * rows * units);
-  if (saved) saved += task.first * 5 * units;
+  const long width = 4 * units + W;
+  memory.left.resize(CHUNK + rows), memory.right.resize(CHUNK + rows), memory.out.resize(CHUNK + rows);
+  float *cells = memory.cells.get((long)rows * units), *hidden = memory.hidden.get((long)rows * units);
+  for (int m = 0; m < rows; m++)
+    std::memcpy(cells + (long)m * units,
+                layer.first_c ? layer.first_c + (long)slice.rows[m] * units : work.zeros.data(), sizeof(float) * units);
   for (int from = 0, to; from < slice.steps(); from = to) {
-    to = chunk_end(slice, from, FORWARD_CHUNK);
-    const long count = slice.offset[to] - slice.offset[from];
-    // (count, 4H) where the gates stay, with the cells behind them, or for inference of this chunk alone
-    const long width = saved ? 5 * units : 4 * units;
-    float *gates = saved ? saved + slice.offset[from] * width : memory.gates.get(count * width);
+    to = chunk_end(slice, from, CHUNK);
+    const long first = slice.offset[from], count = slice.offset[to] - first;
+    float *gates = memory.gates.get(count * width);
     for (int s = from, at = 0; s < to; s++)
       for (int m = 0; m < slice.active[s]; m++, at++) {
-        memory.left[at] = x + layer.place(task, s, m) * layer.shape.inputs;
-        memory.start[at] = bias;
-        memory.out[at] = gates + at * width;
+        memory.left[at] = work.x(task, s, m);
+        memory.right[at] = bias + work.x_at;
+        memory.out[at] = gates + at * width + work.x_at;
+        std::memcpy(gates + at * width, bias, sizeof(float) * work.x_at);
       }
-    matmul(memory.left.data(), 1, (int)count, w_ih, memory.start.data(), memory.out.data());
+    matmul(memory.left.data(), 1, (int)count, weights.ih, memory.right.data(), memory.out.data());
     for (int s = from; s < to; s++) {
       const int n = slice.active[s];
-      float *const *now = memory.out.data() + (slice.offset[s] - slice.offset[from]);
-      if (s > 0) {
-        for (int m = 0; m < n; m++) memory.right[m] = layer.outputs(y, task, s - 1, m);
-        matmul(memory.right.data(), 1, n, w_hh, now, now);
-      }
-      const float *before[SLICE_ROWS];
-      float *after[SLICE_ROWS], *outputs[SLICE_ROWS];
+      float *now[MOST_SLICE_ROWS], *out[MOST_SLICE_ROWS], *y[MOST_SLICE_ROWS];
+      const float *before[MOST_SLICE_ROWS];
       for (int m = 0; m < n; m++) {
-        before[m] = cells + (long)m * units;
-        if (saved && s > 0) before[m] = saved + (slice.offset[s - 1] + m) * width + 4 * units;
-        after[m] = saved ? now[m] + 4 * units : cells + (long)m * units;
-        outputs[m] = layer.outputs(y, task, s, m);
+        now[m] = gates + (slice.offset[s] - first + m) * width;
+        before[m] = work.h_before(task, s, m);
+        y[m] = work.in_y(layer.y, task, s, m);
+        out[m] = layer.projection ? hidden + (long)m * units : y[m];
       }
-      apply_gates(n, units, now, before, after, outputs);
+      if (s > 0 || layer.first_h) matmul(before, 1, n, weights.hh, now, now);
+      for (int m = 0; m < n; m++) {
+        float *cell = cells + (long)m * units;
+        float *saved = layer.saved ? work.saved(task, s, m) : nullptr;
+        if (work.gru())
+          gru_forward(units, before[m], now[m], out[m], saved);
+        else
+          lstm_forward(units, f_at, 3 * units - f_at, layer.clips ? layer.clips[0] : 0, now[m], cell, out[m], saved);
+      }
+      if (!layer.projection) continue;
+      matmul(out, 1, n, weights.projection, nullptr, y);
+      for (int m = 0; m < n; m++)
+        for (int k = 0; k < layer.outputs; k += W) {
+          const int lanes = std::min(W, layer.outputs - k);
+          store(y[m] + k, clip(load(y[m] + k, lanes), layer.clips[1]), lanes);
+        }
     }
+  }
+  for (int m = 0; m < rows && layer.last_h; m++) {
+    const long row = slice.rows[m];
+    std::memcpy(layer.last_h + row * layer.outputs, work.h_before(task, slice.lengths[m], m),
+                sizeof(float) * layer.outputs);
+    if (layer.last_c) std::memcpy(layer.last_c + row * units, cells + (long)m * units, sizeof(float) * units);
   }
 }
 
-// Gradients of the pre-activations (n, 4H) of a step from those of its outputs, dh (n, H), and the cell gradient dc
-// (n, H) that comes from the next step, which becomes the one for the step before.
-void gate_gradients(int n, int units, const float *const *dh, const float *const *saved, const float *const *before,
-                    float *const *dc, float *const *gradients) {
-  for (int m = 0; m < n; m++)
-    for (int k = 0; k < units; k += W) {
-      int lanes = std::min(W, units - k);
-      const float *row = saved[m] + k;
-      Vec i = load(row, lanes), f = load(row + units, lanes), g = load(row + 2 * units, lanes);
-      Vec o = load(row + 3 * units, lanes), t = tanh_of(load(row + 4 * units, lanes));
-      Vec h = load(dh[m] + k, lanes);
-      Vec c = load(dc[m] + k, lanes) + h * o * (1.0f - t * t);
-      float *out = gradients[m] + k;
-      store(out, c * g * i * (1.0f - i), lanes);
-      store(out + units, c * load(before[m] + k, lanes) * f * (1.0f - f), lanes);
-      store(out + 2 * units, c * i * (1.0f - g * g), lanes);
-      store(out + 3 * units, h * t * o * (1.0f - o), lanes);
-      store(dc[m] + k, c * f, lanes);
-    }
-}
-
-// What a direction's tasks need for their backward pass, packed once.
-struct BackwardWeights {
-  PackedMatrix ih, hh;
-};
-
-// Adds to `dw_ih` (4H, I), `dw_hh` (4H, H) and `dbias` (4H,); writes `dx` (T, B, I) unless it is null.
-void backward_task(const Layer &layer, const Task &task, const float *x, const BackwardWeights &weights, const float *y,
-                   const float *saved, const float *dy, float *dx, float *dw_ih, float *dw_hh, float *dbias) {
+// Leaves the gradients of the pre-activations where the gates were, writes `dx`, adds to `dbias` (4 H,).
+void backward_task(const Work &work, const Task &task, const Work::Packed &weights, const RecurrentGradients &gradients,
+                   float *dx, float *dbias) {
+  const RecurrentLayer &layer = work.layer;
   const Slice &slice = *task.slice;
-  const int units = layer.shape.units, inputs = layer.shape.inputs, rows = (int)slice.rows.size();
-  const long gate_width = 4 * units + W;  // not a power of two, whose multiples would share a few lines of the cache
+  const int units = work.units, outputs = layer.outputs, rows = (int)slice.rows.size();
+  const int f_at = (layer.projection ? 2 : 1) * units;
   Scratch &memory = scratch();
-  memory.resize(std::max({(long)BACKWARD_CHUNK, (long)rows, 4L * units}));
-  float *gates = memory.gates.get((BACKWARD_CHUNK + 2L * rows) * gate_width);
-  float *later = gates + (BACKWARD_CHUNK + (long)rows) * gate_width;  // gradients of the step after the chunk
-  float *carried = memory.carried.get((long)rows * units), *hidden = memory.hidden.get((long)rows * units);
-  float *zeros = memory.zeros.get(std::max(units, inputs));
+  memory.left.resize(CHUNK + rows), memory.out.resize(CHUNK + rows);
+  float *carried = memory.cells.get((long)rows * units), *hidden = memory.hidden.get((long)rows * units);
+  float *dh = memory.dh.get((long)rows * outputs);
   std::memset(carried, 0, sizeof(float) * rows * units);
-  std::memset(zeros, 0, sizeof(float) * std::max(units, inputs));
-  saved += task.first * 5 * units;
+  // dh of the first n rows at step s, from that of y and from the gates of the step behind it
+  const float *given[MOST_SLICE_ROWS], *after[MOST_SLICE_ROWS];
+  float *total[MOST_SLICE_ROWS], *of_hidden[MOST_SLICE_ROWS], *of_projection[MOST_SLICE_ROWS];
+  for (int m = 0; m < rows; m++) total[m] = dh + (long)m * outputs, of_hidden[m] = hidden + (long)m * units;
   for (int to = slice.steps(), from; to > 0; to = from) {
     from = to - 1;
-    while (from > 0 && slice.offset[to] - slice.offset[from - 1] <= BACKWARD_CHUNK) from--;
-    const long first = slice.offset[from], count = slice.offset[to] - first;
-    for (int s = to - 1; s >= from; s--) {  // the recurrence
+    while (from > 0 && slice.offset[to] - slice.offset[from - 1] <= CHUNK) from--;
+    for (int s = to - 1; s >= from; s--) {
       const int n = slice.active[s], next = s + 1 < slice.steps() ? slice.active[s + 1] : 0;
-      float *dc[SLICE_ROWS], *dh[SLICE_ROWS], *now[SLICE_ROWS];
-      const float *kept[SLICE_ROWS], *before[SLICE_ROWS], *of_outputs[SLICE_ROWS], *after[SLICE_ROWS];
-      for (int m = 0; m < n; m++) {
-        kept[m] = saved + (slice.offset[s] + m) * 5 * units;
-        before[m] = s ? saved + (slice.offset[s - 1] + m) * 5 * units + 4 * units : zeros;
-        of_outputs[m] = layer.outputs(dy, task, s, m);
-        now[m] = gates + (slice.offset[s] - first + m) * gate_width;
-        after[m] = s + 1 == to ? later + m * gate_width : gates + (slice.offset[s + 1] - first + m) * gate_width;
-        dc[m] = carried + (long)m * units, dh[m] = hidden + (long)m * units;
-      }
-      matmul(after, 1, next, weights.hh, of_outputs, dh);
-      for (int m = 0; m < next; m++) of_outputs[m] = dh[m];
-      gate_gradients(n, units, of_outputs, kept, before, dc, now);
-    }
-    auto &left = memory.left;
-    if (dx) {
-      for (int s = from, at = 0; s < to; s++)
-        for (int m = 0; m < slice.active[s]; m++, at++) {
-          left[at] = gates + at * gate_width;
-          memory.out[at] = dx + layer.place(task, s, m) * inputs;
+      for (int m = 0; m < n; m++) given[m] = work.in_y(gradients.dy, task, s, m);
+      for (int m = 0; m < next; m++) after[m] = work.saved(task, s + 1, m);
+      matmul(after, 1, next, weights.hh, given, total);
+      for (int m = 0; m < next; m++) given[m] = total[m];
+      if (layer.projection) {
+        for (int m = 0; m < n; m++) {
+          const float limit = layer.clips[1], *y = work.in_y(layer.y, task, s, m);
+          after[m] = of_projection[m] = work.saved(task, s, m) + 5 * units;
+          for (int k = 0; k < outputs; k++)
+            of_projection[m][k] = limit > 0 && !(y[k] < limit && y[k] > -limit) ? 0 : given[m][k];
+          given[m] = of_hidden[m];
         }
-      matmul(left.data(), 1, (int)count, weights.ih, nullptr, memory.out.data());
-    }
-    for (int s = from, at = 0; s < to; s++)  // x and the outputs of the step before, as the right sides of products
-      for (int m = 0; m < slice.active[s]; m++, at++) {
-        left[at] = x + layer.place(task, s, m) * inputs;
-        memory.right[at] = s ? layer.outputs(y, task, s - 1, m) : zeros;
+        matmul(after, 1, n, weights.projection, nullptr, of_hidden);
       }
-    memory.inputs.pack_rows(left.data(), (int)count, inputs);
-    memory.states.pack_rows(memory.right.data(), (int)count, units);
-    auto add_product = [&](const PackedMatrix &right, float *sum, int columns) {
-      for (int k = 0; k < 4 * units; k++) left[k] = gates + k, memory.out[k] = sum + (long)k * columns;
-      matmul(left.data(), gate_width, 4 * units, right, memory.out.data(), memory.out.data());
-    };
-    add_product(memory.inputs, dw_ih, inputs);
-    add_product(memory.states, dw_hh, units);
-    for (long r = 0; r < count; r++)
-      for (int k = 0; k < 4 * units; k++) dbias[k] += gates[r * gate_width + k];
-    std::memcpy(later, gates, sizeof(float) * slice.active[from] * gate_width);
+      for (int m = 0; m < n; m++) {
+        float *gates = work.saved(task, s, m), *mine = carried + (long)m * units;
+        if (work.gru())
+          gru_backward(units, given[m], work.h_before(task, s, m), gates, mine);
+        else
+          lstm_backward(units, f_at, 3 * units - f_at, layer.clips ? layer.clips[0] : 0, layer.projection, given[m],
+                        work.c_before(task, s, m), gates, mine);
+      }
+    }
+    for (int s = from, at = 0; s < to; s++)
+      for (int m = 0; m < slice.active[s]; m++, at++) {
+        const float *gates = work.saved(task, s, m);
+        for (int k = 0; k < 4 * units; k++) dbias[k] += gates[k];
+        memory.left[at] = gates + work.x_at;
+        if (dx) memory.out[at] = dx + work.place(task, s, m) * layer.inputs;
+      }
+    const int count = (int)(slice.offset[to] - slice.offset[from]);
+    if (dx) matmul(memory.left.data(), 1, count, weights.ih, nullptr, memory.out.data());
   }
+  for (int m = 0; m < rows && gradients.first_h; m++) {
+    total[m] = gradients.first_h + (long)slice.rows[m] * outputs;
+    if (slice.lengths[m]) after[m] = work.saved(task, 0, m);
+    given[m] = work.gru() ? carried + (long)m * units : work.zeros.data();
+    if (!slice.lengths[m]) std::memset(total[m], 0, sizeof(float) * outputs);
+  }
+  if (gradients.first_h && slice.steps()) matmul(after, 1, slice.active[0], weights.hh, given, total);
 }
 
-void zero_padding(const Slice &slice, int steps, int batch, float *values, long width) {
+// Sums over all (step, row) pairs of left^T right: some rows of weight gradients, of one or two matrices.
+struct Product {
+  struct Right {
+    const float *const *rows;  // of each pair
+    int at, columns;           // the part of those rows
+    float *out;                // where the first row of the sum begins, and how far it is to the next
+    long stride;
+  };
+  const float *const *left;
+  int left_at, rows;
+  long pairs;
+  std::vector<Right> rights;
+
+  void run(int row) const {
+    constexpr int STRIDE = BLOCK + W;  // no power of two, whose multiples would share a few lines of the cache
+    const int count = std::min(BLOCK, rows - row);
+    Scratch &memory = scratch();
+    float *block = memory.block.get((long)CHUNK * STRIDE);
+    memory.left.resize(BLOCK), memory.right.resize(CHUNK), memory.out.resize(BLOCK);
+    for (int k = 0; k < count; k++) memory.left[k] = block + k;
+    for (const Right &right : rights)
+      for (int k = 0; k < count; k++)
+        std::memset(right.out + (row + k) * right.stride, 0, sizeof(float) * right.columns);
+    for (long from = 0; from < pairs; from += CHUNK) {
+      const int depth = (int)std::min<long>(CHUNK, pairs - from);
+      for (int k = 0; k < depth; k++)
+        std::memcpy(block + (long)k * STRIDE, left[from + k] + left_at + row, sizeof(float) * count);
+      for (const Right &right : rights) {
+        for (int k = 0; k < depth; k++) memory.right[k] = right.rows[from + k] + right.at;
+        for (int k = 0; k < count; k++) memory.out[k] = right.out + (row + k) * right.stride;
+        memory.packed.pack(memory.right.data(), depth, right.columns, false);
+        matmul(memory.left.data(), STRIDE, count, memory.packed, memory.out.data(), memory.out.data());
+      }
+    }
+  }
+};
+
+void weight_gradients(const Work &work, const RecurrentGradients &gradients) {
+  const RecurrentLayer &layer = work.layer;
+  const int units = work.units, inputs = layer.inputs, outputs = layer.outputs;
+  std::vector<const float *> x, h, z;  // of all pairs
+  x.reserve(work.pairs), h.reserve(work.pairs), z.reserve(work.pairs);
+  for (const Task &task : work.tasks)
+    for (int s = 0; s < task.slice->steps(); s++)
+      for (int m = 0; m < task.slice->active[s]; m++) {
+        x.push_back(work.x(task, s, m));
+        h.push_back(work.h_before(task, s, m));
+        z.push_back(work.saved(task, s, m));
+      }
+  std::vector<Product> products;
+  const long pairs = work.pairs / layer.directions;
+  for (int d = 0; d < layer.directions; d++) {
+    const float *const *of_x = x.data() + d * pairs, *const *of_h = h.data() + d * pairs, *const *of_z = z.data() + d * pairs;
+    float *ih = gradients.weight_ih[d], *hh = gradients.weight_hh[d];
+    if (layer.projection) {
+      for (int at = 0; at < 4 * units; at += BLOCK) {
+        const int columns = std::min(BLOCK, 4 * units - at);
+        products.push_back({of_x, 0, inputs, pairs, {{of_z, at, columns, ih + at, 4 * units}}});
+        products.push_back({of_h, 0, outputs, pairs, {{of_z, at, columns, hh + at, 4 * units}}});
+      }
+      products.push_back({of_z, 4 * units, units, pairs, {{of_z, 5 * units, outputs, gradients.projection, outputs}}});
+    } else if (work.gru()) {  // a, r and z, n: see Work
+      float *ih_n = ih + 2L * units * inputs, *hh_n = hh + 2L * units * outputs;
+      products.push_back({of_z, 0, units, pairs, {{of_h, 0, outputs, hh_n, outputs}}});
+      products.push_back(
+          {of_z, units, 2 * units, pairs, {{of_x, 0, inputs, ih, inputs}, {of_h, 0, outputs, hh, outputs}}});
+      products.push_back({of_z, 3 * units, units, pairs, {{of_x, 0, inputs, ih_n, inputs}}});
+    } else {
+      products.push_back({of_z, 0, 4 * units, pairs, {{of_x, 0, inputs, ih, inputs}, {of_h, 0, outputs, hh, outputs}}});
+    }
+  }
+  std::vector<std::pair<const Product *, int>> blocks;
+  for (const Product &product : products)
+    for (int row = 0; row < product.rows; row += BLOCK) blocks.push_back({&product, row});
+  parallel((int)blocks.size(), [&](int k) { blocks[k].first->run(blocks[k].second); });
+}
+
+void zero_padding(const Slice &slice, const RecurrentLayer &layer, float *values, long width) {
   for (size_t m = 0; m < slice.rows.size(); m++)
-    for (int t = slice.lengths[m]; t < steps; t++)
-      std::memset(values + ((long)t * batch + slice.rows[m]) * width, 0, sizeof(float) * width);
+    for (int t = slice.lengths[m]; t < layer.steps; t++)
+      std::memset(values + ((long)t * layer.batch + slice.rows[m]) * width, 0, sizeof(float) * width);
 }
 
 }  // namespace
 
-void lstm_forward(const LSTMShape &shape, const float *x, const int *lengths, const LSTMWeights &weights, float *y,
-                  float *saved) {
+void recurrent_forward(const RecurrentLayer &layer) {
   std::lock_guard<std::mutex> lock(one_layer_at_a_time);
-  static PackedMatrix w_ih[2], w_hh[2];
-  Layer layer(shape, lengths);
-  parallel(2 * shape.directions, [&](int k) {
-    int d = k / 2;
-    if (k % 2)
-      w_ih[d].pack_transposed(weights.ih[d], shape.inputs, 4 * shape.units);
-    else
-      w_hh[d].pack_transposed(weights.hh[d], shape.units, 4 * shape.units);
-  });
-  parallel((int)layer.tasks.size(), [&](int k) {
-    const Task &task = layer.tasks[k];
-    const int d = task.direction;
-    if (d == 0) zero_padding(*task.slice, shape.steps, shape.batch, y, (long)shape.directions * shape.units);
-    forward_task(layer, task, x, w_ih[d], w_hh[d], weights.bias[d], y, saved);
+  static Work::Packed packed[2];
+  const Work work(layer);
+  work.pack(packed, false);
+  parallel((int)work.tasks.size(), [&](int k) {
+    const Task &task = work.tasks[k];
+    if (!task.direction) zero_padding(*task.slice, layer, layer.y, (long)layer.directions * layer.outputs);
+    forward_task(work, task, packed[task.direction]);
   });
 }
 
-void lstm_backward(const LSTMShape &shape, const float *x, const int *lengths, const LSTMWeights &weights,
-                   const float *y, const float *saved, const float *dy, float *dx, const LSTMGradients &gradients) {
+void recurrent_backward(const RecurrentLayer &layer, const RecurrentGradients &gradients) {
   std::lock_guard<std::mutex> lock(one_layer_at_a_time);
-  static BackwardWeights packed[2];
-  static Buffer sums, dx_of_second_direction;
-  Layer layer(shape, lengths);
-  const int units = shape.units, inputs = shape.inputs;
-  parallel(2 * shape.directions, [&](int k) {
-    int d = k / 2, columns = k % 2 ? inputs : units;
-    const float *matrix = k % 2 ? weights.ih[d] : weights.hh[d];
-    std::vector<const float *> rows(4 * units);
-    for (int row = 0; row < 4 * units; row++) rows[row] = matrix + (long)row * columns;
-    (k % 2 ? packed[d].ih : packed[d].hh).pack_rows(rows.data(), 4 * units, columns);
+  static Work::Packed packed[2];
+  static Buffer of_bias, of_second_direction;
+  const Work work(layer);
+  work.pack(packed, true);
+  const int size = 4 * layer.units, slices = (int)work.slices.size();
+  const long inputs = layer.inputs;
+  float *sums = of_bias.get((long)size * work.tasks.size()), *dx = gradients.dx, *second = nullptr;
+  if (dx && layer.directions == 2) second = of_second_direction.get((long)layer.steps * layer.batch * inputs);
+  std::memset(sums, 0, sizeof(float) * size * work.tasks.size());
+  parallel((int)work.tasks.size(), [&](int k) {
+    const Task &task = work.tasks[k];
+    if (dx && !task.direction) zero_padding(*task.slice, layer, dx, inputs);
+    backward_task(work, task, packed[task.direction], gradients, task.direction ? second : dx, sums + (long)k * size);
   });
-  // Every task has sums of its own, which are added up in a fixed order.
-  const long ih = 4L * units * inputs, hh = 4L * units * units, size = ih + hh + 4 * units;
-  float *all = sums.get(size * layer.tasks.size());
-  float *second = dx && shape.directions == 2 ? dx_of_second_direction.get((long)shape.steps * shape.batch * inputs) : dx;
-  parallel((int)layer.tasks.size(), [&](int k) {
-    const Task &task = layer.tasks[k];
-    float *mine = all + k * size, *mine_dx = task.direction ? second : dx;
-    std::memset(mine, 0, sizeof(float) * size);
-    if (dx && !task.direction) zero_padding(*task.slice, shape.steps, shape.batch, dx, inputs);
-    backward_task(layer, task, x, packed[task.direction], y, saved, dy, mine_dx, mine, mine + ih, mine + ih + hh);
-  });
-  const int slices = (int)layer.slices.size();
-  parallel(shape.directions * 4 * units, [&](int k) {  // one row of the weights each
-    const int d = k / (4 * units), row = k % (4 * units);
-    auto add_up = [&](float *out, long offset, int columns) {
-      const float *first = all + d * slices * size + offset;
-      for (int c = 0; c < columns; c++) out[c] = slices ? first[c] : 0;
-      for (int j = 1; j < slices; j++)
-        for (int c = 0; c < columns; c++) out[c] += first[j * size + c];
-    };
-    add_up(gradients.ih[d] + (long)row * inputs, (long)row * inputs, inputs);
-    add_up(gradients.hh[d] + (long)row * units, ih + (long)row * units, units);
-    add_up(gradients.bias[d] + row, ih + hh + row, 1);
-  });
-  if (dx && shape.directions == 2)
-    parallel((int)layer.slices.size(), [&](int k) {
-      const Slice &slice = layer.slices[k];
+  weight_gradients(work, gradients);
+  for (int d = 0; d < layer.directions; d++) {
+    std::memset(gradients.bias[d], 0, sizeof(float) * size);
+    for (int j = 0; j < slices; j++)
+      for (int k = 0; k < size; k++) gradients.bias[d][k] += sums[((long)d * slices + j) * size + k];
+  }
+  if (second)
+    parallel(slices, [&](int k) {
+      const Slice &slice = work.slices[k];
       for (size_t m = 0; m < slice.rows.size(); m++)
         for (int t = 0; t < slice.lengths[m]; t++) {
-          const long at = ((long)t * shape.batch + slice.rows[m]) * inputs;
+          const long at = ((long)t * layer.batch + slice.rows[m]) * inputs;
           for (int i = 0; i < inputs; i++) dx[at + i] += second[at + i];
         }
     });

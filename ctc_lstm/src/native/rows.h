@@ -6,6 +6,10 @@
 namespace native {
 
 constexpr int SLICE_ROWS = 16;  // enough for a step's products to run at full speed, few enough to occupy many cores
+constexpr int MOST_SLICE_ROWS = 64;
+
+// More rows share what is read of large weights, which have no place in the cache of a core.
+inline int slice_rows(long weights) { return weights > 1 << 20 ? 64 : weights > 1 << 18 ? 32 : SLICE_ROWS; }
 
 // Some rows of a batch, the longest first: at each step those that still run are the first ones.
 struct Slice {
@@ -20,12 +24,12 @@ struct Slice {
 };
 
 // Rows are dealt out by length, so slices take about equally long. Lengths outside [0, steps] count as the nearest.
-inline std::vector<Slice> divide_rows(const int *lengths, int batch, int steps) {
+inline std::vector<Slice> divide_rows(const int *lengths, int batch, int steps, int most = SLICE_ROWS) {
   std::vector<int> order(batch);
   for (int b = 0; b < batch; b++) order[b] = b;
   auto length = [&](int b) { return std::max(0, std::min(lengths[b], steps)); };
   std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return length(a) > length(b); });
-  int count = (batch + SLICE_ROWS - 1) / SLICE_ROWS;
+  int count = (batch + most - 1) / most;
   std::vector<Slice> slices(count);
   for (int k = 0; k < batch; k++) {
     slices[k % count].rows.push_back(order[k]);

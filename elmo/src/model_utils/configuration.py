@@ -40,11 +40,18 @@ class Parser(argparse.ArgumentParser):
 
     Options may be written with hyphens or underscores and under the names in ALIASES. The parsed arguments hold, beside
     the values, `typed`, which maps the name of each option to the word that was typed for it, and `argv`, the command
-    line with the program's own names. `config_file` and `device` say whether the program has use for these options;
-    `prog` is for `python -m`.
+    line with the program's own names. `config_file`, `device` and `native` say whether the program has use for these
+    options; `prog` is for `python -m`.
     """
 
-    def __init__(self, description: str, config_file: bool = True, device: bool = True, prog: str | None = None):
+    def __init__(
+        self,
+        description: str,
+        config_file: bool = True,
+        device: bool = True,
+        native: bool = True,
+        prog: str | None = None,
+    ):
         super().__init__(prog, description=description, allow_abbrev=False)
         self._typed: dict[str, str] = {}
         if config_file:
@@ -52,6 +59,14 @@ class Parser(argparse.ArgumentParser):
         if device:
             self.add_argument("--device_target", choices=DEVICE_TARGETS, help="default: the best that is present")
             self.add_argument("--device_id", type=int, default=0, help="number of the GPU or NPU (default: 0)")
+        if device and native:
+            self.add_argument(
+                "--native",
+                type=boolean,
+                default=True,
+                metavar="BOOL",
+                help="false: MindSpore's kernels on a CPU, in place of the project's own (default: true)",
+            )
 
     def parse_args(self, args: Sequence[str] | None = None, namespace=None) -> argparse.Namespace:
         """Parse a command line, by default the program's own; UserError for what makes no sense."""

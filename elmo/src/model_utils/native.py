@@ -1,7 +1,7 @@
 """The project's own CPU kernels: compiled on first use, cached, and registered as MindSpore operators.
 
-They are in use where the environment says NATIVE_KERNELS=true. The sources are in src/native/. Where there is no
-compiler, and on GPU and Ascend, MindSpore's operators serve instead, with the same results to rounding.
+The sources are in src/native/. With --native false, where there is no compiler, and on GPU and Ascend, MindSpore's
+operators serve instead, with the same results to rounding.
 """
 
 from __future__ import annotations
@@ -18,65 +18,66 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import mindspore as ms
 import numpy as np
 from mindspore import ops
 
-from src.model_utils.runtime import log
+from src.model_utils.runtime import log, native_is_wanted
 
 SOURCES = Path(__file__).resolve().parents[1] / "native"
 FLAGS = ("-O3", "-march=native", "-std=c++17", "-shared", "-fPIC", "-pthread")
 SECONDS = 300  # that compiling may take at most
 
-SWITCH = "NATIVE_KERNELS"  # an environment variable, so that it reaches the processes that a program starts
 _handles: list[ctypes.CDLL] = []  # MindSpore unloads a library when its graph dies, but the threads in it live on
+_seconds: list[float] = []  # that compiling took in this process
+
+
+def start() -> None:
+    """Begin to compile the kernels, unless they are in the cache, beside what a program does before it needs them."""
+    compiler = find_compiler() if native_is_wanted() else None
+    if compiler is not None:
+
+        def compile_quietly():
+            with contextlib.suppress(OSError, subprocess.SubprocessError):  # `library` meets and reports it
+                _compile_once(compiler)
+
+        threading.Thread(target=compile_quietly, daemon=True).start()
 
 
 @functools.cache
 def library() -> Path | None:
-    """Return the compiled kernels; None where MindSpore's operators serve instead.
-
-    The first call compiles them unless they are in the cache, and says in one line which kernels are in use.
-    """
-    if os.environ.get(SWITCH) != "true":
-        return None
+    """Return the compiled kernels, or None where they cannot be compiled; says in one line which are in use."""
     compiler = find_compiler()
     if compiler is None:
         return log(
             "kernels: MindSpore's, as there is no C++ compiler; for faster ones install g++, or pip install ziglang"
         )
-    start = time.monotonic()
     try:
-        path, compiled = _compile_once(compiler)
+        path = _compile_once(compiler)
         _handles.append(ctypes.CDLL(str(path)))
     except (OSError, subprocess.SubprocessError) as error:
         reason = (getattr(error, "stderr", None) or str(error)).strip().split("\n")[0]
         return log(f"kernels: MindSpore's, as {' '.join(compiler)} cannot compile src/native/: {reason[:200]}")
-    how = f"compiled in {time.monotonic() - start:.0f} s" if compiled else "from the cache"
-    log(f"kernels: the project's own, {how} ({path})")
+    log(f"kernels: the project's own, {f'compiled in {_seconds[0]:.0f} s' if _seconds else 'from the cache'} ({path})")
     return path
 
 
 def enabled() -> bool:
-    """Whether the project's own kernels are in use: on a CPU, where they are asked for and can be compiled."""
-    return ms.get_context("device_target") == "CPU" and library() is not None
+    """Whether the project's own kernels are in use: on a CPU, unless --native false, and where they can be compiled."""
+    if not native_is_wanted():
+        _say_that_they_are_not_wanted(ms.get_context("device_target"))
+        return False
+    return library() is not None
 
 
-@contextlib.contextmanager
-def turned_off() -> Iterator[None]:
-    """Let MindSpore's operators serve for the cells that are built inside, as exported models need them."""
-    before = os.environ.get(SWITCH, "false")
-    os.environ[SWITCH] = "false"
-    library.cache_clear()
-    try:
-        yield
-    finally:
-        os.environ[SWITCH] = before
-        library.cache_clear()
+@functools.cache
+def _say_that_they_are_not_wanted(target: str) -> None:
+    if target == "CPU":
+        log("kernels: MindSpore's")
 
 
 def find_compiler() -> list[str] | None:
@@ -101,8 +102,8 @@ def cache_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="mindspore-recurrent-"))
 
 
-def _compile_once(compiler: list[str]) -> tuple[Path, bool]:
-    """Return the compiled library and whether it had to be compiled; several processes at once compile it once."""
+def _compile_once(compiler: list[str]) -> Path:
+    """Return the compiled library; several processes and threads at once compile it once."""
     sources = sorted(SOURCES.glob("*.cc"))
     digest = hashlib.sha256()
     for path in [*sources, *sorted(SOURCES.glob("*.h"))]:
@@ -115,7 +116,10 @@ def _compile_once(compiler: list[str]) -> tuple[Path, bool]:
     with open(target.with_suffix(".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if target.exists():
-            return target, False
+            return target
+        begin = time.monotonic()
+        for left in target.parent.glob(f"{target.stem}.*.unfinished"):  # by a process that was killed
+            left.unlink()
         unfinished = target.with_suffix(f".{os.getpid()}.unfinished")
         command = [*compiler, *FLAGS, "-o", str(unfinished), *map(str, sources)]
         try:
@@ -123,7 +127,8 @@ def _compile_once(compiler: list[str]) -> tuple[Path, bool]:
             os.replace(unfinished, target)
         finally:
             unfinished.unlink(missing_ok=True)
-    return target, True
+        _seconds.append(time.monotonic() - begin)
+    return target
 
 
 def _processor() -> str:
@@ -142,7 +147,7 @@ def operator(name: str, inputs: int, outputs: int, integers: tuple[int, ...] = (
     `integers` are the numbers of the inputs that are int32. Graph mode needs the registration, as without it a
     custom operator has neither a name of its own nor several outputs.
     """
-    registration = ops.CustomRegOp(name)
+    registration = ops.CustomRegOp(f"{name}_{inputs}")  # two operators of one name must not differ in their inputs
     for k in range(inputs):
         registration = registration.input(k, f"x{k}")
     for k in range(outputs):
@@ -161,8 +166,9 @@ def call(name: str, inputs: list[np.ndarray], outputs: list[np.ndarray]) -> list
     """Run an operator on NumPy arrays outside any graph: fills `outputs`, C-contiguous, and returns them."""
     arrays = [*map(np.ascontiguousarray, inputs), *outputs]
     shapes = [(ctypes.c_int64 * max(1, array.ndim))(*array.shape) for array in arrays]
+    ranks = (ctypes.c_int * len(arrays))(*(array.ndim for array in arrays))
     pointers = (ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))
     addresses = (ctypes.c_void_p * len(arrays))(*(ctypes.addressof(shape) for shape in shapes))
-    if getattr(_handles[-1], name)(len(arrays), pointers, None, addresses, None, None, None):
+    if getattr(_handles[-1], name)(len(arrays), pointers, ranks, addresses, None, None, None):
         raise ValueError(f"{name} takes another number of arrays than {len(inputs)} and {len(outputs)}")
     return outputs

@@ -130,10 +130,23 @@ def _device_is_present(target: str) -> bool:
     return False
 
 
-def init_device(device_target: str | None = None, device_id: int = 0, distributed: bool = False) -> str:
+_native = True  # what init_device was told last
+
+
+def native_is_wanted() -> bool:
+    """Whether the project's own kernels are to serve if they can be had: on a CPU, unless init_device was told not."""
+    import mindspore as ms
+
+    return _native and ms.get_context("device_target") == "CPU"
+
+
+def init_device(
+    device_target: str | None = None, device_id: int = 0, distributed: bool = False, native: bool = True
+) -> str:
     """Choose the device, switch to graph mode and, if asked, join the other processes of an `msrun` job.
 
-    `device_target` None takes the best device present. Returns the target in use.
+    `device_target` None takes the best device present; without `native` the kernels on a CPU are MindSpore's. Returns
+    the target in use.
     Raises UserError for a device that this machine, or this build of MindSpore, lacks.
     """
     import mindspore as ms
@@ -143,6 +156,8 @@ def init_device(device_target: str | None = None, device_id: int = 0, distribute
     target = device_target or next(name for name in DEVICE_TARGETS if _device_is_present(name))
     if not _device_is_present(target):
         raise UserError(f"no {target} device: MindSpore {ms.__version__} finds none here; run with --device_target CPU")
+    global _native
+    _native = native
     ms.set_context(mode=ms.GRAPH_MODE)
     if target == "CPU":
         ms.set_device("CPU")

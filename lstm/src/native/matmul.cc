@@ -37,19 +37,28 @@ NATIVE_INLINE void with_constant(int n, F &&f) {
   }
 }
 
+// Keeps GCC from loading a value anew wherever it is used, which would take more loads than a core has time for.
+NATIVE_INLINE Vec in_register(Vec v) {
+#if defined(__x86_64__)
+  asm("" : "+v"(v));
+#endif
+  return v;
+}
+
 template <int M, int N>
 NATIVE_INLINE void tile(const float *const *a, long a_stride, const float *b, long depth, int columns,
                         const float *const *start, float *const *out, int first) {
   Vec sums[M][N] = {};
   const float *rows[M];
   for (int m = 0; m < M; m++) rows[m] = a[m];
-  for (long k = 0, at = 0; k < depth; k++, at += a_stride, b += N * W) {
+#pragma GCC unroll 4
+  for (long k = 0; k < depth; k++, b += N * W) {
     Vec right[N];
 #pragma GCC unroll 8
-    for (int n = 0; n < N; n++) right[n] = load(b + n * W);
+    for (int n = 0; n < N; n++) right[n] = in_register(load(b + n * W));
 #pragma GCC unroll 8
     for (int m = 0; m < M; m++) {
-      float left = rows[m][at];
+      float left = rows[m][k * a_stride];
 #pragma GCC unroll 8
       for (int n = 0; n < N; n++) sums[m][n] += left * right[n];
     }
@@ -81,32 +90,26 @@ void matmul(const float *const *a, long a_stride, int rows, const PackedMatrix &
   });
 }
 
-void PackedMatrix::pack_rows(const float *const *rows, int depth, int columns) {
-  this->depth = depth;
-  this->columns = columns;
+void PackedMatrix::pack(const float *const *rows, int count, int width, bool transpose) {
+  depth = transpose ? width : count;
+  columns = transpose ? count : width;
   float *data = data_.get((long)vectors(columns) * depth * W);
-  for (int k = 0; k < depth; k++) {
-    for_panels(columns, [&](int first, int width) {
-      float *out = data + ((long)first * depth + (long)k * width) * W;
-      for (int n = 0; n < width; n++) store(out + n * W, load(rows[k] + (first + n) * W, columns - (first + n) * W));
-    });
+  if (!transpose) {
+    for (int k = 0; k < depth; k++)
+      for_panels(columns, [&](int first, int panel) {
+        float *out = data + ((long)first * depth + (long)k * panel) * W;
+        for (int n = 0, at = first * W; n < panel; n++, at += W) store(out + n * W, load(rows[k] + at, columns - at));
+      });
+    return;
   }
-}
-
-void PackedMatrix::pack_transposed(const float *w, int depth, int columns) {
-  this->depth = depth;
-  this->columns = columns;
-  float *data = data_.get((long)vectors(columns) * depth * W);
-  for_panels(columns, [&](int first, int width) {
+  for_panels(columns, [&](int first, int panel) {
     float *out = data + (long)first * depth * W;
-    for (int n = 0; n < width; n++) {
-      int column = (first + n) * W, lanes = std::min(W, columns - column);
+    for (int n = 0, at = first * W; n < panel; n++, at += W)
       for (int k = 0; k < depth; k++) {
         Vec v = {};
-        for (int lane = 0; lane < lanes; lane++) v[lane] = w[(long)(column + lane) * depth + k];
-        store(out + ((long)k * width + n) * W, v);
+        for (int lane = 0; lane < std::min(W, columns - at); lane++) v[lane] = rows[at + lane][k];
+        store(out + ((long)k * panel + n) * W, v);
       }
-    }
   });
 }
 

@@ -1,34 +1,48 @@
-// One (bidirectional) LSTM layer over sequences of different lengths, forward and backward.
+// Recurrent layers over sequences of different lengths, forward and backward: LSTM, projected LSTM and GRU.
+//
+// In formulas T are steps, B rows, I inputs, H units, P outputs of a direction (H unless there is a projection), D
+// directions, G gates of H numbers each.
+//
+// LSTM (Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000), gates in the order i, f, g, o:
+//     i, f, o = sigmoid(W_ih x + W_hh h + b), g = tanh(the same), c' = f c + i g, h' = o tanh(c')
+// ProjectedLSTM (Sak et al. 2014, section 2), weights transposed and gates in the order i, g, f, o, as TensorFlow has them:
+//     the same with c' = clip(f c + i g), h' = clip((o tanh(c')) W_p)
+// GRU with the reset gate behind the product, as in cuDNN and PyTorch (Cho et al. 2014 has it before), gates r, z, n:
+//     r, z = sigmoid(W_ih x + W_hh h + b), a = W_hn h + b_a, n = tanh(W_in x + b_n + r a), h' = n + z (h - n)
 #pragma once
 
 namespace native {
 
-// Sizes: T steps, B rows, I inputs, H units, D directions (1 or 2). Gates in the order i, f, g, o.
-struct LSTMShape {
-  int steps, batch, inputs, units, directions;
+enum class Kind { LSTM, ProjectedLSTM, GRU };
+
+struct RecurrentLayer {
+  Kind kind;
+  int steps, batch, inputs, units, outputs, directions;
+  const float *x;      // (T, B, I)
+  const int *lengths;  // (B,) steps of each row; y is 0 behind them
+  // Of each direction: (G H, I), (G H, P), transposed with a projection; biases (4 H,), those of a GRU for a, r, z, n.
+  const float *weight_ih[2], *weight_hh[2], *bias[2];
+  const float *projection, *clips;           // (H, P); limits of cell and output (2,), 0 for none
+  const float *first_h, *first_c;            // (B, P) and (B, H) before the first step; null for zeros
+  float *y;                                  // (T, B, D * P)
+  float *saved;                              // see saved_width; null for inference
+  float *last_h = nullptr, *last_c = nullptr;  // (B, P) and (B, H) after the last step of each row, where wanted
+
+  // Floats that are kept of each direction, step and row: the gates; of an LSTM the cell; and room for a gradient.
+  int saved_width() const { return kind == Kind::GRU ? 4 * units : 5 * units + (projection ? outputs : 0); }
 };
 
-// Pointers of each direction: weight_ih (4H, I), weight_hh (4H, H), bias (4H,).
-struct LSTMWeights {
-  const float *ih[2], *hh[2], *bias[2];
+// Null where they are not wanted; in the shapes of what they belong to.
+struct RecurrentGradients {
+  const float *dy;  // (T, B, D * P)
+  float *dx, *first_h;
+  float *weight_ih[2], *weight_hh[2], *bias[2], *projection;
 };
-struct LSTMGradients {
-  float *ih[2], *hh[2], *bias[2];
-};
 
-// Floats that a forward pass keeps for its backward pass: gates and cell state of every step and row.
-inline long lstm_saved_size(const LSTMShape &s) { return (long)s.directions * s.steps * s.batch * 5 * s.units; }
+// Fills y, and what else of the layer's results is not null.
+void recurrent_forward(const RecurrentLayer &layer);
 
-// y (T, B, D * H) = LSTM(x (T, B, I)), each row up to its own length, 0 behind it; `saved` is null for inference.
-//
-//     i, f, o = sigmoid(W_ih x + W_hh h + b), g = tanh(the same), c' = f c + i g, h' = o tanh(c')
-//
-// Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000.
-void lstm_forward(const LSTMShape &shape, const float *x, const int *lengths, const LSTMWeights &weights, float *y,
-                  float *saved);
-
-// The gradients of x, unless dx is null, and of the weights, given dy (T, B, D * H).
-void lstm_backward(const LSTMShape &shape, const float *x, const int *lengths, const LSTMWeights &weights,
-                   const float *y, const float *saved, const float *dy, float *dx, const LSTMGradients &gradients);
+// Fills the gradients of a layer whose forward pass has filled y and `saved`, which is used up.
+void recurrent_backward(const RecurrentLayer &layer, const RecurrentGradients &gradients);
 
 }  // namespace native

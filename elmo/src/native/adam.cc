@@ -1,0 +1,55 @@
+#include "adam.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "simd.h"
+#include "threads.h"
+
+namespace native {
+namespace {
+
+constexpr long PART = 1 << 14;  // floats that a thread takes at once; W divides it
+
+}  // namespace
+
+double adam_update(const std::vector<Weights> &weights, const AdamSettings &settings) {
+  struct Part {
+    const Weights *weights;
+    long first, end;
+  };
+  std::vector<Part> parts;
+  for (const Weights &each : weights)
+    for (long first = 0; first < each.size; first += PART)
+      parts.push_back({&each, first, std::min(first + PART, each.size)});
+  std::vector<double> squares(parts.size());
+  parallel((int)parts.size(), [&](int k) {
+    const Part &part = parts[k];
+    Vec sum = {};
+    for (long i = part.first; i < part.end; i += W) {
+      Vec g = load(part.weights->gradient + i, (int)std::min<long>(W, part.end - i));
+      sum += g * g;
+    }
+    for (int lane = 0; lane < W; lane++) squares[k] += sum[lane];
+  });
+  double norm = 0;
+  for (double each : squares) norm += each;
+  norm = std::sqrt(norm);
+  const float scale = settings.clip > 0 && !(norm <= settings.clip) ? settings.clip / (float)(norm + 1e-12) : 1.0f;
+  const float rate = settings.rate * std::sqrt(1 - settings.beta2_power) / (1 - settings.beta1_power);
+  parallel((int)parts.size(), [&](int k) {
+    const Part &part = parts[k];
+    for (long i = part.first; i < part.end; i += W) {
+      const int lanes = (int)std::min<long>(W, part.end - i);
+      float *values = part.weights->values + i, *first = part.weights->first + i, *second = part.weights->second + i;
+      Vec g = load(part.weights->gradient + i, lanes) * scale, m = load(first, lanes), v = load(second, lanes);
+      m += (1.0f - settings.beta1) * (g - m);
+      v += (1.0f - settings.beta2) * (g * g - v);
+      store(first, m, lanes), store(second, v, lanes);
+      store(values, load(values, lanes) - rate * m / (sqrt_of(v) + settings.epsilon), lanes);
+    }
+  });
+  return norm;
+}
+
+}  // namespace native
