@@ -214,6 +214,6 @@ class _Steps(nn.Cell):
     def construct(self, x, h, c, counts):
         """Map x (2, T, B, P) and the state to layers (2, L + 1, T, B, P) and the state after `counts` (B,) steps."""
         net, keys = self.network, counts  # dropout, which needs keys, is off
-        forward = net.run_direction(net.forward_layers, net.forward_dropouts, x[0], h[0], c[0], keys, counts)
-        backward = net.run_direction(net.backward_layers, net.backward_dropouts, x[1], h[1], c[1], keys, counts)
+        forward = net.run_direction(net.forward_layers, net.forward_dropouts, x[0], h[0], c[0], keys, counts, True)
+        backward = net.run_direction(net.backward_layers, net.backward_dropouts, x[1], h[1], c[1], keys, counts, True)
         return tuple(ops.stack(pair) for pair in zip(forward, backward))

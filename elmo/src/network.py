@@ -102,18 +102,20 @@ class BiLanguageModel(nn.Cell):
         )
         return forward, backward, ops.stack((forward_h, backward_h)), ops.stack((forward_c, backward_c))
 
-    def run_direction(self, layers, dropouts, x, h, c, dropout_keys, counts=None) -> tuple[Tensor, Tensor, Tensor]:
+    def run_direction(
+        self, layers, dropouts, x, h, c, dropout_keys, counts=None, forward_only=False
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Map x (T, B, P) and a direction's state h (L, B, P), c (L, B, H) to (L + 1, T, B, P) and the new state.
 
         As in bilm-tf, dropout acts on the input of a layer, and a skip connection adds that input to its output.
         `counts` (B,) int32 in 0 ... T: the steps after which the state is wanted, where it is not all of them.
+        `forward_only` (a constant) says that no gradient will be asked for.
         """
         outputs, last_h, last_c = (x,), (), ()
         for k in range(self.n_layers):
             x = dropouts[k](x, dropout_keys)
-            hidden, cells = layers[k](x, h[k], c[k])  # (T, B, P), (T, B, H)
-            last_h += (ops.stop_gradient(_state_after(counts, h[k], hidden)),)
-            last_c += (_state_after(counts, c[k], cells),)
+            hidden, h_after, c_after = layers[k](x, h[k], c[k], counts, forward_only)  # (T, B, P), (B, P), (B, H)
+            last_h, last_c = last_h + (h_after,), last_c + (c_after,)
             x = hidden + x if self.skip and k > 0 else hidden
             outputs += (x,)
         return ops.stack(outputs), ops.stack(last_h), ops.stack(last_c)
@@ -133,12 +135,3 @@ class LanguageModel(nn.Cell):
         # updated by rows: the optimizer of the network must not see them, see train_step.py
         self.weight = Parameter(Tensor(weight), name="softmax.weight", requires_grad=False)
         self.bias = Parameter(Tensor(np.zeros(vocabulary_size, np.float32)), name="softmax.bias", requires_grad=False)
-
-
-def _state_after(counts, before, steps):
-    """Return the rows (B, H) of steps (T, B, H) after `counts` steps each; after none they are those of `before`."""
-    if counts is None:
-        return steps[-1]
-    batch, size = before.shape
-    rows = ops.cat((before.expand_dims(0), steps)).reshape(-1, size)  # ((T + 1) * B, H)
-    return ops.gather(rows, counts * batch + ops.arange(batch), 0)

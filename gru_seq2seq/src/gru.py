@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from src.model_utils.layers import AddBias
+from src.model_utils import native, native_ops
+from src.model_utils.layers import AddBias, padding_mask
 
 _SATURATED = 1e4  # sigmoid(1e4) is exactly 1 in float32, and the number still fits into float16
 
@@ -28,7 +29,7 @@ class GRUScan(nn.Cell):
         self.matmul_tn = ops.MatMul(transpose_a=True)
         self.add_bias = ops.BiasAdd()
 
-    def construct(self, x_r, x_z, x_n, state, weight, bias_n):
+    def construct(self, x_r, x_z, x_n, state, weight, bias_n) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Run over x_r, x_z, x_n (T, B, H) from state (B, H) with weight (3H, H), rows r, z, n, and bias_n (H,).
 
         Returns the states (T, B, H), and r, z, n and W_n h + b_n (T, B, H), which only the gradient needs.
@@ -50,7 +51,9 @@ class GRUScan(nn.Cell):
             candidates, inner = self._put(candidates, n), self._put(inner, a)
         return ops.stack(states), ops.stack(resets), ops.stack(updates), ops.stack(candidates), ops.stack(inner)
 
-    def bprop(self, x_r, x_z, x_n, state, weight, bias_n, out, dout):
+    def bprop(
+        self, x_r, x_z, x_n, state, weight, bias_n, out, dout
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Return the gradients of the six inputs; those of the outputs kept for this method are not used."""
         states, r, z, n, a = out
         steps, rows, size = states.shape
@@ -88,9 +91,10 @@ class GRUScan(nn.Cell):
 class GRU(nn.Cell):
     """One (bidirectional) GRU layer that is exact for sequences of any length in one padded batch.
 
-    Padding opens the update gate for good (its input gets 1e4 there), so the state passes through padded steps
-    unchanged: the last state is that of the last real step, and the backward direction reaches the last real step with
-    its initial state. Each number of steps compiles once.
+    On a CPU the project's own kernel runs each sequence up to its length (src/native/recurrent.cc). Elsewhere, and
+    where it is not in use, padding opens the update gate for good (its input gets 1e4 there), so the state passes
+    through padded steps unchanged: the last state is that of the last real step, and the backward direction reaches the
+    last real step with its initial state. Each number of steps then compiles once.
 
     Weights are those of `nn.GRU`: `weight_ih` (3H, I), `weight_hh` (3H, H), `bias_ih`, `bias_hh` (3H,), gates in the
     order reset, update, new; those of the backward direction end in `_reverse`.
@@ -115,19 +119,35 @@ class GRU(nn.Cell):
             self.weight_ih_reverse = weight("weight_ih_reverse", input_size)
             self.weight_hh_reverse = weight("weight_hh_reverse", hidden_size)
             self.bias_ih_reverse, self.bias_hh_reverse = bias("bias_ih_reverse"), bias("bias_hh_reverse")
+        self.native = native.enabled()
+        if self.native:
+            self.kernel, self.forward_kernel = native_ops.gru(2 if bidirectional else 1)
         self.scan = GRUScan()
         self.scan_reverse = GRUScan(reverse=True)
         self.matmul_nt = ops.MatMul(transpose_b=True)
         self.add_bias = AddBias()
 
-    def construct(self, x, padding, state):
-        """Map x (T, B, I) to outputs (T, B, H * directions) and last states (B, H * directions).
+    def construct(self, x, lengths, state=None, forward_only=False) -> Tensor:
+        """Map x (T, B, I) and lengths (B,) int32 to outputs (T, B, H * directions).
 
-        `padding` (T, B, 1) is 1 where padded, or None; both directions start from `state` (B, H).
+        One direction starts from `state` (B, H), two from zeros. What the outputs are on padding is not defined.
+        `forward_only` (a constant) takes a faster kernel that has no gradient.
         """
+        if self.native:
+            weights = self._kernel_weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+            if self.bidirectional:
+                weights += self._kernel_weights(
+                    self.weight_ih_reverse, self.weight_hh_reverse, self.bias_ih_reverse, self.bias_hh_reverse
+                )
+            else:
+                weights = (state,) + weights
+            return self.forward_kernel(x, lengths, *weights) if forward_only else self.kernel(x, lengths, *weights)[0]
+        padding = padding_mask(lengths, x.shape[0])
+        if self.bidirectional:
+            state = ops.zeros((x.shape[1], self.hidden_size), x.dtype)
         outputs = self._run(self.scan, x, padding, state, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
         if not self.bidirectional:
-            return outputs, outputs[-1]
+            return outputs
         backward = self._run(
             self.scan_reverse,
             x,
@@ -138,7 +158,22 @@ class GRU(nn.Cell):
             self.bias_ih_reverse,
             self.bias_hh_reverse,
         )
-        return ops.cat((outputs, backward), 2), ops.cat((outputs[-1], backward[0]), 1)
+        return ops.cat((outputs, backward), 2)
+
+    def last_states(self, outputs, lengths) -> Tensor:
+        """Return the states (B, H * directions) in which each direction ends, of outputs (T, B, H * directions)."""
+        steps, rows, columns = outputs.shape
+        places = ops.maximum(lengths - 1, 0) * rows + ops.arange(rows).astype(lengths.dtype)
+        last = ops.gather(outputs.reshape(steps * rows, columns), places, 0)
+        if not self.bidirectional:
+            return last
+        return ops.cat((last[:, : self.hidden_size], outputs[0][:, self.hidden_size :]), 1)
+
+    def _kernel_weights(self, weight_ih, weight_hh, bias_ih, bias_hh):
+        """Return the weights of a direction with one bias (4H,), as the kernel wants them: see native_ops.gru."""
+        size = self.hidden_size
+        both = bias_ih[: 2 * size] + bias_hh[: 2 * size]
+        return weight_ih, weight_hh, ops.cat((bias_hh[2 * size :], both, bias_ih[2 * size :]))
 
     def _run(self, scan, x, padding, state, weight_ih, weight_hh, bias_ih, bias_hh):
         steps, rows, columns = x.shape
@@ -150,11 +185,10 @@ class GRU(nn.Cell):
         x_r = self.add_bias(self.matmul_nt(x, w_r), b_r + c_r).reshape(shape)
         x_z = self.add_bias(self.matmul_nt(x, w_z), b_z + c_z).reshape(shape)
         x_n = self.add_bias(self.matmul_nt(x, w_n), b_n).reshape(shape)
-        if padding is not None:
-            x_z = x_z + ops.tile(padding * _SATURATED, (1, 1, self.hidden_size))  # see `repeat_over_time`
+        x_z = x_z + ops.tile(padding * _SATURATED, (1, 1, self.hidden_size))  # see `repeat_over_time`
         return scan(x_r, x_z, x_n, state, weight_hh, c_n)[0]
 
-    def step(self, x, state):
+    def step(self, x, state) -> Tensor:
         """Map x (B, I) and state (B, H) of the forward direction to the next state (B, H)."""
         from_input = self.add_bias(self.matmul_nt(x, self.weight_ih), self.bias_ih)  # (B, 3H)
         from_state = self.add_bias(self.matmul_nt(state, self.weight_hh), self.bias_hh)  # (B, 3H)

@@ -16,12 +16,13 @@ from src import config as config_module
 from src.beam import Hypothesis
 from src.config import gru_seq2seq_cfg
 from src.decoding import BeamSearch, padded_length
+from src.model_utils import native
 from src.model_utils.checkpoint import AVERAGE_PREFIX, load_checkpoint, load_into, training_checkpoints
 from src.model_utils.configuration import Parser, load_config
 from src.model_utils.evaluation import progress_bar
 from src.model_utils.layers import RunInThreadPool
 from src.model_utils.runtime import UserError, log
-from src.network import Decoder, Encoder, Seq2Seq
+from src.network import Decoder, Encoder, Seq2Seq, dynamic_inputs
 from src.tokenization import BOS, PAD, UNK, Tokenizer
 from src.tokenizer_files import load_tokenizers
 
@@ -123,8 +124,15 @@ class _InThreadPool(nn.Cell):
 
 
 def compiled(network: Seq2Seq) -> tuple[Callable, Callable]:
-    """Return `encode` and `step` of a BeamSearch, compiled once for every shape that they are given."""
-    return _InThreadPool(cell=Encoder(network), place=1).run, _InThreadPool(cell=Decoder(network), place=0).run
+    """Return `encode` and `step` of a BeamSearch, compiled once for every shape that they are given.
+
+    With the project's own kernels `encode` needs one compilation; in `step`, which runs for every token, that would
+    cost more time than it saves.
+    """
+    cells = _InThreadPool(cell=Encoder(network), place=1), _InThreadPool(cell=Decoder(network), place=0)
+    if native.enabled():
+        cells[0].set_inputs(*dynamic_inputs()[:2])
+    return cells[0].run, cells[1].run
 
 
 class Translation(NamedTuple):

@@ -13,8 +13,15 @@ from mindspore import Parameter, Tensor, nn, ops
 from src import random_streams
 from src.gru import GRU
 from src.model_utils.layers import AddBias, KeyedDropout, padding_mask
+from src.tokenization import PAD
 
 MASKED = -1e4  # a score that leaves exactly no weight in a float32 softmax, and fits into float16
+
+
+def dynamic_inputs() -> list[Tensor]:
+    """Return placeholders of any size for the arrays of dataset.TranslationInputs in their order."""
+    shapes = [None, None], [None], [None, None], [None, None], [None]
+    return [Tensor(shape=shape, dtype=ms.int32) for shape in shapes]
 
 
 class Linear(nn.Cell):
@@ -29,7 +36,7 @@ class Linear(nn.Cell):
         self.matmul_nt = ops.MatMul(transpose_b=True)
         self.add_bias = AddBias()
 
-    def construct(self, x):
+    def construct(self, x) -> Tensor:
         """Map x (..., inputs) to (..., outputs)."""
         shape = x.shape
         y = self.matmul_nt(x.reshape(-1, shape[-1]), self.weight)
@@ -55,11 +62,11 @@ class Attention(nn.Cell):
         self.batch_matmul = ops.BatchMatMul()
         self.batch_matmul_nt = ops.BatchMatMul(transpose_b=True)
 
-    def keys(self, memory):
+    def keys(self, memory) -> Tensor:
         """Return what the queries are compared with (B, S, Q) of memory (B, S, M); the same at every step."""
         return self.memory_key(memory)
 
-    def construct(self, queries, keys, memory, mask):
+    def construct(self, queries, keys, memory, mask) -> tuple[Tensor, Tensor]:
         """Return contexts (B, T, M) and weights (B, T, S) of queries (B, T, Q); `mask` (B, S) is -1e4 where padded."""
         if self.additive:
             sums = self.query(queries).expand_dims(2) + keys.expand_dims(1)  # (B, T, S, Q)
@@ -156,23 +163,23 @@ class Seq2Seq(nn.Cell):
         self.encoder_norms, self.decoder_norms = norms(encoder_layers), norms(decoder_layers)
         self.matmul_nt, self.add_bias = ops.MatMul(transpose_b=True), AddBias()
 
-    def construct(self, source, source_lengths, target_input, dropout_keys):
+    def construct(self, source, source_lengths, target_input, dropout_keys) -> Tensor:
         """Return logits (T * B, V) of the tokens that follow each of target_input (T, B).
 
         source (S, B), source_lengths (B,) and dropout_keys (B,) are int32.
         """
         return self._logits(self.hidden(source, source_lengths, target_input, dropout_keys))
 
-    def hidden(self, source, source_lengths, target_input, dropout_keys):
+    def hidden(self, source, source_lengths, target_input, dropout_keys) -> Tensor:
         """Return what the output layer reads, (T * B, E), for the inputs of `construct`."""
         memory, keys, mask, states = self._encode(source, source_lengths, dropout_keys)
-        steps, rows = target_input.shape
+        lengths = (target_input != PAD).astype(ms.int32).sum(0)  # (B,)
         x = ops.gather(self.target_embedding, target_input, 0)  # (T, B, E)
         x = self.target_dropout[0](x, dropout_keys)
         if self.recurrent_attention:
             x, contexts = self._attend_by_step(x, states[0], memory, keys, mask)  # (T, B, H) each
         else:
-            x = self.decoder[0](x, None, states[0])[0]  # (T, B, H)
+            x = self.decoder[0](x, lengths, states[0])  # (T, B, H)
             x = self.decoder_norms[0](x)
             contexts, _ = self.attention(x.transpose(1, 0, 2), keys, memory, mask)  # (B, T, H)
             contexts = contexts.transpose(1, 0, 2)  # (T, B, H)
@@ -180,15 +187,15 @@ class Seq2Seq(nn.Cell):
             below = self.target_dropout[k](x, dropout_keys)
             if self.attends_below:
                 below = ops.cat((below, contexts), 2)  # (T, B, 2H)
-            x = x + self.decoder_norms[k](self.decoder[k](below, None, states[k])[0])  # (T, B, H)
+            x = x + self.decoder_norms[k](self.decoder[k](below, lengths, states[k]))  # (T, B, H)
         return self._joint(x, contexts, dropout_keys)
 
-    def encode(self, source, source_lengths):
+    def encode(self, source, source_lengths) -> tuple[tuple[Tensor, ...], Tensor]:
         """Return the memory of source (S, B), a tuple of arrays with the sentence on axis 0, and states (B, L, H)."""
         memory, keys, mask, states = self._encode(source, source_lengths, None)
         return (memory, keys, mask), ops.stack(states, 1)
 
-    def decode_step(self, tokens, state, memory):
+    def decode_step(self, tokens, state, memory) -> tuple[Tensor, Tensor, Tensor]:
         """Return log-probabilities (N, V) of the next token, the next state and attention weights (N, S).
 
         tokens (N,) int32 are the last ones, state (N, L, H) and memory (a tuple of (N, ...)) those of their sentences.
@@ -215,11 +222,11 @@ class Seq2Seq(nn.Cell):
         """Return memory (B, S, H), keys (B, S, H), mask (B, S) and the decoder's first states, L times (B, H)."""
         padding = padding_mask(lengths, source.shape[0])  # (S, B, 1)
         x = ops.gather(self.source_embedding, source, 0)  # (S, B, E)
-        zeros = ops.zeros((source.shape[1], self.hidden_size // 2), ms.float32)
-        last = zeros
+        last = None
         for k in range(len(self.encoder)):
             x = self._drop(self.source_dropout[k], x, dropout_keys)
-            outputs, last = self.encoder[k](x, padding, zeros)  # (S, B, H), (B, H)
+            outputs = self.encoder[k](x, lengths, None, dropout_keys is None)  # (S, B, H)
+            last = self.encoder[k].last_states(outputs, lengths)  # (B, H)
             outputs = self.encoder_norms[k](outputs)
             x = outputs if k == 0 else x + outputs
         x = self._drop(self.source_dropout[len(self.encoder)], x, dropout_keys)
@@ -256,7 +263,7 @@ class Seq2Seq(nn.Cell):
         return self.add_bias(self.matmul_nt(hidden, self.output_embedding), self.output_bias)
 
     @staticmethod
-    def _drop(dropout, x, keys):
+    def _drop(dropout, x, keys) -> Tensor:
         return x if keys is None else dropout(x, keys)
 
 
@@ -267,7 +274,7 @@ class Encoder(nn.Cell):
         super().__init__(auto_prefix=False)
         self.network = network
 
-    def construct(self, source, source_lengths):
+    def construct(self, source, source_lengths) -> tuple[Tensor, ...]:
         memory, state = self.network.encode(source, source_lengths)
         return (state,) + memory
 
@@ -279,5 +286,5 @@ class Decoder(nn.Cell):
         super().__init__(auto_prefix=False)
         self.network = network
 
-    def construct(self, tokens, state, *memory):
+    def construct(self, tokens, state, *memory) -> tuple[Tensor, Tensor, Tensor]:
         return self.network.decode_step(tokens, state, memory)

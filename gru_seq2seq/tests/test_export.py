@@ -19,7 +19,7 @@ from src.tokenizer_files import load_tokenizers, same_tokenizers
 def test_mindir_and_onnx_translate_as_the_checkpoint(trained, tmp_path, exit_of):
     output = tmp_path / "export"
     common = ["--ckpt_path", trained.best, "--device_target", "CPU", "--output_dir", output]
-    code, out, error = exit_of(export.main, *common, "--data_dir", trained.corpus, "--split", "val", "--length", "24")
+    code, out, error = exit_of(export.main, *common, "--data_dir", trained.corpus, "--split", "val", "--length", "16")
     assert code == 0, error
     assert out.count("in no translation of 100 sentences") == 4
     files = {path.name for path in output.iterdir()}
@@ -37,6 +37,7 @@ def test_what_differs_is_not_exported(trained, tmp_path, exit_of, monkeypatch):
 
     monkeypatch.setattr(export, "write_onnx_graphs", write_nonsense)
     arguments = ["--ckpt_path", trained.best, "--device_target", "CPU", "--output_dir", tmp_path, "--formats", "onnx"]
+    arguments += ["--length", "8"]
     with pytest.raises(SystemExit, match="ONNX differs from"):
         export.main(list(map(str, arguments)))
     assert list(tmp_path.iterdir()) == []

@@ -91,7 +91,8 @@ def test_steps_of_the_decoder_are_the_rows_of_the_whole(network):
     step, tokens = Step(), np.full(3, BOS, np.int32)
     for t in range(6):
         log_probs, state, attention = step(Tensor(tokens), state, *memory)
-        np.testing.assert_allclose(log_probs.asnumpy(), whole[t], atol=1e-5)
+        real = [row for row, (_, target) in enumerate(PAIRS) if t <= len(target)]
+        np.testing.assert_allclose(log_probs.asnumpy()[real], whole[t][real], atol=1e-5)
         weights = attention.asnumpy()
         np.testing.assert_allclose(weights.sum(1), 1, atol=1e-6)
         assert (weights[np.arange(6) >= lengths.asnumpy()[:, None]] == 0).all()

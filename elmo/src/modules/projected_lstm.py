@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
+from src.model_utils import native, native_ops
 from src.modules import activations
 
 FORGET_BIAS = 1.0  # added in the cell and not stored, as in TensorFlow's LSTMCell
@@ -35,14 +37,32 @@ class ProjectedLSTM(nn.Cell):
         self.bias = Parameter(Tensor(np.zeros(4 * hidden_size, np.float32)), name="bias")
         self.w_p = Parameter(glorot(hidden_size, output_size), name="w_p")
         self.recurrence = _Recurrence(hidden_size=hidden_size, cell_clip=cell_clip, proj_clip=proj_clip)
+        self.native = native.enabled()
+        if self.native:
+            self.kernel, self.forward_kernel = native_ops.projected_lstm()
+            self.clips = Tensor(np.array([cell_clip, proj_clip], np.float32))
 
-    def construct(self, x, h, c) -> tuple[Tensor, Tensor]:
-        """Map x (T, B, I) and the state h (B, P), c (B, H) to the outputs (T, B, P) and cells (T, B, H) of all steps.
+    def construct(self, x, h, c, counts=None, forward_only=False) -> tuple[Tensor, Tensor, Tensor]:
+        """Map x (T, B, I) and the state h (B, P), c (B, H) to the outputs (T, B, P) and the state after the last step.
 
-        No gradient flows through the cells that are returned.
+        `counts` (B,) int32 in 0 ... T: the steps after which the state is wanted, where it is not all of them; what the
+        outputs are behind them is not defined. No gradient flows through either state. `forward_only` (a constant)
+        takes a faster kernel that has no gradient.
+
+        On a CPU the project's own kernel runs all steps (src/native/recurrent.cc); elsewhere, and where that is not in
+        use, they are written out.
         """
+        h, c = ops.stop_gradient(h), ops.stop_gradient(c)
+        if self.native:
+            if counts is None:
+                counts = ops.full((x.shape[1],), x.shape[0], dtype=ms.int32)
+            kernel = self.forward_kernel if forward_only else self.kernel
+            bias = self.bias + self.recurrence.forget_bias
+            results = kernel(x, counts, h, c, self.w_x, self.w_h, bias, self.w_p, self.clips)
+            return results[0], ops.stop_gradient(results[1]), ops.stop_gradient(results[2])
         outputs, states = self.recurrence(x, h, c, self.w_x, self.w_h, self.bias, self.w_p)
-        return outputs, ops.stop_gradient(ops.stack(states[1][1:]))
+        last_h, last_c = _state_after(counts, h, outputs), _state_after(counts, c, ops.stack(states[1][1:]))
+        return outputs, ops.stop_gradient(last_h), ops.stop_gradient(last_c)
 
     def weights(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return the weights as `step` wants them, so that a loop over it prepares them once."""
@@ -147,6 +167,15 @@ class _Recurrence(nn.Cell):
         dw = self.matmul_tn(read, dz)  # (I + P, 4H)
         dw_p = self.matmul_tn(ops.cat(hiddens), ops.cat(dprojections))
         return dx, dh, dc, dw[:size], dw[size:], dz.sum(0), dw_p
+
+
+def _state_after(counts, before, steps):
+    """Return the rows (B, H) of steps (T, B, H) after `counts` steps each; after none they are those of `before`."""
+    if counts is None:
+        return steps[-1]
+    batch, size = before.shape
+    rows = ops.cat((before.expand_dims(0), steps)).reshape(-1, size)  # ((T + 1) * B, H)
+    return ops.gather(rows, counts * batch + ops.arange(batch), 0)
 
 
 def _clip(x, limit):
