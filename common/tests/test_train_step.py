@@ -5,10 +5,11 @@ from __future__ import annotations
 import mindspore as ms
 import numpy as np
 import pytest
-from mindspore import Tensor
-from toy_training import Line, make_step, points
+from mindspore import Tensor, nn
+from toy_training import Line, SquaredError, make_step, points
 
-from src.model_utils.train_step import mixed_precision
+from src.model_utils.runtime import init_device
+from src.model_utils.train_step import TrainStep, mixed_precision
 
 
 @pytest.mark.parametrize("clip", [0.0, 0.7])
@@ -30,6 +31,25 @@ def test_step_clipping_and_weight_average_equal_numpy(clip):
         found = np.concatenate([weight.asnumpy() for weight in step.weights])
         np.testing.assert_allclose(found, weights, atol=1e-5)
         np.testing.assert_allclose(np.concatenate([a.asnumpy() for a in step.average.copies]), average, atol=1e-5)
+
+
+@pytest.mark.parametrize("clip", [0.0, 0.7])
+def test_adam_of_the_kernels_is_that_of_mindspore(clip):
+    found = {}
+    for kernels in (True, False):
+        init_device("CPU", native=kernels)
+        network = Line()
+        optimizer = nn.Adam(network.trainable_params(), learning_rate=[0.1, 0.05, 0.2], beta2=0.98)
+        step = TrainStep(SquaredError(network), optimizer, clip, weight_average=0.8)
+        norms = [step(*map(Tensor, points(6, n)))[1] for n in range(3)]
+        if kernels and step.update is None:
+            pytest.skip("there is no C++ compiler")
+        assert (step.update is not None) == kernels
+        state = {parameter.name: parameter.asnumpy() for parameter in step.get_parameters()}
+        found[kernels] = {**state, "norms": np.array([float(norm.asnumpy()) for norm in norms])}
+    assert found[True].keys() == found[False].keys() and found[True]["global_step"] == 3
+    for name, values in found[True].items():
+        np.testing.assert_allclose(values, found[False][name], rtol=2e-6, atol=1e-7, err_msg=name)
 
 
 def test_overflowing_steps_are_left_out_under_loss_scaling():

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
+from src.model_utils import native, native_ops
 from src.model_utils.runtime import rank_and_size
 from src.model_utils.weight_average import WeightAverage
 
@@ -41,12 +42,15 @@ class TrainStep(nn.Cell):
         self.reduce = nn.DistributedGradReducer(self.weights, mean=True, degree=size) if size > 1 else None
         self.sum_over_ranks = ops.AllReduce() if size > 1 else None
         self.ranks = size
+        self.update = (
+            FusedAdam(optimizer, gradient_clip) if loss_scaler is None and FusedAdam.serves(optimizer) else None
+        )
         self.average = WeightAverage(self.weights, weight_average, average_every) if weight_average else None
         self.map = ops.HyperMap()
 
     def __call__(self, *batch):
         result = super().__call__(*batch)
-        if self.average is not None and self.average.every > 1:  # a graph of its own
+        if self.average is not None:  # a graph of its own
             self.average.count_step()
         return result
 
@@ -59,6 +63,8 @@ class TrainStep(nn.Cell):
         if self.reduce is not None:
             gradients = self.reduce(gradients)
             loss = self.sum_over_ranks(loss) / self.ranks
+        if self.update is not None:
+            return loss, self.update(gradients)
         finite = None
         if self.loss_scaler is not None:
             loss = self.loss_scaler.unscale(loss)
@@ -70,17 +76,41 @@ class TrainStep(nn.Cell):
             scale = ops.minimum(self.gradient_clip / (norm + 1e-12), 1.0)
             gradients = self.map(ops.partial(scaled, scale), gradients)
         if self.loss_scaler is None or finite:
-            loss = ops.depend(loss, self._update(gradients))
+            loss = ops.depend(loss, self.optimizer(gradients))
         else:
             norm = ops.zeros_like(norm)
         return loss, norm
 
-    def _update(self, gradients):
-        done = self.optimizer(gradients)
-        if self.average is not None and self.average.every == 1:
-            updates = ops.depend(self.average.updates, done) + 1
-            done = ops.depend(ops.assign(self.average.updates, updates), self.average(updates))
-        return done
+
+class FusedAdam(nn.Cell):
+    """Clipping and nn.Adam's update in one operator of the project's own kernels (src/native/adam.cc).
+
+    It works on the parameters of an nn.Adam, so a checkpoint is the same. What MindSpore does for it takes some ten
+    operators a weight, each of which passes over the weight or its gradient.
+    """
+
+    def __init__(self, optimizer: nn.Adam, gradient_clip: float):
+        super().__init__(auto_prefix=False)
+        self.optimizer = optimizer
+        self.weights, self.first, self.second = optimizer.parameters, optimizer.moment1, optimizer.moment2
+        self.kernel = native_ops.adam(len(self.weights))
+        self.gradient_clip = Tensor(gradient_clip, ms.float32)
+
+    @staticmethod
+    def serves(optimizer: nn.Optimizer) -> bool:
+        """Whether the kernels are in use, and the optimizer is one whose update this is."""
+        return type(optimizer) is nn.Adam and not optimizer.exec_weight_decay and native.enabled()
+
+    def construct(self, gradients) -> Tensor:
+        """Update the weights; returns the norm of the gradients before clipping."""
+        optimizer = self.optimizer
+        rate = optimizer.get_lr()
+        step = ops.assign_add(optimizer.global_step, optimizer.global_step_increase_tensor)
+        power1 = ops.assign(optimizer.beta1_power, optimizer.beta1_power * optimizer.beta1)
+        power2 = ops.assign(optimizer.beta2_power, optimizer.beta2_power * optimizer.beta2)
+        settings = (rate, optimizer.beta1, optimizer.beta2, power1, power2, optimizer.eps, self.gradient_clip)
+        settings = ops.depend(ops.stack([number.reshape(()) for number in settings]), step)
+        return self.kernel(settings, *self.weights, *self.first, *self.second, *gradients)[0]
 
 
 def squared_sum(gradient: Tensor) -> Tensor:
