@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,7 @@ def test_processes_are_started_by_msrun(command):
     assert environment["CUDA_VISIBLE_DEVICES"] == environment["ASCEND_RT_VISIBLE_DEVICES"] == "1,3"
     started, environment = command("--world_size 3 --multiprocessing_distributed")
     assert "--worker_num=3" in started and "CUDA_VISIBLE_DEVICES" not in environment
+    assert int(environment["NATIVE_THREADS"]) == max(1, len(os.sched_getaffinity(0)) // 3)
 
 
 @pytest.mark.parametrize(

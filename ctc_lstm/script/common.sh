@@ -187,13 +187,15 @@ run_eval() {
 }
 
 run_distribute_train() {
-    local bin
+    local bin threads
     prepare train.py log.txt "WORKERS $TRAIN_ARGUMENTS" "${@:2}"
     bin=$(dirname "$INTERPRETER")
     # msrun starts the workers as `python`, whichever the PATH finds: it must be the same one
     [ -x "$bin/python" ] || fail "msrun needs a command named python beside $INTERPRETER: use a virtual environment"
     [ -x "$bin/msrun" ] || fail "there is no msrun beside $INTERPRETER: install MindSpore there, or name another with PYTHON"
     export PATH="$bin:$PATH"
+    threads=$(($(nproc) / WORKERS))
+    export NATIVE_THREADS=${NATIVE_THREADS:-$((threads > 1 ? threads : 1))} # of the CPU kernels, in each process
     # its workers leave with msrun only when it gets SIGINT; after SIGTERM they would stay
     start INT log.txt "$bin/msrun" --worker_num="$WORKERS" --local_worker_num="$WORKERS" \
         --master_port="${MASTER_PORT:-8118}" --join=True --tail_worker_log=0 --log_dir="$PWD/msrun_log" \

@@ -9,7 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from src.model_utils.runtime import UserError
+from src.model_utils.runtime import UserError, resolve_workers
 
 FLAG = "--multiprocessing_distributed"
 VALUED = ("--world_size", "--device_list", "--addr")
@@ -66,6 +66,8 @@ def msrun_command(args: argparse.Namespace, program: str) -> tuple[list[str], di
     command = [msrun, f"--worker_num={size}", f"--local_worker_num={size}", f"--master_addr={host}"]
     command += [f"--master_port={port or 8118}", "--join=True", "--tail_worker_log=0", "--log_dir=msrun_log"]
     environment = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+    if "NATIVE_THREADS" not in os.environ:  # of the CPU kernels, so that the processes share the cores
+        environment["NATIVE_THREADS"] = str(max(1, resolve_workers(0) // size))
     if devices:  # whichever is in use; the other variable is not read
         environment.update(CUDA_VISIBLE_DEVICES=args.device_list, ASCEND_RT_VISIBLE_DEVICES=args.device_list)
     return [*command, program, "--distributed", "true", *rest], environment
