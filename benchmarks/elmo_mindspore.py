@@ -104,7 +104,7 @@ class Inference(nn.Cell):
         self.layers, self.sizes = options.n_layers, (options.projection_dim, options.lstm_dim)
         self.set_train(False)
 
-    def construct(self, char_ids, long_char_ids, forward_index, backward_index):
+    def construct(self, char_ids, long_char_ids, forward_index, backward_index) -> Tensor:
         batch = forward_index.shape[1]
         h, c = (ops.zeros((2, self.layers, batch, size), ms.float32) for size in self.sizes)
         keys = ops.zeros((2, batch), ms.int32)

@@ -29,7 +29,7 @@ class ForwardBackward(nn.Cell):
         self.matmul_tn = ops.MatMul(transpose_a=True)
         self.reverse = ops.ReverseSequence(0, 1)
 
-    def construct(self, emissions, transitions, lengths):
+    def construct(self, emissions, transitions, lengths) -> tuple[Tensor, Tensor, Tensor]:
         """Map emissions (T, B, K), transitions (K, K) and lengths (B,) to what a loss needs, all float32:
 
         log_partition (B,), the marginals of tags (T, B, K), zero on padding, and the expected number of each pair of
@@ -107,7 +107,7 @@ class CRFLoss(nn.Cell):
             self.kernel = native_ops.crf_loss()
         self.value_and_gradient = _ValueAndGradient()
 
-    def construct(self, emissions, transitions, start, end, tags, lengths):
+    def construct(self, emissions, transitions, start, end, tags, lengths) -> Tensor:
         """Map emissions (T, B, K), transitions (K, K), start (K,), end (K,), tags (T, B), lengths (B,) to a scalar."""
         if self.native:
             return self.kernel(emissions, transitions, start, end, lengths, tags)[0].reshape(())

@@ -33,11 +33,11 @@ class TaggingLoss(nn.Cell):
         if language_model:
             self.language_model = LanguageModelLoss(network, most_characters=most_characters)
 
-    def construct(self, characters, bigrams, lengths, dropout_keys, tags, targets):
+    def construct(self, characters, bigrams, lengths, dropout_keys, tags, targets) -> Tensor:
         """Map the arrays of a TrainingInputs to the scalar loss."""
         return self.of_vectors(self.network.embedding(characters, bigrams), lengths, dropout_keys, tags, targets)
 
-    def of_vectors(self, x, lengths, dropout_keys, tags, targets):
+    def of_vectors(self, x, lengths, dropout_keys, tags, targets) -> Tensor:
         """Return the scalar loss of vectors x (T, B, E)."""
         states = self.network.states(x, lengths, dropout_keys)
         loss = self.of_scores(self.network.scores(states), tags, lengths)
@@ -45,7 +45,7 @@ class TaggingLoss(nn.Cell):
             loss = loss + self.weight * self.language_model(states, targets, lengths)
         return loss
 
-    def of_scores(self, scores, tags, lengths):
+    def of_scores(self, scores, tags, lengths) -> Tensor:
         """Return the scalar loss of scores (T, B, K), tags (T, B) and lengths (B,)."""
         scores = scores.astype(ms.float32)
         if self.network.crf:
@@ -86,7 +86,7 @@ class LanguageModelLoss(nn.Cell):
         self.previous_bias = weight("language_model.previous_bias", self.size)
         self.cross_entropy = CrossEntropy()
 
-    def construct(self, states, targets, lengths):
+    def construct(self, states, targets, lengths) -> Tensor:
         """Map states (T, B, 2H), targets (T, B) and lengths (B,) to the scalar loss."""
         steps, batch = targets.shape
         k = self.distance
@@ -120,7 +120,7 @@ class CrossEntropy(nn.Cell):
         self.log_softmax = ops.LogSoftmax()
         self.with_gradient = _CrossEntropyGradient()
 
-    def construct(self, states, weight, bias, targets, wanted):
+    def construct(self, states, weight, bias, targets, wanted) -> Tensor:
         """Map states (T, B, H), weight (M, H), bias (M,), targets (T, B) and wanted (T, B), 1 or 0, to a scalar."""
         states, targets, wanted = states.reshape(-1, states.shape[2]), targets.reshape(-1, 1), wanted.reshape(-1, 1)
         fixed, fixed_weight, fixed_bias = (ops.stop_gradient(x) for x in (states, weight, bias))
@@ -177,7 +177,7 @@ class AdversarialGradient(nn.Cell):
     def _loss(self, shift, characters, bigrams, *rest):
         return self.loss_network.of_vectors(self.network.embedding(characters, bigrams) + shift, *rest)
 
-    def construct(self, characters, bigrams, *rest):
+    def construct(self, characters, bigrams, *rest) -> tuple[Tensor, tuple[Tensor, ...]]:
         batch = (characters, bigrams, *rest)
         x = ops.stop_gradient(self.network.embedding(characters, bigrams))  # (T, B, E)
         loss, (direction, gradients) = self.plain(ops.zeros_like(x), *batch)

@@ -29,7 +29,7 @@ class Embedding(nn.Cell):
             self.bigram_table = _table(bigrams, bigram_size, stream, "bigram_table")
         self.size = character_size + 2 * bigram_size
 
-    def construct(self, characters, bigrams):
+    def construct(self, characters, bigrams) -> Tensor:
         """Map characters (T, B) and bigrams (T + 1, B), both int32, to vectors (T, B, E)."""
         x = ops.gather(self.character_table, characters, 0)  # (T, B, C)
         if self.with_bigrams:
@@ -88,23 +88,23 @@ class Tagger(nn.Cell):
             self.end = Parameter(Tensor(np.zeros(tags, np.float32)), name="end")
         self.matmul_nt = ops.MatMul(transpose_b=True)
 
-    def construct(self, characters, bigrams, lengths, dropout_keys, forward_only=False):
+    def construct(self, characters, bigrams, lengths, dropout_keys, forward_only=False) -> Tensor:
         """Map characters (T, B), bigrams (T + 1, B), lengths (B,) and dropout_keys (B,), int32, to scores (T, B, K).
 
         `forward_only` (a constant) says that no gradient will be asked for, which is faster.
         """
         return self.emissions(self.embedding(characters, bigrams), lengths, dropout_keys, forward_only)
 
-    def emissions(self, x, lengths, dropout_keys, forward_only=False):
+    def emissions(self, x, lengths, dropout_keys, forward_only=False) -> Tensor:
         """Map vectors x (T, B, E) to scores (T, B, K)."""
         return self.scores(self.states(x, lengths, dropout_keys, forward_only))
 
-    def states(self, x, lengths, dropout_keys, forward_only=False):
+    def states(self, x, lengths, dropout_keys, forward_only=False) -> Tensor:
         """Map vectors x (T, B, E) to the LSTM's outputs (T, B, 2H), after dropout: forward, then backward direction."""
         x = self.embedding_dropout(x, dropout_keys)  # (T, B, E)
         return self.dropout(self.lstm(x, lengths, dropout_keys, forward_only), dropout_keys)
 
-    def scores(self, states):
+    def scores(self, states) -> Tensor:
         """Map outputs of the LSTM (T, B, 2H) to scores (T, B, K)."""
         steps, batch, size = states.shape
         scores = self.matmul_nt(states.reshape(-1, size), self.weight.astype(states.dtype)) + self.bias  # (T * B, K)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mindspore as ms
-from mindspore import nn, ops
+from mindspore import Tensor, nn, ops
 
 from src.tokenization import PAD
 
@@ -30,7 +30,7 @@ class SmoothedCrossEntropy(nn.Cell):
         self.matmul_tn = ops.MatMul(transpose_a=True)
         self.add_bias = ops.BiasAdd()
 
-    def construct(self, hidden, weight, bias, targets):
+    def construct(self, hidden, weight, bias, targets) -> tuple[Tensor, Tensor]:
         """Return the mean loss, a scalar, and the softmax, for the gradient only.
 
         hidden (N, E) is what the output layer with weight (V, E) and bias (V,) reads, targets (N,) the ids to predict.
@@ -44,7 +44,7 @@ class SmoothedCrossEntropy(nn.Cell):
             loss = loss + self.smoothing * (ops.gather_d(logits, 1, places).squeeze(1) - logits.mean(1))
         return (loss * self._weights(targets)).sum(), softmax
 
-    def bprop(self, hidden, weight, bias, targets, out, dout):
+    def bprop(self, hidden, weight, bias, targets, out, dout) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return the gradients of the inputs."""
         softmax, table = out[1].astype(hidden.dtype), weight.astype(hidden.dtype)
         size, classes = hidden.shape[1], weight.shape[0]
@@ -78,7 +78,7 @@ class TranslationLoss(nn.Cell):
         self.network = network
         self.cross_entropy = SmoothedCrossEntropy(smoothing=smoothing, processes=processes)
 
-    def construct(self, source, source_lengths, target_input, target_output, dropout_keys):
+    def construct(self, source, source_lengths, target_input, target_output, dropout_keys) -> Tensor:
         network = self.network
         hidden = network.hidden(source, source_lengths, target_input, dropout_keys)
         targets = target_output.reshape(-1)

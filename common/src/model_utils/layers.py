@@ -13,7 +13,7 @@ def padding_mask(lengths: Tensor, max_length: int) -> Tensor:
     return (steps >= lengths.reshape(1, -1)).astype(ms.float32).expand_dims(2)  # (T, B, 1)
 
 
-def repeat_over_time(x, steps):
+def repeat_over_time(x, steps) -> Tensor:
     """Repeat x (B, E) over T steps: (T, B, E).
 
     The CPU's kernels broadcast three times slower than they copy and then compute, eight times where only the running
@@ -29,11 +29,11 @@ class AddBias(nn.Cell):
         super().__init__()
         self.add = ops.BiasAdd()
 
-    def construct(self, x, bias):
+    def construct(self, x, bias) -> Tensor:
         """Add bias (E,) to x (N, E)."""
         return self.add(x, bias)
 
-    def bprop(self, x, bias, out, dout):
+    def bprop(self, x, bias, out, dout) -> tuple[Tensor, Tensor]:
         """Return the gradients of the inputs."""
         return dout, dout.sum(0)
 
@@ -50,7 +50,7 @@ class RunInThreadPool(nn.Cell):
         super().__init__()
         self.on_cpu = ms.get_context("device_target") == "CPU"
 
-    def construct(self, x, numbers):
+    def construct(self, x, numbers) -> Tensor:
         """Return x; `numbers` are an input of the graph with no negative ones, such as lengths."""
         if self.on_cpu and numbers.max() < 0:  # never, but the compiler cannot know
             x = -x
@@ -78,7 +78,7 @@ class KeyedDropout(nn.Cell):
         self.multipliers = Tensor(odd.astype(np.uint32).view(np.int32).reshape(1, -1))  # (1, E)
         self.threshold = int(p * 2**32) - 2**31  # a signed hash below it drops the value
 
-    def construct(self, x, keys):
+    def construct(self, x, keys) -> Tensor:
         """Drop values of x (..., B, E) with the keys (B,) int32; the identity outside training."""
         if self.training and self.p > 0:
             kept = keys.reshape(-1, 1) * self.multipliers >= self.threshold  # (B, E)
