@@ -459,6 +459,16 @@ def test_two_processes_compile_once_into_the_cache(tmp_path):
     assert len(list(tmp_path.glob("*/kernels-*.so"))) == 1 and not list(tmp_path.glob("*/*.unfinished"))
 
 
+def test_kernels_are_kept_where_nobody_else_may_write(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(native.tempfile, "gettempdir", lambda: str(tmp_path))
+    folder = native.cache_folder()
+    assert folder == tmp_path / "cache/mindspore-recurrent" and folder.stat().st_mode & 0o777 == 0o700
+    folder.chmod(0o777)
+    other = native.cache_folder()
+    assert other.parent == tmp_path and native.cache_folder() == other != folder
+
+
 @pytest.mark.parametrize(
     ("compiler", "line"),
     [(None, "there is no C++ compiler"), ("exit 1", "cannot compile"), ('[ "$1" = --version ]', "cannot compile")],

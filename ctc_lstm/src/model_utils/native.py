@@ -90,15 +90,14 @@ def find_compiler() -> list[str] | None:
 
 
 def cache_folder() -> Path:
-    """Return the user's folder for compiled kernels (XDG Base Directory Specification), or a temporary one."""
+    """Return the user's folder for compiled kernels (XDG Base Directory Specification), or else a temporary one."""
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
-    folder = base / "mindspore-recurrent"
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if os.access(folder, os.W_OK) and folder.stat().st_uid == os.getuid():
-            return folder
-    except OSError:
-        pass
+    for folder in (base / "mindspore-recurrent", Path(tempfile.gettempdir()) / f"mindspore-recurrent-{os.getuid()}"):
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            state = folder.stat()  # what is loaded as code must not be somebody else's
+            if state.st_uid == os.getuid() and not state.st_mode & 0o022 and os.access(folder, os.W_OK):
+                return folder
     return Path(tempfile.mkdtemp(prefix="mindspore-recurrent-"))
 
 
