@@ -270,7 +270,7 @@ def test_projected_lstm_equals_a_loop_in_float64(sizes, clips):
     weights = normal(inputs, 4 * units), normal(outputs, 4 * units), normal(4 * units), normal(units, outputs) * 2
     given = [x, lengths, *state, *weights, np.array(clips, np.float32)]
     last = [empty(batch, outputs), empty(batch, units)]
-    saved = empty(steps * batch * (5 * units + outputs))
+    saved = empty(steps * batch * 5 * units)
     y, *last, saved = native.call("ProjectedLSTM", given, [empty(*dy.shape), *last, saved])
     again = native.call("ProjectedLSTMInference", given, [empty(*array.shape) for array in (y, *last)])
     for one, other in zip(again, [y, *last]):

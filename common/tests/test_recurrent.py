@@ -5,7 +5,7 @@ from __future__ import annotations
 import mindspore as ms
 import numpy as np
 import pytest
-from mindspore import Tensor, nn
+from mindspore import Tensor, nn, ops
 
 from src.model_utils import native
 from src.model_utils.layers import dropout_keys
@@ -84,6 +84,18 @@ def weights_of(lstm):
     return layers
 
 
+class UsedTwice(nn.Cell):
+    """Two losses of the same outputs, which a compiler may compute once for both."""
+
+    def __init__(self, lstm, shares):
+        super().__init__(auto_prefix=False)
+        self.lstm, self.shares = lstm, shares
+
+    def construct(self, x, lengths, keys):
+        first, second = self.lstm(x, lengths, keys), self.lstm(x, lengths, keys)
+        return self.shares[0] * first.sum() + self.shares[1] * ops.square(second).sum()
+
+
 def batch_of(steps, lengths, size, seed=0):
     x = np.random.default_rng(seed).normal(0, 1, (steps, len(lengths), size)).astype(np.float32)
     return x, np.array(lengths, np.int32), np.zeros(len(lengths), np.int32)
@@ -103,6 +115,18 @@ def test_equals_a_loop_over_every_sequence(bidirectional, num_layers, forward_on
     np.testing.assert_allclose(outputs, loop(x.astype(np.float64), lengths, weights_of(lstm)), atol=1e-5)
     for b, length in enumerate(lengths):
         assert np.all(outputs[length:, b] == 0)
+
+
+def test_a_layer_used_twice_has_the_gradients_of_both_uses():
+    lstm = LSTM(4, 6, 1, True, seed=1)
+    arrays = [Tensor(array) for array in batch_of(5, [5, 3, 1], 4)]
+
+    def gradients(*shares):
+        cell = UsedTwice(lstm, shares)
+        return [each.asnumpy() for each in ms.grad(cell, None, ms.ParameterTuple(lstm.trainable_params()))(*arrays)]
+
+    for both, first, second in zip(gradients(1.0, 1.0), gradients(1.0, 0.0), gradients(0.0, 1.0)):
+        np.testing.assert_allclose(both, first + second, atol=1e-5)
 
 
 @pytest.mark.parametrize(("bidirectional", "num_layers"), [(True, 2), (False, 1)])

@@ -31,7 +31,7 @@ std::vector<const float *> rows_of(const float *matrix, int rows, int columns, i
 // A layer's rows divided into tasks, and where the values of a task's row m at step s are.
 struct Work {
   const RecurrentLayer &layer;
-  const int units, width;
+  const int units, width, gradient_width;  // of a row of `saved`, and of what the backward pass makes of it
   // The gates (4 H) that the products with x and with h reach. Those of a GRU are a, r, z, n: x has no share in a, h none
   // in n; its matrices have rows for r, z, n, so that h reaches a by the last ones.
   const int x_gates, h_gates, x_at, first_row;
@@ -39,9 +39,11 @@ struct Work {
   std::vector<Slice> slices;
   std::vector<Task> tasks;
   long pairs = 0;
+  float *gradients = nullptr;  // of all pairs: the gates', with a projection also o tanh(c) and the product's gradient
 
   explicit Work(const RecurrentLayer &layer)
-      : layer(layer), units(layer.units), width(layer.saved_width()), x_gates((gru() ? 3 : 4) * units),
+      : layer(layer), units(layer.units), width(layer.saved_width()),
+        gradient_width(4 * units + (layer.projection ? units + layer.outputs : 0)), x_gates((gru() ? 3 : 4) * units),
         h_gates(x_gates), x_at(gru() ? units : 0), first_row(gru() ? 2 * units : 0),
         zeros(std::max(units, layer.outputs)),
         slices(divide_rows(layer.lengths, layer.batch, layer.steps, slice_rows((long)h_gates * layer.outputs))) {
@@ -65,6 +67,9 @@ struct Work {
   }
   float *saved(const Task &task, int s, int m) const {
     return layer.saved + (task.first + task.slice->offset[s] + m) * width;
+  }
+  float *gradient(const Task &task, int s, int m) const {
+    return gradients + (task.first + task.slice->offset[s] + m) * gradient_width;
   }
   const float *h_before(const Task &task, int s, int m) const {
     if (s) return in_y(layer.y, task, s - 1, m);
@@ -92,7 +97,8 @@ struct Work {
       if (k % 3 == 0) pack(packed[d].ih, layer.weight_ih[d], x_gates, layer.inputs, 0);
       if (k % 3 == 1) pack(packed[d].hh, layer.weight_hh[d], h_gates, layer.outputs, first_row);
       if (k % 3 == 2 && layer.projection)
-        packed[d].projection.pack(rows_of(layer.projection, units, layer.outputs).data(), units, layer.outputs, backward);
+        packed[d].projection.pack(rows_of(layer.projection, units, layer.outputs).data(), units, layer.outputs,
+                                  backward);
     });
   }
 };
@@ -111,8 +117,9 @@ Scratch &scratch() {
 
 NATIVE_INLINE Vec clip(Vec x, float limit) { return limit > 0 ? at_most(at_least(x, -limit), limit) : x; }
 
-// From the pre-activations of one row: its next cell, o tanh(c) to `out`, and gates and cell to `saved` unless it is null.
-void lstm_forward(int units, int f_at, int g_at, float limit, const float *gates, float *cell, float *out, float *saved) {
+// From the pre-activations of one row: its next cell, o tanh(c) to `out`, gates and cell to `saved` unless it is null.
+void lstm_forward(int units, int f_at, int g_at, float limit, const float *gates, float *cell, float *out,
+                  float *saved) {
   for (int k = 0; k < units; k += W) {
     const int lanes = std::min(W, units - k);
     const float *row = gates + k;
@@ -128,23 +135,24 @@ void lstm_forward(int units, int f_at, int g_at, float limit, const float *gates
   }
 }
 
-// The gates of one row to the gradients of their pre-activations, in place, given dh and the gradient dc that comes from
-// the next step, which becomes the one for the step before. With a projection o tanh(c) takes the place of the cell.
+// From the gates and cell of one row to the gradients of the pre-activations, given dh and the gradient dc that comes
+// from the next step, which becomes the one for the step before. With a projection o tanh(c) follows them in `out`.
 void lstm_backward(int units, int f_at, int g_at, float limit, bool projected, const float *dh, const float *before,
-                   float *gates, float *dc) {
+                   const float *saved, float *dc, float *out) {
   for (int k = 0; k < units; k += W) {
     const int lanes = std::min(W, units - k);
-    float *row = gates + k;
+    const float *row = saved + k;
+    float *made = out + k;
     Vec i = load(row, lanes), f = load(row + f_at, lanes), g = load(row + g_at, lanes);
     Vec o = load(row + 3 * units, lanes), cell = load(row + 4 * units, lanes), t = tanh_of(cell);
     Vec h = load(dh + k, lanes);
     Vec c = load(dc + k, lanes) + h * o * (1.0f - t * t);
     if (limit > 0) c = cell < limit && cell > -limit ? c : Vec{};
-    store(row, c * g * i * (1.0f - i), lanes);
-    store(row + f_at, c * load(before + k, lanes) * f * (1.0f - f), lanes);
-    store(row + g_at, c * i * (1.0f - g * g), lanes);
-    store(row + 3 * units, h * t * o * (1.0f - o), lanes);
-    if (projected) store(row + 4 * units, o * t, lanes);
+    store(made, c * g * i * (1.0f - i), lanes);
+    store(made + f_at, c * load(before + k, lanes) * f * (1.0f - f), lanes);
+    store(made + g_at, c * i * (1.0f - g * g), lanes);
+    store(made + 3 * units, h * t * o * (1.0f - o), lanes);
+    if (projected) store(made + 4 * units, o * t, lanes);
     store(dc + k, c * f, lanes);
   }
 }
@@ -164,17 +172,18 @@ void gru_forward(int units, const float *before, const float *gates, float *out,
 }
 
 // As lstm_backward; `carried` is the gradient of h that passes the gates by.
-void gru_backward(int units, const float *dh, const float *before, float *gates, float *carried) {
+void gru_backward(int units, const float *dh, const float *before, const float *saved, float *carried, float *out) {
   for (int k = 0; k < units; k += W) {
     const int lanes = std::min(W, units - k);
-    float *row = gates + k;
+    const float *row = saved + k;
+    float *made = out + k;
     Vec a = load(row, lanes), r = load(row + units, lanes), z = load(row + 2 * units, lanes);
     Vec n = load(row + 3 * units, lanes), h = load(dh + k, lanes) + load(carried + k, lanes);
     Vec to_n = h * (1.0f - z) * (1.0f - n * n);
-    store(row, to_n * r, lanes);
-    store(row + units, to_n * a * r * (1.0f - r), lanes);
-    store(row + 2 * units, h * (load(before + k, lanes) - n) * z * (1.0f - z), lanes);
-    store(row + 3 * units, to_n, lanes);
+    store(made, to_n * r, lanes);
+    store(made + units, to_n * a * r * (1.0f - r), lanes);
+    store(made + 2 * units, h * (load(before + k, lanes) - n) * z * (1.0f - z), lanes);
+    store(made + 3 * units, to_n, lanes);
     store(carried + k, h * z, lanes);
   }
 }
@@ -239,7 +248,7 @@ void forward_task(const Work &work, const Task &task, const Work::Packed &weight
   }
 }
 
-// Leaves the gradients of the pre-activations where the gates were, writes `dx`, adds to `dbias` (4 H,).
+// Fills work.gradients, writes `dx`, adds to `dbias` (4 H,).
 void backward_task(const Work &work, const Task &task, const Work::Packed &weights, const RecurrentGradients &gradients,
                    float *dx, float *dbias) {
   const RecurrentLayer &layer = work.layer;
@@ -261,13 +270,13 @@ void backward_task(const Work &work, const Task &task, const Work::Packed &weigh
     for (int s = to - 1; s >= from; s--) {
       const int n = slice.active[s], next = s + 1 < slice.steps() ? slice.active[s + 1] : 0;
       for (int m = 0; m < n; m++) given[m] = work.in_y(gradients.dy, task, s, m);
-      for (int m = 0; m < next; m++) after[m] = work.saved(task, s + 1, m);
+      for (int m = 0; m < next; m++) after[m] = work.gradient(task, s + 1, m);
       matmul(after, 1, next, weights.hh, given, total);
       for (int m = 0; m < next; m++) given[m] = total[m];
       if (layer.projection) {
         for (int m = 0; m < n; m++) {
           const float limit = layer.clips[1], *y = work.in_y(layer.y, task, s, m);
-          after[m] = of_projection[m] = work.saved(task, s, m) + 5 * units;
+          after[m] = of_projection[m] = work.gradient(task, s, m) + 5 * units;
           for (int k = 0; k < outputs; k++)
             of_projection[m][k] = limit > 0 && !(y[k] < limit && y[k] > -limit) ? 0 : given[m][k];
           given[m] = of_hidden[m];
@@ -275,17 +284,18 @@ void backward_task(const Work &work, const Task &task, const Work::Packed &weigh
         matmul(after, 1, n, weights.projection, nullptr, of_hidden);
       }
       for (int m = 0; m < n; m++) {
-        float *gates = work.saved(task, s, m), *mine = carried + (long)m * units;
+        const float *saved = work.saved(task, s, m);
+        float *mine = carried + (long)m * units, *out = work.gradient(task, s, m);
         if (work.gru())
-          gru_backward(units, given[m], work.h_before(task, s, m), gates, mine);
+          gru_backward(units, given[m], work.h_before(task, s, m), saved, mine, out);
         else
           lstm_backward(units, f_at, 3 * units - f_at, layer.clips ? layer.clips[0] : 0, layer.projection, given[m],
-                        work.c_before(task, s, m), gates, mine);
+                        work.c_before(task, s, m), saved, mine, out);
       }
     }
     for (int s = from, at = 0; s < to; s++)
       for (int m = 0; m < slice.active[s]; m++, at++) {
-        const float *gates = work.saved(task, s, m);
+        const float *gates = work.gradient(task, s, m);
         for (int k = 0; k < 4 * units; k++) dbias[k] += gates[k];
         memory.left[at] = gates + work.x_at;
         if (dx) memory.out[at] = dx + work.place(task, s, m) * layer.inputs;
@@ -295,7 +305,7 @@ void backward_task(const Work &work, const Task &task, const Work::Packed &weigh
   }
   for (int m = 0; m < rows && gradients.first_h; m++) {
     total[m] = gradients.first_h + (long)slice.rows[m] * outputs;
-    if (slice.lengths[m]) after[m] = work.saved(task, 0, m);
+    if (slice.lengths[m]) after[m] = work.gradient(task, 0, m);
     given[m] = work.gru() ? carried + (long)m * units : work.zeros.data();
     if (!slice.lengths[m]) std::memset(total[m], 0, sizeof(float) * outputs);
   }
@@ -349,12 +359,13 @@ void weight_gradients(const Work &work, const RecurrentGradients &gradients) {
       for (int m = 0; m < task.slice->active[s]; m++) {
         x.push_back(work.x(task, s, m));
         h.push_back(work.h_before(task, s, m));
-        z.push_back(work.saved(task, s, m));
+        z.push_back(work.gradient(task, s, m));
       }
   std::vector<Product> products;
   const long pairs = work.pairs / layer.directions;
   for (int d = 0; d < layer.directions; d++) {
-    const float *const *of_x = x.data() + d * pairs, *const *of_h = h.data() + d * pairs, *const *of_z = z.data() + d * pairs;
+    const float *const *of_x = x.data() + d * pairs, *const *of_h = h.data() + d * pairs;
+    const float *const *of_z = z.data() + d * pairs;
     float *ih = gradients.weight_ih[d], *hh = gradients.weight_hh[d];
     if (layer.projection) {
       for (int at = 0; at < 4 * units; at += BLOCK) {
@@ -402,8 +413,9 @@ void recurrent_forward(const RecurrentLayer &layer) {
 void recurrent_backward(const RecurrentLayer &layer, const RecurrentGradients &gradients) {
   std::lock_guard<std::mutex> lock(one_layer_at_a_time);
   static Work::Packed packed[2];
-  static Buffer of_bias, of_second_direction;
-  const Work work(layer);
+  static Buffer of_bias, of_second_direction, of_gates;
+  Work work(layer);
+  work.gradients = of_gates.get(work.pairs * work.gradient_width);
   work.pack(packed, true);
   const int size = 4 * layer.units, slices = (int)work.slices.size();
   const long inputs = layer.inputs;

@@ -28,8 +28,8 @@ struct RecurrentLayer {
   float *saved;                              // see saved_width; null for inference
   float *last_h = nullptr, *last_c = nullptr;  // (B, P) and (B, H) after the last step of each row, where wanted
 
-  // Floats that are kept of each direction, step and row: the gates; of an LSTM the cell; and room for a gradient.
-  int saved_width() const { return kind == Kind::GRU ? 4 * units : 5 * units + (projection ? outputs : 0); }
+  // Floats that are kept of each direction, step and row: the gates, and of an LSTM the cell.
+  int saved_width() const { return (kind == Kind::GRU ? 4 : 5) * units; }
 };
 
 // Null where they are not wanted; in the shapes of what they belong to.
@@ -42,7 +42,8 @@ struct RecurrentGradients {
 // Fills y, and what else of the layer's results is not null.
 void recurrent_forward(const RecurrentLayer &layer);
 
-// Fills the gradients of a layer whose forward pass has filled y and `saved`, which is used up.
+// Fills the gradients of a layer whose forward pass has filled y and `saved`, which stay as they are: graphs may share
+// one forward pass among several backward passes.
 void recurrent_backward(const RecurrentLayer &layer, const RecurrentGradients &gradients);
 
 }  // namespace native
