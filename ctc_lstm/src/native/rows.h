@@ -23,8 +23,8 @@ struct Slice {
   int time(int s, int m, bool backward) const { return backward ? lengths[m] - 1 - s : s; }
 };
 
-// Rows are dealt out by length, so slices take about equally long. Lengths outside [0, steps] count as the nearest.
-inline std::vector<Slice> divide_rows(const int *lengths, int batch, int steps, int most = SLICE_ROWS) {
+// Slices of at most so many rows, dealt out by length, so that they take about equally long. Lengths outside [0, steps] count as the nearest.
+inline std::vector<Slice> divide_rows(const int *lengths, int batch, int steps, int most) {
   std::vector<int> order(batch);
   for (int b = 0; b < batch; b++) order[b] = b;
   auto length = [&](int b) { return std::max(0, std::min(lengths[b], steps)); };

@@ -110,7 +110,7 @@ void loss_of_row(const CRF &crf, const Transitions &transitions, int row, int le
         for (int j = 0; j < tags; j++) {
           const int pair = i * tags + j;
           sums.transitions[pair] += most - log_z < 500 ? scale * shares[i] * transitions.factors[pair] * later[j]
-                                                       : std::exp(arrived[i] + transitions.scores[pair] + behind[j] - log_z);
+                                   : std::exp(arrived[i] + transitions.scores[pair] + behind[j] - log_z);
         }
       const int next = gold[(long)(t + 1) * crf.batch + row];
       sums.transitions[tag * tags + next] -= 1;
