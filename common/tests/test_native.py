@@ -412,6 +412,16 @@ def test_viterbi_finds_the_best_path(sizes):
         assert scores[row] == pytest.approx((best + end).max(), rel=1e-6) == pytest.approx(of_path, rel=1e-5)
 
 
+def run_softmax_loss(rows, inputs, classes):
+    random = np.random.default_rng(0)
+    shapes = (rows, inputs), (classes, inputs), (classes,)
+    arrays = [random.standard_normal(shape).astype(np.float32) for shape in shapes]
+    targets, shares = random.integers(0, classes, rows).astype(np.int32), random.random(rows).astype(np.float32)
+    settings = np.float32([0.1]), np.int32([0])
+    outputs = [np.empty(shape, np.float32) for shape in ((1,), *shapes)]
+    return native.call("SoftmaxLoss", [*arrays, targets, shares, *settings], outputs)
+
+
 # -- threads, processes, compilers
 
 
@@ -429,7 +439,9 @@ import test_native
 assert test_native.native.enabled()
 digest = hashlib.sha256()
 arrays = test_native.run_lstm(*test_native.lstm_example(30, 50, 20, 24, 2))
-for array in [*arrays, *test_native.run_crf(*test_native.crf_example(40, 70, 29, 3, True))]:
+arrays += test_native.run_crf(*test_native.crf_example(40, 70, 29, 3, True))
+arrays += test_native.run_softmax_loss(700, 40, 600)
+for array in arrays:
     digest.update(array.tobytes())
 print(digest.hexdigest())
 """

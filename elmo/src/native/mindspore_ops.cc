@@ -9,6 +9,7 @@
 #include "adam.h"
 #include "crf.h"
 #include "recurrent.h"
+#include "softmax_loss.h"
 
 using namespace native;
 
@@ -137,6 +138,21 @@ int CRFLoss(int count, void **p, int *, int64_t **shapes, const char **, void *,
 Shapes CRFLossInferShape(int *, int64_t **shapes, void *) {
   const int64_t tags = shapes[0][2];
   return {{1}, {shapes[0][0], shapes[0][1], tags}, {tags, tags}, {tags}, {tags}};
+}
+
+// hidden, weight, bias, targets, shares, smoothing (1,), candidates (1,; 0: all) -> loss (1,), gradients of the first three
+int SoftmaxLoss(int count, void **p, int *, int64_t **shapes, const char **, void *, void *) {
+  if (count != 11) return 1;
+  native::SoftmaxLoss layer{(int)shapes[0][0], (int)shapes[0][1], (int)shapes[1][0], *(int *)p[6],   (float *)p[0],
+                            (float *)p[1],     (float *)p[2],     (int *)p[3],       (float *)p[4], *(float *)p[5]};
+  if (!layer.candidates) layer.candidates = layer.classes;
+  for (int n = 0; n < layer.rows; n++)
+    if (layer.shares[n] != 0 && (unsigned)layer.targets[n] >= (unsigned)layer.classes) return 1;
+  *(float *)p[7] = (float)softmax_loss(layer, {(float *)p[8], (float *)p[9], (float *)p[10]});
+  return 0;
+}
+Shapes SoftmaxLossInferShape(int *, int64_t **shapes, void *) {
+  return {{1}, {shapes[0][0], shapes[0][1]}, {shapes[1][0], shapes[1][1]}, {shapes[1][0]}};
 }
 
 // the settings of adam.h (7,), then all weights, all first and all second moments, which are changed in place, and all

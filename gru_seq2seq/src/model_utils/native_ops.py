@@ -87,6 +87,22 @@ def crf_loss() -> ops.Custom:
     return operator("CRFLoss", 6, 5, integers=(4, 5), bprop=bprop)
 
 
+def softmax_loss() -> ops.Custom:
+    """Return the operator of an output layer's cross entropy: see src/native/softmax_loss.h.
+
+    Inputs: hidden (N, E), weight (V, E), bias (V,), targets (N,) int32, shares (N,), the smoothing (1,), and how many
+    classes are candidates (1,) int32, 0 for all. The first output is the loss (1,); the others are the gradients of the
+    first three inputs, which the forward pass computes with it.
+    """
+
+    def bprop(hidden, weight, bias, targets, shares, smoothing, candidates, out, dout):
+        scale = dout[0]
+        zeros = ops.zeros_like(targets), ops.zeros_like(shares), ops.zeros_like(smoothing), ops.zeros_like(candidates)
+        return (out[1] * scale, out[2] * scale, out[3] * scale) + zeros
+
+    return operator("SoftmaxLoss", 7, 4, integers=(3, 6), bprop=bprop)
+
+
 def adam(count: int) -> ops.Custom:
     """Return the operator that updates `count` weights by Adam, with clipping by their global norm.
 
