@@ -8,6 +8,7 @@ from mindspore import Parameter, Tensor, nn, ops
 
 from src import random_streams
 from src.crf import CRFLoss
+from src.model_utils.softmax_loss import SoftmaxLoss
 from src.network import Tagger
 
 
@@ -84,78 +85,30 @@ class LanguageModelLoss(nn.Cell):
         self.next_bias = weight("language_model.next_bias", self.size)
         self.previous_weight = weight("language_model.previous_weight", self.size, self.hidden_size)
         self.previous_bias = weight("language_model.previous_bias", self.size)
-        self.cross_entropy = CrossEntropy()
+        self.loss = SoftmaxLoss()
 
     def construct(self, states, targets, lengths) -> Tensor:
         """Map states (T, B, 2H), targets (T, B) and lengths (B,) to the scalar loss."""
         steps, batch = targets.shape
         k = self.distance
         real = ops.arange(steps).reshape(-1, 1) < lengths.reshape(1, -1)  # (T, B)
-        wanted = ops.logical_and(real, targets < self.size)  # (T, B)
-        targets, wanted = ops.minimum(targets, self.size - 1), wanted.astype(ms.float32)
+        wanted = ops.logical_and(real, targets < self.size).astype(ms.float32)  # (T, B)
+        targets = ops.minimum(targets, self.size - 1)
         forward, backward = ops.split(states, self.hidden_size, 2)  # (T, B, H)
-        loss = self.cross_entropy(forward, self.next_weight, self.next_bias, _shifted(targets, k), _shifted(wanted, k))
         before = _shifted(wanted, -k) * real.astype(ms.float32)  # not at the padding behind a sentence
-        loss = loss + self.cross_entropy(
-            backward, self.previous_weight, self.previous_bias, _shifted(targets, -k), before
-        )
+        loss = self._of(forward, self.next_weight, self.next_bias, _shifted(targets, k), _shifted(wanted, k))
+        loss += self._of(backward, self.previous_weight, self.previous_bias, _shifted(targets, -k), before)
         return loss / batch
+
+    def _of(self, states, weight, bias, targets, shares):
+        """Return the summed loss of the states (T, B, H) of one direction."""
+        states = states.reshape(-1, self.hidden_size)
+        return self.loss(states, weight, bias, targets.reshape(-1), shares.reshape(-1))
 
 
 def _shifted(x, k: int):
     """Return x (T, B) moved by k steps towards the beginning, or by -k towards the end, zero where nothing was."""
     return ops.cat((x[k:], x[:k] * 0)) if k > 0 else ops.cat((x[k:] * 0, x[:k]))
-
-
-class CrossEntropy(nn.Cell):
-    """Cross entropy of a linear layer with many classes, summed over the rows that are wanted.
-
-    It has its own gradient: the general one makes several more passes over the (N, M) logits.
-    """
-
-    def __init__(self):
-        super().__init__(auto_prefix=False)
-        self.matmul_nt = ops.MatMul(transpose_b=True)
-        self.add_bias = ops.BiasAdd()
-        self.log_softmax = ops.LogSoftmax()
-        self.with_gradient = _CrossEntropyGradient()
-
-    def construct(self, states, weight, bias, targets, wanted) -> Tensor:
-        """Map states (T, B, H), weight (M, H), bias (M,), targets (T, B) and wanted (T, B), 1 or 0, to a scalar."""
-        states, targets, wanted = states.reshape(-1, states.shape[2]), targets.reshape(-1, 1), wanted.reshape(-1, 1)
-        fixed, fixed_weight, fixed_bias = (ops.stop_gradient(x) for x in (states, weight, bias))
-        logits = self.add_bias(self.matmul_nt(fixed, fixed_weight.astype(fixed.dtype)).astype(ms.float32), fixed_bias)
-        log_probs = self.log_softmax(logits)  # (N, M)
-        value = -(ops.gather_elements(log_probs, 1, targets) * wanted).sum()
-        change = ops.tensor_scatter_elements(ops.exp(log_probs), targets, wanted * 0 - 1, 1, "add")  # (N, M)
-        value, change = ops.stop_gradient(value), ops.stop_gradient(change)
-        return self.with_gradient(states, weight, bias, value, change, wanted)
-
-
-class _CrossEntropyGradient(nn.Cell):
-    """Gives `value` the gradient of CrossEntropy with respect to states (N, H), weight (M, H) and bias (M,).
-
-    `change` (N, M) is the gradient with respect to the logits, before unwanted rows are left out.
-    """
-
-    def __init__(self):
-        super().__init__(auto_prefix=False)
-        self.matmul = ops.MatMul()
-        self.zeros_like = ops.ZerosLike()
-        self.matmul_tn = ops.MatMul(transpose_a=True)
-
-    def construct(self, states, weight, bias, value, change, wanted):
-        return value + 0.0
-
-    def bprop(self, states, weight, bias, value, change, wanted, out, dout):
-        rows = wanted * dout  # (N, 1)
-        change = change.astype(states.dtype)
-        states_gradient = self.matmul(change, weight.astype(states.dtype)) * rows.astype(states.dtype)
-        scaled = states * rows.astype(states.dtype)
-        weight_gradient = self.matmul_tn(change, scaled).astype(weight.dtype)
-        bias_gradient = self.matmul_tn(change.astype(ms.float32), rows).reshape(-1)
-        zeros = self.zeros_like(value), self.zeros_like(change), self.zeros_like(wanted)
-        return states_gradient, weight_gradient, bias_gradient, *zeros
 
 
 class AdversarialGradient(nn.Cell):

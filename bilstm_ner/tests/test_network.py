@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mindspore as ms
 import numpy as np
 import pytest
 from easydict import EasyDict
@@ -11,7 +10,6 @@ from mindspore import Tensor
 from src.config import bilstm_ner_cfg, presets
 from src.dataset import TrainingBatches, build_vocabulary, collate, encode
 from src.inference import Decoder, build_network
-from src.loss import CrossEntropy
 from src.metrics import entity_report
 from src.model_utils.runtime import init_device
 from src.resume_ner import Corpus, find_file, read_corpus
@@ -87,24 +85,6 @@ def test_the_weight_average_is_updated_every_few_steps(train):
             expected = expected * decay + step.weights[-1].asnumpy() * (1 - decay)
     np.testing.assert_allclose(step.average.copies[-1].asnumpy(), expected, rtol=1e-4, atol=1e-6)
     assert float(step.average.updates.asnumpy()) == number
-
-
-def test_cross_entropy_and_its_gradients_equal_those_in_float64():
-    init_device("CPU")
-    random = np.random.default_rng(0)
-    states, weight, bias = (random.normal(0, 1, size).astype(np.float32) for size in ((3, 2, 4), (5, 4), 5))
-    targets, wanted = random.integers(0, 5, (3, 2)).astype(np.int32), np.float32([[1, 0], [1, 1], [0, 1]])
-    value, gradients = ms.value_and_grad(CrossEntropy(), (0, 1, 2))(
-        *map(Tensor, (states, weight, bias, targets, wanted))
-    )
-    logits = (states @ weight.T + bias).astype(np.float64)
-    shares = np.exp(logits) / np.exp(logits).sum(2, keepdims=True)
-    loss = -(np.log(np.take_along_axis(shares, targets[:, :, None], 2))[:, :, 0] * wanted).sum()
-    change = (shares - np.eye(5)[targets]) * wanted[:, :, None]
-    assert abs(float(value.asnumpy()) - loss) < 1e-5
-    expected = (change @ weight, np.einsum("tbm,tbh->mh", change, states), change.sum((0, 1)))
-    for gradient, wanted_gradient in zip(gradients, expected):
-        np.testing.assert_allclose(gradient.asnumpy(), wanted_gradient, atol=1e-5)
 
 
 def test_no_result_depends_on_padding_or_on_the_batch(train):

@@ -5,17 +5,22 @@ from __future__ import annotations
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
+from src.model_utils.softmax_loss import SoftmaxLoss
 from src.network import BiLanguageModel, LanguageModel
-from src.ops.sampled_softmax import SampledSoftmaxLoss
 
 
 class TrainingLoss(nn.Cell):
-    """Mean sampled softmax loss of both directions."""
+    """Mean sampled softmax loss of both directions, whose rows of the softmax begin with the `sampled` rivals.
+
+    Every logit is corrected by the log of its class's expected count in a sample (Jean et al. 2015, section 3;
+    TensorFlow's documentation of candidate sampling). A target that was sampled itself has the same corrected logit
+    there, so its loss is the plain softmax over the sample; a target outside is one more term.
+    """
 
     def __init__(self, *, bilm: BiLanguageModel, sampled: int):
         super().__init__(auto_prefix=False)
         self.bilm = bilm
-        self.loss = SampledSoftmaxLoss(sampled)
+        self.loss = SoftmaxLoss(sampled=sampled)
 
     def construct(self, text, targets, h, c, dropout_keys, weight, bias, log_expected) -> tuple[Tensor, Tensor, Tensor]:
         """Return the scalar loss and the state after the last step.
@@ -25,9 +30,10 @@ class TrainingLoss(nn.Cell):
         """
         forward, backward, new_h, new_c = self.bilm(*text, h, c, dropout_keys)
         size = weight.shape[1]
-        loss = 0.0
-        for layers, target in ((forward, targets[0]), (backward, targets[1])):
-            loss = loss + self.loss(layers[-1].reshape(-1, size), target, weight, bias, log_expected)[0] / 2
+        hidden = ops.cat((forward[-1].reshape(-1, size), backward[-1].reshape(-1, size)))  # (2 * T * B, P)
+        targets = ops.cat(targets)
+        shares = ops.full_like(targets, 1 / len(targets), dtype=ms.float32)
+        loss = self.loss(hidden, weight, bias - log_expected, targets, shares)
         return loss, new_h, new_c
 
 

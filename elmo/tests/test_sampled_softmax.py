@@ -5,9 +5,10 @@ from __future__ import annotations
 import mindspore as ms
 import numpy as np
 import pytest
-from mindspore import Tensor, nn
+from mindspore import Tensor
 
-from src.ops.sampled_softmax import LogUniformSampler, SampledSoftmaxLoss, sampled_rows
+from src.model_utils.softmax_loss import SoftmaxLoss
+from src.ops.sampled_softmax import LogUniformSampler, sampled_rows
 
 VOCABULARY, SIZE, COUNT = 60, 8, 12
 
@@ -21,25 +22,12 @@ def problem():
     return hidden, weight, bias, random.integers(0, VOCABULARY, COUNT)
 
 
-class Gradients(nn.Cell):
-    """The loss with its gradients with respect to hidden, weight and bias."""
-
-    def __init__(self, sampled):
-        super().__init__()
-        self.loss = SampledSoftmaxLoss(sampled)
-        self.gradients = ms.value_and_grad(self.scalar, (0, 2, 3))
-
-    def scalar(self, hidden, targets, weight, bias, log_expected):
-        return self.loss(hidden, targets, weight, bias, log_expected)[0]
-
-    def construct(self, *arrays):
-        return self.gradients(*arrays)
-
-
 def loss_and_gradients(sampled, hidden, weight, bias, targets, classes, log_expected, place):
+    """As loss.TrainingLoss does it: the mean loss, and its gradients with respect to hidden, weight and bias."""
     ms.set_context(mode=ms.GRAPH_MODE)
-    arrays = hidden, place[targets], weight[classes], bias[classes], log_expected
-    loss, gradients = Gradients(sampled)(*map(Tensor, arrays))
+    shares = np.full(COUNT, 1 / COUNT, np.float32)
+    arrays = hidden, weight[classes], bias[classes] - log_expected, place[targets], shares
+    loss, gradients = ms.value_and_grad(SoftmaxLoss(sampled=sampled), (0, 1, 2))(*map(Tensor, arrays))
     return float(loss.asnumpy()), [gradient.asnumpy() for gradient in gradients]
 
 
@@ -91,24 +79,6 @@ def test_rows_hold_sample_targets_and_padding():
     np.testing.assert_allclose(log_expected, sampler.log_expected(classes, draws), rtol=1e-6)
     small = sampled_rows(LogUniformSampler(25, 20), np.random.default_rng(0), np.arange(25), 100)[0]
     assert sorted(small) == list(range(25)), "never more rows than classes"
-
-
-def test_whole_vocabulary_is_the_full_softmax(problem):
-    hidden, weight, bias, targets = problem
-    sampler = LogUniformSampler(VOCABULARY, 8192)
-    classes, log_expected, place = sampled_rows(sampler, None, targets, COUNT)
-    assert not log_expected.any()
-    loss, (d_hidden, d_weight, d_bias) = loss_and_gradients(
-        sampler.sampled, hidden, weight, bias, targets, classes, log_expected, place
-    )
-    logits = hidden.astype(np.float64) @ weight.T + bias
-    probs = np.exp(logits - logits.max(1, keepdims=True))
-    probs /= probs.sum(1, keepdims=True)
-    assert loss == pytest.approx(-np.log(probs[np.arange(COUNT), targets]).mean(), abs=1e-5)
-    probs[np.arange(COUNT), targets] -= 1
-    np.testing.assert_allclose(d_hidden, probs @ weight / COUNT, atol=1e-5)
-    np.testing.assert_allclose(d_weight[place], probs.T @ hidden / COUNT, atol=1e-5)
-    np.testing.assert_allclose(d_bias[place], probs.sum(0) / COUNT, atol=1e-5)
 
 
 def test_sampled_loss_and_gradients_follow_the_definition(problem):

@@ -16,6 +16,7 @@ from src.model_utils.batching import Batch, pooled_plan, rows_of_process
 from src.model_utils.checkpoint import InitialWeights, output_folder, training_checkpoints
 from src.model_utils.layers import dropout_keys, padding_mask
 from src.model_utils.runtime import UserError, log, quiet, rank_and_size
+from src.model_utils.softmax_loss import SoftmaxLoss
 from src.model_utils.train_step import TrainStep
 from src.model_utils.trainer import Cadence, Trainer
 from src.network import SentimentNet, dynamic_inputs
@@ -43,7 +44,8 @@ class LanguageModelLoss(nn.Cell):
         bound = (3 / (embed_size * num_hiddens)) ** 0.5
         random = np.random.default_rng([seed, Stream.OUTPUT_PROJECTION])
         weight = random.uniform(-bound, bound, (embed_size, num_hiddens))
-        self.matmul, self.matmul_nt = ops.MatMul(), ops.MatMul(transpose_b=True)
+        self.matmul = ops.MatMul()
+        self.loss = SoftmaxLoss()
         self.output_projection = Parameter(Tensor(weight.astype(np.float32)), name="output_projection")
 
     def construct(self, words: Tensor, tokens: Tensor, lengths: Tensor, dropout_keys: Tensor, pairs: Tensor) -> Tensor:
@@ -57,26 +59,17 @@ class LanguageModelLoss(nn.Cell):
         none = ops.zeros_like(padding[0]).reshape(-1)  # (B,), the pair around the end; slicing outputs would be slow
         parts = ops.split(outputs, self.hidden_size, 2)  # (T, B, H) of each direction
         following = ops.cat((tokens[1:], tokens[:1]))  # (T, B)
-        loss = self._cross_entropy(parts[0], candidates, following, ops.cat((real, none)))
+        loss = self._one_direction(parts[0], candidates, following, ops.cat((real, none)))
         if self.bidirectional:
             preceding = ops.cat((tokens[-1:], tokens[:-1]))  # (T, B)
-            loss = (loss + self._cross_entropy(parts[1], candidates, preceding, ops.cat((none, real)))) / 2
+            loss = (loss + self._one_direction(parts[1], candidates, preceding, ops.cat((none, real)))) / 2
         return loss / pairs[0]
 
-    def _cross_entropy(self, states, candidates, targets, weights):
-        """Summed cross entropy of states (T, B, H) with the words targets (T, B), each with its weight (T * B,).
-
-        It is written out because ops.cross_entropy takes three times as long for so many classes, and tiled because
-        subtracting a column from a matrix would take as long as the LSTM.
-        """
-        states = states.reshape(-1, self.hidden_size)  # (N, H)
-        targets = ops.maximum(targets.reshape(-1) - 1, 0)  # (N,), indices of candidates; any for padding, of weight 0
-        logits = self.matmul_nt(states, candidates).astype(ms.float32)  # (N, U)
-        highest = ops.stop_gradient(logits.max(1, keepdims=True))  # (N, 1)
-        shifted = logits - ops.tile(highest, (1, candidates.shape[0]))  # (N, U)
-        normalizer = ops.log(ops.exp(shifted).sum(1)) + highest.reshape(-1)  # (N,)
-        losses = normalizer - (states * ops.gather(candidates, targets, 0)).sum(1)  # (N,)
-        return (losses * weights).sum()
+    def _one_direction(self, states, candidates, targets, shares):
+        """Return the scalar loss of states (T, B, H) with the words targets (T, B), each with its share (T * B,)."""
+        targets = ops.maximum(targets.reshape(-1) - 1, 0)  # (T * B,), indices of candidates; any for padding
+        bias = ops.zeros_like(candidates[:, 0])
+        return self.loss(states.reshape(-1, self.hidden_size), candidates, bias, targets, shares)
 
 
 class PretrainingInputs(NamedTuple):
