@@ -1,10 +1,10 @@
-"""Scores of label sequences: error rate, accuracy and the most frequent confusions, by jiwer's alignment."""
+"""Scores of label sequences: error rate, accuracy and the most frequent confusions, by RapidFuzz's alignment."""
 
 from __future__ import annotations
 
 from collections import Counter
 
-import jiwer
+from rapidfuzz.distance import Levenshtein
 
 
 def error_rate(references, hypotheses) -> float:
@@ -20,19 +20,15 @@ def score(references, hypotheses, most: int = 10) -> dict:
     its hypothesis are insertions.
     """
     confusions, deleted, inserted = Counter(), Counter(), Counter()
-    pairs = [(list(r), list(h)) for r, h in zip(references, hypotheses)]
-    inserted.update(label for r, h in pairs if not r for label in h)
-    aligned = [(r, h) for r, h in pairs if r]
-    for (r, h), chunks in zip(aligned, _align(aligned)):
-        for chunk in chunks:
-            reference = r[chunk.ref_start_idx : chunk.ref_end_idx]
-            hypothesis = h[chunk.hyp_start_idx : chunk.hyp_end_idx]
-            if chunk.type == "substitute":
-                confusions.update(zip(reference, hypothesis))
-            elif chunk.type == "delete":
-                deleted.update(reference)
-            elif chunk.type == "insert":
-                inserted.update(hypothesis)
+    pairs = list(zip(references, hypotheses))
+    for r, h in pairs:
+        for kind, i, j in Levenshtein.editops(r, h):
+            if kind == "replace":
+                confusions[r[i], h[j]] += 1
+            elif kind == "delete":
+                deleted[r[i]] += 1
+            else:
+                inserted[h[j]] += 1
     labels = sum(len(r) for r, _ in pairs)
     substitutions, deletions, insertions = (sum(counter.values()) for counter in (confusions, deleted, inserted))
     per = (substitutions + deletions + insertions) / labels if labels else float("nan")
@@ -50,19 +46,6 @@ def score(references, hypotheses, most: int = 10) -> dict:
         "deleted": [[label, count] for label, count in _top(deleted, most)],
         "inserted": [[label, count] for label, count in _top(inserted, most)],
     }
-
-
-def _align(pairs) -> list:
-    """Return the chunks of each pair by jiwer, which takes sentences of words: a label must hold no space."""
-    if not pairs:
-        return []
-    plain = jiwer.Compose([jiwer.ReduceToListOfListOfWords()])  # its default would strip and join white space
-    return jiwer.process_words(
-        [" ".join(r) for r, _ in pairs],
-        [" ".join(h) for _, h in pairs],
-        reference_transform=plain,
-        hypothesis_transform=plain,
-    ).alignments
 
 
 def _top(counter: Counter, most: int):
