@@ -5,6 +5,9 @@ NumPy only. Log-probabilities are (T, V), the blank has id 0.
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
+
 import numpy as np
 
 from src.ngram import END, START, NGram
@@ -36,47 +39,32 @@ def beam_search(
     to the n-gram model.
     """
 
-    def bonus(label: str, prefix) -> float:
+    def bonus(label: int | None, prefix) -> float:  # None ends the sequence
         if ngram is None or not lm_weight:
             return 0.0
         history = (START, *(vocabulary[i] for i in prefix[-ngram.order :]))
-        return lm_weight * ngram.log_probability(label, history if len(prefix) < ngram.order else history[1:])
+        return lm_weight * math.log(ngram.probability(END if label is None else vocabulary[label], history))
 
     extras = {(): 0.0}  # of each prefix: n-gram model and bonuses
-    beams = {(): (0.0, -np.inf)}  # of each prefix: ln p of its paths that end in a blank, in a label
+    beams = {(): [0.0, -np.inf]}  # of each prefix: ln p of its paths that end in a blank, in a label
     for row in log_probs.astype(np.float64):
         threshold = row.max() + np.log(prune) if prune else -np.inf
         labels = [int(i) for i in np.flatnonzero(row >= threshold) if i != BLANK_ID]
-        grown: dict[tuple[int, ...], list[float]] = {}
-
-        def add(prefix, end: int, value: float, into=grown):
-            sums = into.setdefault(prefix, [-np.inf, -np.inf])
-            sums[end] = _add(sums[end], value)
-
+        grown: dict[tuple[int, ...], list[float]] = defaultdict(lambda: [-np.inf, -np.inf])
         for prefix, (blank, label) in beams.items():
-            both = _add(blank, label)
-            add(prefix, 0, both + row[BLANK_ID])
-            if prefix:
-                add(prefix, 1, label + row[prefix[-1]])
+            both, last = np.logaddexp(blank, label), prefix[-1] if prefix else BLANK_ID
+            grown[prefix][0] = both + row[BLANK_ID]
+            grown[prefix][1] = np.logaddexp(grown[prefix][1], label + row[last])
             for i in labels:
-                start = blank if prefix and i == prefix[-1] else both  # a repetition needs a blank between
-                if start == -np.inf:
-                    continue
                 longer = (*prefix, i)
                 if longer not in extras:
-                    extras[longer] = extras[prefix] + label_bonus + bonus(vocabulary[i] if ngram else "", prefix)
-                add(longer, 1, start + row[i])
-        best = sorted(grown, key=lambda p: -(_add(*grown[p]) + extras[p]))[:beam_width]
-        beams = {prefix: tuple(grown[prefix]) for prefix in best}
+                    extras[longer] = extras[prefix] + label_bonus + bonus(i, prefix)
+                start = blank if i == last else both  # a repetition needs a blank between
+                grown[longer][1] = np.logaddexp(grown[longer][1], start + row[i])
+        best = sorted(grown, key=lambda p: -(np.logaddexp(*grown[p]) + extras[p]))[:beam_width]
+        beams = {prefix: grown[prefix] for prefix in best}
         extras = {prefix: extras[prefix] for prefix in best}
-    return list(max(beams, key=lambda p: _add(*beams[p]) + extras[p] + bonus(END, p)))
-
-
-def _add(a: float, b: float) -> float:
-    """Return ln(exp(a) + exp(b))."""
-    if a < b:
-        a, b = b, a
-    return a if b == -np.inf else a + np.log1p(np.exp(b - a))
+    return list(max(beams, key=lambda p: np.logaddexp(*beams[p]) + extras[p] + bonus(None, p)))
 
 
 def align(log_probs: np.ndarray, labels: list[int]) -> list[tuple[int, int]]:
@@ -99,16 +87,13 @@ def align(log_probs: np.ndarray, labels: list[int]) -> list[tuple[int, int]]:
         back[t] = choices.argmax(0)
         scores = choices.max(0) + log_probs[t, extended]
     state = len(extended) - 1
-    if len(extended) > 1 and scores[-2] > scores[-1]:
+    if labels and scores[-2] > scores[-1]:
         state -= 1
-    if not labels or scores[state] == -np.inf:
+    if scores[state] == -np.inf:
         return []
     path = np.zeros(len(log_probs), int)
     for t in range(len(log_probs) - 1, -1, -1):
         path[t] = state
         state -= back[t, state]
-    spans = []
-    for number in range(len(labels)):
-        steps = np.flatnonzero(path == 2 * number + 1)
-        spans.append((int(steps[0]), int(steps[-1]) + 1))
-    return spans
+    steps = [np.flatnonzero(path == 2 * number + 1) for number in range(len(labels))]
+    return [(int(each[0]), int(each[-1]) + 1) for each in steps]

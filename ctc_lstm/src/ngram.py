@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 
 from src.model_utils.files import read_json, write_json
@@ -35,10 +34,6 @@ class NGram:
                 lower = (after[label] + kinds * lower) / (total + kinds)
             self._cache[key] = lower
         return self._cache[key]
-
-    def log_probability(self, label: str, history: tuple[str, ...]) -> float:
-        """Return ln p(label | history)."""
-        return math.log(self.probability(label, history))
 
 
 def train_ngram(sequences, order: int) -> NGram:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 
 import numpy as np
 import pytest
@@ -53,7 +54,7 @@ def test_beam_search_with_a_language_model_equals_enumeration(seed):
 
     def scored(labels):
         words = [START, *(NAMES[i] for i in labels), END]
-        lm = sum(ngram.log_probability(words[i], tuple(words[max(0, i - 2) : i])) for i in range(1, len(words)))
+        lm = sum(math.log(ngram.probability(words[i], tuple(words[max(0, i - 2) : i]))) for i in range(1, len(words)))
         return every[labels] + 0.8 * lm + 0.7 * len(labels)
 
     every = sums(log_probs)
