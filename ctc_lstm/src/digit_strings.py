@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import re
-import wave
 from pathlib import Path
 
 import numpy as np
+import soundfile
 
 from src.audio import read_audio
 from src.model_utils.configuration import Parser
@@ -26,9 +26,9 @@ NOISE = 1e-3  # standard deviation of the noise that the gaps are filled with, o
 TAKES = {"test": range(0, 5), "valid": range(45, 50), "train": range(5, 45)}
 
 
-def read_recordings(folder) -> dict[str, dict[int, dict[int, np.ndarray]]]:
-    """Return samples by speaker, digit and take; UserError for another folder or a recording at another rate."""
-    recordings: dict[str, dict[int, dict[int, np.ndarray]]] = {}
+def read_recordings(folder) -> dict[str, dict[tuple[int, int], np.ndarray]]:
+    """Return samples by speaker, then by (digit, take); UserError for another folder or a recording at another rate."""
+    recordings: dict[str, dict[tuple[int, int], np.ndarray]] = {}
     for path in sorted(Path(folder).glob("*.wav")):
         parts = NAME.fullmatch(path.name)
         if not parts:
@@ -36,7 +36,7 @@ def read_recordings(folder) -> dict[str, dict[int, dict[int, np.ndarray]]]:
         samples, rate = read_audio(path)
         if rate != RATE:
             raise UserError(f"{path}: has {rate} samples per second, expected {RATE}")
-        recordings.setdefault(parts[2], {}).setdefault(int(parts[1]), {})[int(parts[3])] = samples
+        recordings.setdefault(parts[2], {})[int(parts[1]), int(parts[3])] = samples
     if not recordings:
         raise UserError(f"{folder}: holds no recordings such as 7_jackson_32.wav")
     return recordings
@@ -58,20 +58,18 @@ def write_strings(
         parts, digits = [_noise(random)], []
         for _ in range(random.integers(1, longest + 1)):
             if not packs.get(speaker):
-                spoken = recordings[speaker]
-                packs[speaker] = [(d, t) for d in sorted(spoken) for t in sorted(spoken[d]) if t in takes]
+                packs[speaker] = [recording for recording in sorted(recordings[speaker]) if recording[1] in takes]
                 random.shuffle(packs[speaker])
             if not packs[speaker]:
                 raise UserError(f"{speaker} has no recordings numbered {takes[0]} to {takes[-1]}")
             digit, take = packs[speaker].pop()
-            parts += [recordings[speaker][digit][take], _noise(random)]
+            parts += [recordings[speaker][digit, take], _noise(random)]
             digits.append(WORDS[digit])
         samples = np.concatenate(parts)
         samples = samples + NOISE * random.standard_normal(len(samples), np.float32)
         audio = f"{split}/{number:05d}_{speaker}.wav"
-        with atomic_write(folder / audio, "wb") as file, wave.open(file, "wb") as output:
-            output.setparams((1, 2, RATE, 0, "NONE", ""))
-            output.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
+        with atomic_write(folder / audio, "wb") as file:
+            soundfile.write(file, (np.clip(samples, -1, 1) * 32767).astype(np.int16), RATE, format="WAV")
         lines.append(json.dumps({"audio": audio, "labels": " ".join(digits), "speaker": speaker}))
     with atomic_write(folder / f"{split}.jsonl") as file:
         file.write("\n".join(lines) + "\n")

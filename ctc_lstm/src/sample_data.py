@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import soundfile
 
 from src.model_utils.configuration import Parser
 from src.model_utils.files import new_folder
@@ -48,19 +49,15 @@ SENTENCES = ("SA1", "SA2", "SI100", "SX10", "SX20", "SI200", "SX30", "SX40", "SI
 
 
 def write_sample_corpus(
-    folder, train_speakers: int = 12, test_speakers: int = 4, sentences: int = 8, seed: int = 0, names=()
+    folder, train_speakers: int = 12, test_speakers: int = 4, sentences: int = 8, seed: int = 0
 ) -> None:
-    """Write TRAIN and TEST with .WAV (NIST SPHERE), .PHN, .WRD and .TXT files of `sentences` a speaker, SA included.
-
-    `names` (such as fabc0) are given to the first speakers of TEST; all others are made up.
-    """
+    """Write TRAIN and TEST with .WAV (NIST SPHERE), .PHN, .WRD and .TXT files of `sentences` a speaker, SA included."""
     made = 0
     for part, count in (("TRAIN", train_speakers), ("TEST", test_speakers)):
-        for number in range(count):
+        for _ in range(count):
             random = np.random.default_rng([seed, made])
-            name = names[number].upper() if part == "TEST" and number < len(names) else _name(made)
             voice = random.uniform(0.92, 1.08)
-            place = Path(folder) / part / f"DR{made % 8 + 1}" / name
+            place = Path(folder) / part / f"DR{made % 8 + 1}" / _name(made)
             for sentence in SENTENCES[:sentences]:
                 is_shared = sentence.startswith("SA")
                 words = np.random.default_rng([seed, int(sentence[2:])]) if is_shared else random
@@ -81,7 +78,8 @@ def _write_utterance(stem: Path, words: list[str], voice: float, random) -> None
     starts = [0, *ends[:-1]]
     samples = np.concatenate(parts) + 0.002 * random.standard_normal(ends[-1])
     stem.parent.mkdir(parents=True, exist_ok=True)
-    stem.with_suffix(".WAV").write_bytes(sphere(samples))
+    integers = (np.clip(samples, -1, 1) * 32767).astype(np.int16)
+    soundfile.write(stem.with_suffix(".WAV"), integers, RATE, "PCM_16", "LITTLE", "NIST")
     lines = [f"{start} {end} {phone}\n" for start, end, phone in zip(starts, ends, phones)]
     stem.with_suffix(".PHN").write_text("".join(lines))
     first, lines = 1, []
@@ -105,14 +103,6 @@ def _sound(phone: str, voice: float, random) -> np.ndarray:
     if noise:
         tones = (1 - noise) * tones * (1 + random.standard_normal(len(time)) * noise) + 0.1 * noise
     return 0.15 * tones * np.minimum(1, np.minimum(time, time[::-1]) * 200 + 0.05)
-
-
-def sphere(samples: np.ndarray, rate: int = RATE) -> bytes:
-    """Return the bytes of a NIST SPHERE file of samples in [-1, 1]: a header of 1,024 bytes, 16-bit integers."""
-    fields = {"sample_count": len(samples), "sample_n_bytes": 2, "channel_count": 1, "sample_rate": rate}
-    header = "NIST_1A\n   1024\n" + "".join(f"{key} -i {value}\n" for key, value in fields.items())
-    header += "sample_byte_format -s2 01\nsample_sig_bits -i 16\nend_head\n"
-    return header.ljust(1024).encode() + (np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes()
 
 
 def main(argv=None) -> None:

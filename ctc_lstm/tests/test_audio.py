@@ -13,7 +13,6 @@ import soundfile
 
 from src.audio import change_speed, read_audio, resample
 from src.model_utils.runtime import UserError
-from src.sample_data import sphere
 
 RATE = 16000
 
@@ -24,10 +23,10 @@ def tone(hertz, seconds=0.5, rate=RATE):
 
 def test_sphere_riff_and_flac_hold_the_same(tmp_path):
     samples = tone(440)
-    (tmp_path / "a.WAV").write_bytes(sphere(samples))
+    written(tmp_path / "a.sph", samples)
     soundfile.write(tmp_path / "b.wav", samples, RATE)
     soundfile.write(tmp_path / "c.flac", np.stack([samples, samples], 1), RATE)
-    for name in ("a.WAV", "b.wav", "c.flac"):
+    for name in ("a.sph", "b.wav", "c.flac"):
         actual, rate = read_audio(tmp_path / name)
         assert rate == RATE and actual.dtype == np.float32 and actual.shape == samples.shape
         np.testing.assert_allclose(actual, samples, atol=1e-4)
@@ -61,7 +60,7 @@ def test_resampling_and_speed_keep_the_sound():
 def written(path: Path, samples: np.ndarray) -> bytes:
     """Return the bytes of a file of the samples in the format that its name says."""
     if path.suffix == ".sph":
-        path.write_bytes(sphere(samples))
+        soundfile.write(path, samples, RATE, "PCM_16", "LITTLE", "NIST")
     else:
         soundfile.write(path, samples, RATE)
     return path.read_bytes()
