@@ -6,6 +6,7 @@ Garofolo et al. 1993. Layout: {TRAIN,TEST}/DRn/SPEAKER/SENTENCE.{WAV,PHN,TXT,WRD
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from pathlib import Path
 
 from src.model_utils.files import read_lines
@@ -46,8 +47,7 @@ _TO_39 = {
     **dict.fromkeys(("cl", "vcl", "epi"), "sil"),
     **{"ao": "aa", "ax": "ah", "el": "l", "en": "n", "ix": "ih", "zh": "sh"},
 }
-PHONE_SETS = ("61", "48", "39", "none")
-_SENTENCE = re.compile(r"(sa|si|sx)\d+")
+_SENTENCE_FILE = re.compile(r"(s[ix]\d+)\.(.+)")
 _SAMPLE = re.compile(r"[0-9]{1,12}")
 
 
@@ -113,27 +113,23 @@ def read_timit(root: Path, problems: list[str]) -> dict[str, list[Utterance]]:
 
 
 def _read_part(folder: Path, problems: list[str]) -> list[Utterance]:
-    utterances = []
-    for speaker in sorted(
-        path for dialect in sorted(folder.iterdir()) if dialect.is_dir() for path in dialect.iterdir()
-    ):
-        if not speaker.is_dir():
+    utterances, sentences = [], defaultdict(dict)
+    speakers = [path for dialect in folder.iterdir() if dialect.is_dir() for path in dialect.iterdir() if path.is_dir()]
+    for path in sorted(path for speaker in speakers for path in speaker.iterdir()):
+        if name := _SENTENCE_FILE.fullmatch(path.name.lower()):
+            sentences[path.parent, name[1]][name[2]] = path
+    for (speaker, stem), files in sorted(sentences.items()):
+        audio = files.get("wav") or files.get("wav.wav")  # the latter where RIFF copies were added
+        if not audio or "phn" not in files:
+            problems.append(f"{speaker}/{stem}: has no {'.PHN' if audio else '.WAV'} file")
             continue
-        files = {path.name.lower(): path for path in sorted(speaker.iterdir()) if not path.name.startswith(".")}
-        stems = sorted({name.split(".")[0] for name in files})
-        for stem in (stem for stem in stems if _SENTENCE.fullmatch(stem) and not stem.startswith("sa")):
-            audio = files.get(f"{stem}.wav") or files.get(f"{stem}.wav.wav")  # the latter where RIFF copies were added
-            phones = files.get(f"{stem}.phn")
-            if not audio or not phones:
-                problems.append(f"{speaker}/{stem}: has no {'.PHN' if audio else '.WAV'} file")
-                continue
-            try:
-                labels = read_phones(phones)
-            except UserError as error:
-                problems.append(str(error))
-                continue
-            name = speaker.name.lower()
-            utterances.append(Utterance(f"{name}_{stem}", name, str(audio), labels))
+        try:
+            labels = read_phones(files["phn"])
+        except UserError as error:
+            problems.append(str(error))
+            continue
+        name = speaker.name.lower()
+        utterances.append(Utterance(f"{name}_{stem}", name, str(audio), labels))
     if not utterances and not problems:
         raise UserError(f"{folder}: holds no DRn/SPEAKER/*.WAV with .PHN; unpack the corpus again")
     return utterances
