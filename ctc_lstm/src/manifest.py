@@ -43,22 +43,19 @@ def read_manifest(path: Path, problems: list[str]) -> list[Utterance]:
     for number, data in binary_lines(path):
         try:
             line = decode(data, path, number)
-        except UserError as error:
-            problems.append(str(error))
-            continue
-        if not line.strip() or (number == 1 and _columns(line)[:2] == list(FIELDS[:2])):
-            continue
-        try:
+            if not line.strip() or (number == 1 and _columns(line)[:2] == list(FIELDS[:2])):
+                continue
             if "\r" in line:
                 raise ValueError("holds a carriage return; save the file with line feeds")
             fields = fields_of(line)
             audio = path.parent / fields["audio"]
             if not os.path.isfile(audio):
                 raise ValueError(f"there is no audio file {audio}")
-        except ValueError as error:
-            problems.append(f"{path}:{number}: {error}")
+        except (UserError, ValueError) as error:
+            problems.append(str(error) if isinstance(error, UserError) else f"{path}:{number}: {error}")
             continue
-        name = fields.get("name") or _printable(Path(fields["audio"]).with_suffix("").as_posix())
+        name = fields.get("name") or Path(fields["audio"]).with_suffix("").as_posix()
+        name = os.fsencode(name).decode(errors="replace")  # a path may hold bytes that are not UTF-8
         if name in names:
             raise UserError(f"{path}:{number}: '{name}' is the name on line {names[name]} too; give each its own")
         names[name] = number
@@ -66,11 +63,6 @@ def read_manifest(path: Path, problems: list[str]) -> list[Utterance]:
     if not utterances and not problems:
         raise UserError(f"{path}: holds no utterance")
     return utterances
-
-
-def _printable(path: str) -> str:
-    """Return a path with a sign in place of the bytes that are not UTF-8."""
-    return os.fsencode(path).decode(errors="replace")
 
 
 def _json_fields(line: str) -> dict[str, str]:
