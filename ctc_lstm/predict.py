@@ -9,7 +9,6 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -41,15 +40,6 @@ def parse_arguments(argv=None) -> Namespace:
     return parser.parse_args(argv)
 
 
-class Recording(NamedTuple):
-    """The path of an audio file, its frames (T, D) before normalisation, its samples (N,) and their rate."""
-
-    path: str
-    frames: np.ndarray
-    samples: np.ndarray
-    rate: int
-
-
 class Predictor:
     """Recognises audio files with a trained network."""
 
@@ -60,23 +50,22 @@ class Predictor:
 
     def __call__(self, paths: list[str]) -> list[dict]:
         """Return audio, seconds, labels and segments of each file; one that cannot be used is an error or left out."""
-        recordings = []
+        recordings = []  # path, frames (T, D) before normalisation, samples (N,) and their rate
         for path in paths:
             try:
-                recordings.append(Recording(path, *features_of_file(path, self.config)))
+                recordings.append((path, *features_of_file(path, self.config)))
             except UserError as error:
                 if self.config.on_bad_input == "error":
                     raise
                 print(f"warning: left out {error}", file=sys.stderr)
         if not recordings:
             return []
-        frames = [recording.frames for recording in recordings]
+        frames = [recording[1] for recording in recordings]
         if self.config.cmvn != "none":
-            groups = ["all" if self.args.same_speaker else str(i) for i in range(len(recordings))]
-            frames = normalize(frames, groups)
+            frames = normalize(frames, [0 if self.args.same_speaker else i for i in range(len(recordings))])
         return [self._answer(*pair) for pair in zip(recordings, self.recognizer.log_probs(frames))]
 
-    def _answer(self, recording: Recording, log_probs: np.ndarray) -> dict:
+    def _answer(self, recording: tuple, log_probs: np.ndarray) -> dict:
         vocabulary, labels = self.recognizer.vocabulary, self.recognizer.decode(log_probs)
         path, _, samples, rate = recording
         seconds = len(samples) / rate

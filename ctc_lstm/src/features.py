@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import numpy as np
 
 from src.audio import change_speed, read_audio, resample
@@ -62,23 +64,17 @@ def add_deltas(frames: np.ndarray, order: int) -> np.ndarray:
 
     Furui 1986; the window of HTK and Kaldi, DELTA_WINDOW frames to each side.
     """
-    parts = [frames]
-    shifts = range(1, DELTA_WINDOW + 1)
+    parts, steps, shifts = [frames], np.arange(len(frames)), range(1, DELTA_WINDOW + 1)
     for _ in range(order):
-        padded = np.pad(parts[-1], ((DELTA_WINDOW, DELTA_WINDOW), (0, 0)), "edge")
-        middle = slice(DELTA_WINDOW, DELTA_WINDOW + len(frames))
-        later = [padded[middle.start + n : middle.stop + n] for n in shifts]
-        earlier = [padded[middle.start - n : middle.stop - n] for n in shifts]
-        slopes = sum(n * (after - before) for n, after, before in zip(shifts, later, earlier))
+        x = parts[-1]
+        slopes = sum(n * (x.take(steps + n, 0, mode="clip") - x.take(steps - n, 0, mode="clip")) for n in shifts)
         parts.append(slopes / (2 * sum(n * n for n in shifts)))
     return np.concatenate(parts, 1).astype(np.float32)
 
 
 def compute_features(samples: np.ndarray, rate: int, settings, speed: float = 1.0) -> np.ndarray:
     """Return the frames (T, D) of samples at any rate, with deltas, before normalisation."""
-    samples = resample(samples, rate, settings["sample_rate"])
-    if speed != 1.0:
-        samples = change_speed(samples, speed)
+    samples = change_speed(resample(samples, rate, settings["sample_rate"]), speed)
     return add_deltas(static_features(samples, settings), settings["deltas"])
 
 
@@ -94,15 +90,15 @@ def features_of_file(path, settings, speed: float = 1.0) -> tuple[np.ndarray, np
     return frames, samples, rate
 
 
-def normalize(utterances: list[np.ndarray], groups: list[str]) -> list[np.ndarray]:
+def normalize(utterances: list[np.ndarray], groups: list) -> list[np.ndarray]:
     """Give the frames of each group zero mean and unit variance in every column (CMVN).
 
-    `groups[i]` names the group of utterances[i] (T_i, D): its speaker, or the utterance itself.
+    `groups[i]` stands for the group of utterances[i] (T_i, D): its speaker, or the utterance itself.
     """
-    members: dict[str, list[int]] = {}
+    members = defaultdict(list)
     for i, group in enumerate(groups):
-        members.setdefault(group, []).append(i)
-    done: list[np.ndarray] = [np.zeros(0, np.float32)] * len(utterances)
+        members[group].append(i)
+    done = list(utterances)
     for chosen in members.values():
         count = sum(len(utterances[i]) for i in chosen)
         mean = sum(utterances[i].sum(0, dtype=np.float64) for i in chosen) / count
@@ -111,13 +107,6 @@ def normalize(utterances: list[np.ndarray], groups: list[str]) -> list[np.ndarra
         for i in chosen:
             done[i] = ((utterances[i] - mean) * scale).astype(np.float32)
     return done
-
-
-def cmvn_groups(utterance_ids: list[str], speakers: list[str], cmvn: str) -> list[str]:
-    """Return the group that each utterance is normalised in; one of an unknown speaker stands for itself."""
-    if cmvn == "speaker":
-        return [f"speaker {s}" if s else f"utterance {u}" for u, s in zip(utterance_ids, speakers)]
-    return [f"utterance {u}" for u in utterance_ids]
 
 
 def spec_augment(frames: np.ndarray, settings, random: np.random.Generator) -> np.ndarray:

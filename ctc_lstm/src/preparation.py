@@ -11,7 +11,7 @@ import numpy as np
 
 from src.corpus import read_corpus
 from src.extraction import extract
-from src.features import FEATURE_KEYS, cmvn_groups, normalize
+from src.features import FEATURE_KEYS, normalize
 from src.model_utils import conversion
 from src.model_utils.conversion import convert_once, digest_of_files, read_split, write_mindrecord
 from src.model_utils.files import report_bad
@@ -39,14 +39,14 @@ def compute_samples(utterances: list[Utterance], config, speeds: Iterable[float]
     results = extract([(u.audio, speed) for u, speed in jobs], config, config.num_workers)
     problems = dict.fromkeys(result for result in results if isinstance(result, str))
     report_bad(list(problems), config.on_bad_input, "files")
-    samples, voices = [], []
-    for (u, speed), frames in zip(jobs, results):
+    samples, groups = [], []
+    for number, ((u, speed), frames) in enumerate(zip(jobs, results)):
         if not isinstance(frames, str):
             suffix = "" if speed == 1 else f" x{speed:g}"
             samples.append(Sample(u.name + suffix, u.speaker, frames, u.labels))
-            voices.append(u.speaker and f"{u.speaker} x{speed:g}")  # copies of other speeds have their own statistics
+            # copies of other speeds have their own statistics, and so has an utterance of an unknown speaker
+            groups.append((u.speaker, speed) if u.speaker and config.cmvn == "speaker" else number)
     if config.cmvn != "none":
-        groups = cmvn_groups([sample.name for sample in samples], voices, config.cmvn)
         normalized = normalize([sample.frames for sample in samples], groups)
         samples = [sample._replace(frames=frames) for sample, frames in zip(samples, normalized)]
     return samples
