@@ -9,9 +9,8 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple
 
 from src.model_utils.files import report_bad
 from src.model_utils.runtime import UserError, log
@@ -21,8 +20,7 @@ FILE_NAME = re.compile(r"([0-9]+)_([0-9]+)\.txt")
 FILM_ID = re.compile(rb"tt[0-9]+")
 
 
-@dataclass(frozen=True)
-class Review:
+class Review(NamedTuple):
     """One review as the corpus has it."""
 
     path: str
@@ -44,8 +42,12 @@ def read_reviews(aclimdb_path: str | os.PathLike, split: str, on_bad_input: str 
     folders = [root / ("train" if split == "unsup" else split) / name for name in names]
     if split == "unsup" and root.is_dir() and not folders[0].is_dir():
         return []
-    _check_layout(root, folders)
-
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(
+                f"{folder}: no such folder; expected {root}/train/pos, train/neg, test/pos and test/neg with files such"
+                f" as 0_9.txt; {_advice(root)}"
+            )
     reviews, problems = [], []
     for folder in folders:
         good, bad = _read_folder(folder)
@@ -57,47 +59,36 @@ def read_reviews(aclimdb_path: str | os.PathLike, split: str, on_bad_input: str 
     return reviews
 
 
-def _check_layout(root: Path, folders: list[Path]) -> None:
-    for folder in folders:
-        if folder.is_dir():
-            continue
-        nested = root / "aclImdb"
-        advice = "get the corpus by script/download_dataset.sh or check --aclimdb_path"
-        if nested.is_dir():
-            advice = f"did you mean {nested}?"
-        elif root.is_file():
-            advice = f"{root} is a file: if it is the archive, unpack it and give the folder"
-        raise UserError(
-            f"{folder}: no such folder; expected {root}/train/pos, train/neg, test/pos and test/neg with files such as"
-            f" 0_9.txt; {advice}"
-        )
+def _advice(root: Path) -> str:
+    if (root / "aclImdb").is_dir():
+        return f"did you mean {root / 'aclImdb'}?"
+    if root.is_file():
+        return f"{root} is a file: if it is the archive, unpack it and give the folder"
+    return "get the corpus by script/download_dataset.sh or check --aclimdb_path"
 
 
 def _read_folder(folder: Path) -> tuple[list[Review], list[str]]:
     """The folder's reviews in the order of their numbers, and what is wrong with its bad files."""
     numbered, bad = [], []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue  # .DS_Store and its like, left by file managers
-            name = FILE_NAME.fullmatch(entry.name)
-            if name:
-                numbered.append((int(name[1]), int(name[2]), entry.path))
-            else:
-                bad.append(f"{entry.path}: badly named, expected <number>_<rating>.txt")
+    for file_name in sorted(os.listdir(folder)):
+        path = os.path.join(folder, file_name)
+        if name := FILE_NAME.fullmatch(file_name):
+            numbered.append((int(name[1]), int(name[2]), path))
+        elif not file_name.startswith("."):  # .DS_Store and its like, left by file managers
+            bad.append(f"{path}: badly named, expected <number>_<rating>.txt")
     if not numbered and not bad:
         raise UserError(f"{folder}: empty folder, expected reviews such as 0_9.txt; unpack the corpus again")
-    bad.sort()
 
     label = LABELS.index(folder.name) if folder.name in LABELS else None
-    films = _read_films(folder.with_name(f"urls_{folder.name}.txt"))
+    urls = folder.with_name(f"urls_{folder.name}.txt")
+    lines = urls.read_bytes().removesuffix(b"\n").split(b"\n") if urls.is_file() else None
     reviews = []
     for number, _, path in sorted(numbered):
         text, reason = _read_text(path)
         if reason:
             bad.append(f"{path}: {reason}")
         else:
-            reviews.append(Review(path, text, label, _film_of(number, path, films)))
+            reviews.append(Review(path, text, label, lines and _film_of(number, path, urls, lines)))
     return reviews, bad
 
 
@@ -115,41 +106,23 @@ def _read_text(path: str) -> tuple[str, str]:
     return text, "" if text.strip() else "empty"
 
 
-def _read_films(path: Path) -> tuple[Path, list[str | None]] | None:
-    """The url list and the film id on each of its lines, None for a line without one; None where there is no list."""
-    if not path.is_file():
-        return None
-    lines = path.read_bytes().removesuffix(b"\n").split(b"\n")
-    matches = [FILM_ID.search(line) for line in lines]
-    return path, [match[0].decode() if match else None for match in matches]
-
-
-def _film_of(number: int, review_path: str, films: tuple[Path, list[str | None]] | None) -> str | None:
-    """The id of the film of a review; line `number` + 1 of the list names it."""
-    if films is None:
-        return None
-    path, ids = films
-    if number < len(ids) and ids[number]:
-        return ids[number]
-    what = "no film id such as tt0453418 on this line" if number < len(ids) else f"the file ends at line {len(ids)}"
+def _film_of(number: int, review_path: str, urls: Path, lines: list[bytes]) -> str:
+    """The id of the film of a review, which line `number` + 1 of the url list names."""
+    match = FILM_ID.search(lines[number]) if number < len(lines) else None
+    if match:
+        return match[0].decode()
+    what = "no film id such as tt0453418 on this line" if number < len(lines) else f"the file ends at line {len(lines)}"
     raise UserError(
-        f"{path}:{number + 1}: {what}, but it should name the film of {review_path}; restore the file from the "
+        f"{urls}:{number + 1}: {what}, but it should name the film of {review_path}; restore the file from the "
         "distribution, or remove it to do without films"
     )
 
 
-class Splittable(Protocol):
-    """What `split_by_film` looks at: a Review, or a sample made from it."""
-
-    path: str
-    label: int
-    film: str | None
-
-
-def split_by_film(reviews: Sequence[Splittable], fraction: float, seed: int) -> tuple[list[int], list[int]]:
+def split_by_film(reviews: Sequence, fraction: float, seed: int) -> tuple[list[int], list[int]]:
     """Set aside about `fraction` of the reviews for validation, with no film on both sides and the labels balanced.
 
-    Returns the ascending indices of the training and of the validation reviews. A seed chooses the same reviews in
+    Of the reviews, or the samples made from them, path, label and film count. Returns the ascending indices of the
+    training and of the validation reviews. A seed chooses the same reviews in
     whatever order they come. Where a film is unknown the split is random, which is logged: reviews of one film share
     names and opinions. Raises UserError where a side would lack one of the labels.
     """
@@ -157,22 +130,20 @@ def split_by_film(reviews: Sequence[Splittable], fraction: float, seed: int) -> 
         raise UserError(f"validation fraction {fraction}: choose a number between 0 and 1, such as 0.1")
     # A path's end is the same wherever the corpus lies.
     order = sorted(range(len(reviews)), key=lambda i: (reviews[i].label, os.path.basename(reviews[i].path)))
+    by_film = all(review.film is not None for review in reviews)
     groups = defaultdict(list)
-    if any(review.film is None for review in reviews):
+    for i in order:
+        groups[reviews[i].film if by_film else i].append(i)
+    shuffled = [groups[key] for key in (sorted(groups) if by_film else groups)]
+    if not by_film:
         log(
             "warning: urls_pos.txt or urls_neg.txt is missing, so the validation split is random, not by film: "
             "validation accuracy will be overstated"
         )
-        groups.update({i: [i] for i in order})
-    else:
-        for i in order:
-            groups[reviews[i].film].append(i)
-        groups = {film: groups[film] for film in sorted(groups)}
 
     missing = [0.0] * len(LABELS)  # how many reviews of each label validation still lacks
     for review in reviews:
         missing[review.label] += fraction
-    shuffled = list(groups.values())
     random.Random(seed).shuffle(shuffled)
     validation = []
     for group in shuffled:
