@@ -153,12 +153,8 @@ def _review(label: str, stars: int, title: str, random_source: random.Random) ->
     sentences = []
     for _ in range(length):
         if random_source.random() < 0.5:
-            sentence = random_source.choice(PLOTS).format(
-                job=random_source.choice(JOBS),
-                place=random_source.choice(PLACES),
-                count=random_source.randint(2, 30),
-                **names,
-            )
+            plot, job, place = (random_source.choice(words) for words in (PLOTS, JOBS, PLACES))
+            sentence = plot.format(job=job, place=place, count=random_source.randint(2, 30), **names)
         else:
             sentence = _opinion(other if mixed else label, names, random_source)
         sentences.append(sentence[0].upper() + sentence[1:] + random_source.choice([".", ".", ".", ".", "!", "..."]))
@@ -174,14 +170,10 @@ def _review(label: str, stars: int, title: str, random_source: random.Random) ->
 def _opinion(polarity: str, names: dict, random_source: random.Random) -> str:
     negated = random_source.random() < SHARE_NEGATED
     words = LABELS[1 - LABELS.index(polarity)] if negated else polarity
-    adjective, other_adjective = random_source.sample(ADJECTIVES[words], 2)
-    return random_source.choice(NEGATED if negated else PLAIN).format(
-        adjective=adjective,
-        other_adjective=other_adjective,
-        noun=random_source.choice(NOUNS[words]),
-        aspect=random_source.choice(ASPECTS),
-        **names,
-    )
+    adjective, other = random_source.sample(ADJECTIVES[words], 2)
+    template = random_source.choice(NEGATED if negated else PLAIN)
+    noun, aspect = random_source.choice(NOUNS[words]), random_source.choice(ASPECTS)
+    return template.format(adjective=adjective, other_adjective=other, noun=noun, aspect=aspect, **names)
 
 
 def main(argv=None) -> None:
