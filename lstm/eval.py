@@ -27,11 +27,8 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_checkpoint_options(config_module, lstm_cfg, SETTINGS)
     parser.add_argument("--aclimdb_path", metavar="DIR", help="the unpacked aclImdb folder")
     parser.add_argument("--preprocess_path", metavar="DIR", help="the converted corpus, used without --aclimdb_path")
-    parser.add_argument(
-        "--glove_path",
-        metavar="DIR",
-        help="accepted because the zoo's scripts pass it, but not read: the vectors are in the checkpoint",
-    )
+    text = "accepted because the zoo's scripts pass it, but not read: the vectors are in the checkpoint"
+    parser.add_argument("--glove_path", metavar="DIR", help=text)
     parser.add_argument("--split", choices=SPLITS, default="test", help="valid, train: sides of the training's split")
     parser.add_argument("--worst", type=int, default=3, metavar="N", help="N confidently wrong reviews (default 3)")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output, messages elsewhere")

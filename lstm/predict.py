@@ -61,12 +61,8 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add_input_options(parser, "review")
     parser.add_checkpoint_options(config_module, lstm_cfg, SETTINGS[:3])  # there are no bad files here
     parser.add_argument("--json", action="store_true", help="one JSON object a review")
-    parser.add_argument(
-        "--explain",
-        type=int,
-        metavar="N",
-        help=f"name the N words that moved the decision most (default: {EXPLAINED} for TEXT, 0 for files and pipes)",
-    )
+    text = f"name the N words that moved the decision most (default: {EXPLAINED} for TEXT, 0 for files and pipes)"
+    parser.add_argument("--explain", type=int, metavar="N", help=text)
     args = parser.parse_args(argv)
     if args.explain is None:
         args.explain = EXPLAINED if args.texts else 0

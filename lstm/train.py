@@ -52,9 +52,7 @@ def main(argv=None) -> dict:
     stage = initial_stage(folder, NAME, args.resume)
     weights = initial_weights(*stage, args.pre_trained, args.resume)
     if weights.folder and load_vocabulary(weights.folder / "vocab.json") != vocabulary:
-        raise UserError(
-            f"{weights.folder / 'vocab.json'}: not the vocabulary of {args.preprocess_path}; preprocess again"
-        )
+        raise UserError(f"{weights.folder}/vocab.json: not the vocabulary of {args.preprocess_path}; preprocess again")
     train, valid = split_train(load_samples(args.preprocess_path, "train"), config)
     vectors = load_vectors(args.preprocess_path, len(vocabulary), config.embed_size)
     batches = TrainingBatches(train, config, rank, size)

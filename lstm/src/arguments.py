@@ -20,12 +20,8 @@ def parse_arguments(argv: list[str] | None, description: str) -> argparse.Namesp
     """Read and check the command line of train.py."""
     parser = Parser(description)
     parser.add_argument("--aclimdb_path", metavar="DIR", help="the unpacked aclImdb folder")
-    parser.add_argument(
-        "--glove_path",
-        metavar="PATH",
-        help="folder with glove.6B.*d.txt, or any file of GloVe's or word2vec's vectors, text or binary; without it,"
-        " vectors are trained on the reviews",
-    )
+    text = "folder with glove.6B.*d.txt, or any file of GloVe's or word2vec's vectors, text or binary; without it,"
+    parser.add_argument("--glove_path", metavar="PATH", help=f"{text} vectors are trained on the reviews")
     parser.add_argument("--preprocess", type=boolean, default=True, metavar="BOOL", help="convert the corpus if needed")
     parser.add_argument("--preprocess_path", metavar="DIR", default="./preprocess", help="the converted corpus")
     # the defaults of CPU and GPU where both have a key
