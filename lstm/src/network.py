@@ -14,6 +14,10 @@ POOLINGS = ("ends", "mean", "max", "mean_max", "attention")
 _VECTOR_NORM = 5.0  # mean norm that the word vectors are scaled to, since GloVe's and word2vec's differ widely
 
 
+def _uniform(seed, bound: float, *shape) -> Tensor:
+    return Tensor(np.random.default_rng(seed).uniform(-bound, bound, shape).astype(np.float32))
+
+
 class Embedding(nn.Cell):
     """Fixed word vectors, linearly projected, plus a trained offset for each of the most frequent words.
 
@@ -33,9 +37,8 @@ class Embedding(nn.Cell):
         self.trained_words = min(trained_words, vocabulary_size)
         if self.projected:
             bound = (3 / embed_size) ** 0.5  # keeps the variance
-            random = np.random.default_rng([seed, Stream.WORD_PROJECTION])
-            weight = random.uniform(-bound, bound, (projection_size, embed_size))
-            self.projection = Parameter(Tensor(weight.astype(np.float32)), name="projection")
+            weight = _uniform([seed, Stream.WORD_PROJECTION], bound, projection_size, embed_size)
+            self.projection = Parameter(weight, name="projection")
         if trained_words:
             self.offsets = Parameter(Tensor(np.zeros((self.trained_words, self.size), np.float32)), name="offsets")
 
@@ -72,9 +75,7 @@ class Pooling(nn.Cell):
         self.kind = kind
         self.output_size = size * (2 if kind in ("ends", "mean_max") else 1)
         if kind == "attention":
-            bound = size**-0.5
-            weight = np.random.default_rng([seed, Stream.ATTENTION]).uniform(-bound, bound, (1, 1, size))
-            self.score = Parameter(Tensor(weight.astype(np.float32)), name="score")
+            self.score = Parameter(_uniform([seed, Stream.ATTENTION], size**-0.5, 1, 1, size), name="score")
 
     def construct(self, outputs: Tensor, padding: Tensor, lengths: Tensor) -> Tensor:
         """Map outputs (T, B, H), padding (T, B, 1) and lengths (B,) to (B, output_size)."""
@@ -127,10 +128,8 @@ class SentimentNet(nn.Cell):
         self.lstm = LSTM(self.embedding.size, num_hiddens, num_layers, bidirectional, dropout, seed=seed)
         self.pooling = Pooling(kind=pooling, size=output_size, seed=seed)
         self.pooled_dropout = KeyedDropout(dropout, self.pooling.output_size, [seed, Stream.POOLED_DROPOUT])
-        bound = self.pooling.output_size**-0.5
-        random = np.random.default_rng([seed, Stream.CLASSIFIER])
-        weight = random.uniform(-bound, bound, (num_classes, self.pooling.output_size))
-        self.weight = Parameter(Tensor(weight.astype(np.float32)), name="weight")
+        size = self.pooling.output_size
+        self.weight = Parameter(_uniform([seed, Stream.CLASSIFIER], size**-0.5, num_classes, size), name="weight")
         self.bias = Parameter(Tensor(np.zeros(num_classes, np.float32)), name="bias")
         self.matmul_nt = ops.MatMul(transpose_b=True)
 
