@@ -6,7 +6,6 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,16 +23,9 @@ PADDING_ID, UNKNOWN_ID = 0, 1
 NO_LABEL = -1
 SPECIAL_TOKENS = ("<pad>", "<unk>")
 VERSION = 2  # of the files below; raise it when their content changes
-_SCHEMA = {
-    "ids": {"type": "int32", "shape": [-1]},
-    "label": {"type": "int32"},
-    "film": {"type": "string"},
-    "path": {"type": "string"},
-}
 
 
-@dataclass(frozen=True)
-class Sample:
+class Sample(NamedTuple):
     """A review as the network needs it."""
 
     ids: np.ndarray  # (length,) int32
@@ -92,15 +84,12 @@ def encode(tokens: list[str], vocabulary: dict[str, int]) -> np.ndarray:
 
 
 def encode_reviews(
-    reviews: Iterable[Review], vocabulary: dict[str, int], token_lists: Iterable[list[str]] | None = None
+    reviews: list[Review], vocabulary: dict[str, int], token_lists: list[list[str]] | None = None
 ) -> list[Sample]:
     """Encode reviews; they are tokenized unless their `token_lists` are given."""
-    if token_lists is None:
-        reviews = list(reviews)
-        token_lists = (tokenize(review.text) for review in reviews)
     return [
         Sample(encode(tokens, vocabulary), NO_LABEL if review.label is None else review.label, review.film, review.path)
-        for review, tokens in zip(reviews, token_lists)
+        for review, tokens in zip(reviews, token_lists or (tokenize(review.text) for review in reviews))
     ]
 
 
@@ -131,9 +120,8 @@ def prepare(
 
 def _convert(aclimdb_path, glove_path, folder: Path, config) -> None:
     start = time.monotonic()
-    train = read_reviews(aclimdb_path, "train", config.on_bad_input)
-    unlabelled = read_reviews(aclimdb_path, "unsup", config.on_bad_input)
-    test = read_reviews(aclimdb_path, "test", config.on_bad_input)
+    splits = ("train", "unsup", "test")
+    train, unlabelled, test = (read_reviews(aclimdb_path, split, config.on_bad_input) for split in splits)
     texts = [tokenize(review.text) for review in train + unlabelled]
     tokens = sum(map(len, texts))
     log(f"reviews: train {len(train)}, unlabelled {len(unlabelled)}, test {len(test)}; {tokens} tokens without test")
@@ -148,18 +136,14 @@ def _convert(aclimdb_path, glove_path, folder: Path, config) -> None:
     if unlabelled:
         _write_mindrecord(folder / "unsup.mindrecord", encode_reviews(unlabelled, vocabulary, texts[len(train) :]))
     _write_mindrecord(folder / "test.mindrecord", encode_reviews(test, vocabulary))
+    size = config.embed_size
     if glove_path:
-        vectors, known = read_pretrained_vectors(glove_path, config.embed_size, vocabulary)
+        vectors, known = read_pretrained_vectors(glove_path, size, vocabulary)
         log(f"word vectors: {known} of {len(vocabulary)} tokens are in {glove_path}")
     else:
+        workers = resolve_workers(config.vector_workers)
         vectors = train_word_vectors(
-            texts,
-            config.embed_size,
-            vocabulary,
-            config.vector_seed,
-            config.vector_epochs,
-            resolve_workers(config.vector_workers),
-            window=config.vector_window,
+            texts, size, vocabulary, config.vector_seed, config.vector_epochs, workers, config.vector_window
         )
     with atomic_write(folder / "vectors.npy", "wb") as file:
         np.save(file, vectors, allow_pickle=False)
@@ -185,7 +169,9 @@ def _write_mindrecord(path: Path, samples: list[Sample]) -> None:
         path = "/".join(Path(sample.path).parts[-3:])
         return {"ids": sample.ids, "label": sample.label, "film": sample.film or "", "path": path}
 
-    write_mindrecord(path, _SCHEMA, "tokenized reviews", map(row, samples))
+    schema = {"ids": {"type": "int32", "shape": [-1]}, "label": {"type": "int32"}}
+    schema.update(dict.fromkeys(("film", "path"), {"type": "string"}))
+    write_mindrecord(path, schema, "tokenized reviews", map(row, samples))
 
 
 def load_samples(preprocess_path: str | os.PathLike, split: str, missing_ok: bool = False) -> list[Sample]:
@@ -237,8 +223,7 @@ def evaluation_batches(samples: Sequence[Sample], config) -> Iterator[tuple[np.n
     """Yield (indices of the samples, network inputs), all samples once, the longest first."""
     sequences = [truncate(sample.ids, config.max_length, config.truncation) for sample in samples]
     for indices in longest_first(np.array([len(sequence) for sequence in sequences]), config.eval_batch_size):
-        words, tokens, lengths = pad([sequences[i] for i in indices])
-        yield indices, Inputs(words, tokens, lengths, np.zeros(len(indices), np.int32))
+        yield indices, Inputs(*pad([sequences[i] for i in indices]), np.zeros(len(indices), np.int32))
 
 
 class TrainingBatches:
@@ -271,9 +256,8 @@ class TrainingBatches:
             if self.word_dropout:
                 sequences = self._drop_words(sequences, epoch, step)
             keys = dropout_keys(self.seed, (epoch - 1) * len(plan) + step, len(sequences))
-            words, tokens, lengths = pad(sequences[self.own_rows])
             labels = self.labels[indices][self.own_rows]
-            inputs = TrainingInputs(words, tokens, lengths, keys[self.own_rows], labels)
+            inputs = TrainingInputs(*pad(sequences[self.own_rows]), keys[self.own_rows], labels)
             yield Batch(inputs, len(indices), int(self.lengths[indices].sum()))
 
     def _drop_words(self, sequences, epoch: int, step: int):
