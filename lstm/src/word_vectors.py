@@ -15,9 +15,7 @@ BATCH_WORDS = 20000  # of a job, at most
 LARGEST_JOB = 9000  # words on average, so that few jobs reach gensim's limit of 10,000
 
 
-def read_pretrained_vectors(
-    path: str | os.PathLike, embed_size: int, vocabulary: dict[str, int], seed: int = 0
-) -> tuple[np.ndarray, int]:
+def read_pretrained_vectors(path, embed_size: int, vocabulary: dict[str, int]) -> tuple[np.ndarray, int]:
     """Read the vocabulary's vectors from a file of GloVe or word2vec; the file is not changed.
 
     `path` is what `find_vectors_file` takes. Returns (V, E) float32, V one more than the largest id, with row 0
@@ -26,7 +24,7 @@ def read_pretrained_vectors(
     """
     file = find_vectors_file(path, embed_size)
     known, _ = read_vectors(file, embed_size, {token for token, row in vocabulary.items() if row})
-    return in_rows(known, vocabulary, embed_size, seed), len(known)
+    return in_rows(known, vocabulary, embed_size, seed=0), len(known)
 
 
 def find_vectors_file(path: str | os.PathLike, embed_size: int) -> Path:
@@ -60,12 +58,11 @@ def in_rows(known: dict[str, np.ndarray], vocabulary: dict[str, int], embed_size
     Row 0, padding, is zero. A seed always gives the same rows.
     """
     vectors = np.zeros((max(vocabulary.values()) + 1, embed_size), np.float32)
-    present = np.zeros(len(vectors), bool)
+    present = np.isin(np.arange(len(vectors)), [vocabulary[token] for token in known])
     for token, vector in known.items():
         vectors[vocabulary[token]] = vector
-        present[vocabulary[token]] = True
-    absent = np.flatnonzero(~present)
-    vectors[absent] = np.random.default_rng(seed).normal(0, vectors[present].std(), (len(absent), embed_size))
+    noise = np.random.default_rng(seed).normal(0, vectors[present].std(), ((~present).sum(), embed_size))
+    vectors[~present] = noise
     vectors[0] = 0
     return vectors
 
@@ -99,19 +96,11 @@ def train_word_vectors(
             self.epoch += 1
             log(f"word vectors: epoch {self.epoch} of {epochs}, {time.monotonic() - self.start:.0f} s")
 
-    model = Word2Vec(
-        vector_size=embed_size,
-        window=window,
-        sample=sample,
-        epochs=epochs,
-        workers=workers,
-        seed=seed,
-        min_count=1,  # the vocabulary has been cut already
-    )
-    model.build_vocab(
-        token_lists,
-        trim_rule=lambda word, count, min_count: utils.RULE_KEEP if vocabulary.get(word) else utils.RULE_DISCARD,
-    )
+    def keep_known(word, count, min_count):
+        return utils.RULE_KEEP if vocabulary.get(word) else utils.RULE_DISCARD
+
+    model = Word2Vec(vector_size=embed_size, window=window, sample=sample, workers=workers, seed=seed)
+    model.build_vocab(token_lists, trim_rule=keep_known)
     if not len(model.wv):
         raise UserError(f"word vectors: {len(token_lists)} texts hold no word of the vocabulary; check --aclimdb_path")
     # gensim trains on the first 10,000 words of a job that survive subsampling and silently drops the others.
