@@ -52,19 +52,26 @@ def beam_search(
         labels = [int(i) for i in np.flatnonzero(row >= threshold) if i != BLANK_ID]
         grown: dict[tuple[int, ...], list[float]] = defaultdict(lambda: [-np.inf, -np.inf])
         for prefix, (blank, label) in beams.items():
-            both, last = np.logaddexp(blank, label), prefix[-1] if prefix else BLANK_ID
+            both, last = _add(blank, label), prefix[-1] if prefix else BLANK_ID
             grown[prefix][0] = both + row[BLANK_ID]
-            grown[prefix][1] = np.logaddexp(grown[prefix][1], label + row[last])
+            grown[prefix][1] = _add(grown[prefix][1], label + row[last])
             for i in labels:
+                start = blank if i == last else both  # a repetition needs a blank between
+                if start == -np.inf:
+                    continue
                 longer = (*prefix, i)
                 if longer not in extras:
                     extras[longer] = extras[prefix] + label_bonus + bonus(i, prefix)
-                start = blank if i == last else both  # a repetition needs a blank between
-                grown[longer][1] = np.logaddexp(grown[longer][1], start + row[i])
-        best = sorted(grown, key=lambda p: -(np.logaddexp(*grown[p]) + extras[p]))[:beam_width]
+                grown[longer][1] = _add(grown[longer][1], start + row[i])
+        best = sorted(grown, key=lambda p: -(_add(*grown[p]) + extras[p]))[:beam_width]
         beams = {prefix: grown[prefix] for prefix in best}
         extras = {prefix: extras[prefix] for prefix in best}
-    return list(max(beams, key=lambda p: np.logaddexp(*beams[p]) + extras[p] + bonus(None, p)))
+    return list(max(beams, key=lambda p: _add(*beams[p]) + extras[p] + bonus(None, p)))
+
+
+def _add(a: float, b: float) -> float:
+    """Return ln(exp(a) + exp(b)); most often one of them is 0."""
+    return a if b == -np.inf else b if a == -np.inf else np.logaddexp(a, b)
 
 
 def align(log_probs: np.ndarray, labels: list[int]) -> list[tuple[int, int]]:

@@ -91,16 +91,11 @@ class Recognizer:
 
     def decode(self, log_probs: np.ndarray) -> list[int]:
         """Return the ids of the labels that the configured decoder makes of (T', V)."""
-        if self.config.decoder == "greedy":
+        vocabulary, ngram, config = self.vocabulary, self.ngram, self.config
+        if config.decoder == "greedy":
             return decoding.greedy(log_probs)
         return decoding.beam_search(
-            log_probs,
-            self.config.beam_width,
-            self.vocabulary,
-            self.ngram,
-            self.config.lm_weight,
-            self.config.label_bonus,
-            self.config.beam_prune,
+            log_probs, config.beam_width, vocabulary, ngram, config.lm_weight, config.label_bonus, config.beam_prune
         )
 
     def labels(self, frames: list[np.ndarray], progress: str = "") -> list[tuple[str, ...]]:

@@ -19,7 +19,6 @@ class NGram:
 
     def __init__(self, order: int, labels: list[str], counts: dict[tuple[str, ...], Counter]):
         self.order, self.labels, self.counts = order, labels, counts
-        self.totals = {history: sum(after.values()) for history, after in counts.items()}
         self._cache: dict[tuple, float] = {}
 
     def probability(self, label: str, history: tuple[str, ...]) -> float:
@@ -30,8 +29,7 @@ class NGram:
             lower = self.probability(label, history[1:]) if history else 1 / (len(self.labels) + 1)
             after = self.counts.get(history)
             if after:
-                total, kinds = self.totals[history], len(after)
-                lower = (after[label] + kinds * lower) / (total + kinds)
+                lower = (after[label] + len(after) * lower) / (sum(after.values()) + len(after))
             self._cache[key] = lower
         return self._cache[key]
 
