@@ -66,12 +66,10 @@ def draw(
     step: float,
 ) -> None:
     """Draw waveform, spectrogram, posteriors (T', V) of the labels that occur, and the decoded labels into a PNG."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     seconds = len(samples) / rate
     figure = Figure(figsize=(min(40, max(8, 3.5 * seconds)), 8), layout="constrained")
-    FigureCanvasAgg(figure)
     wave, spectrum, posteriors = figure.subplots(3, 1, sharex=True, height_ratios=(1, 2, 3))
     stride = max(1, len(samples) // 20000)
     wave.plot(np.arange(0, len(samples), stride) / rate, samples[::stride], linewidth=0.5, color="0.3")
@@ -82,16 +80,8 @@ def draw(
     spectrum.set(ylabel="frequency (Hz)")
     shares = np.exp(log_probs)
     rows = [i for i in range(1, len(vocabulary)) if shares[:, i].max() >= SHOWN_LABELS] or [0]
-    posteriors.imshow(
-        shares[:, rows].T,
-        aspect="auto",
-        interpolation="nearest",
-        origin="lower",
-        extent=(0, len(log_probs) * step, -0.5, len(rows) - 0.5),
-        cmap="Blues",
-        vmin=0,
-        vmax=1,
-    )
+    edges = np.arange(len(log_probs) + 1) * step, np.arange(len(rows) + 1) - 0.5
+    posteriors.pcolormesh(*edges, shares[:, rows].T, cmap="Blues", vmin=0, vmax=1)
     posteriors.set_yticks(range(len(rows)), [vocabulary[i] for i in rows], fontsize=7, parse_math=False)
     posteriors.set(xlabel="time (s)", ylabel="posterior", xlim=(0, seconds))
     for segment in labels:
