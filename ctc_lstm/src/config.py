@@ -75,16 +75,8 @@ ctc_cfg = edict(
 
 ctc_cfg_ascend = edict(ctc_cfg, keep_checkpoint_max=10)
 
-_timit_sample = edict(
-    speed_perturbation="0.9,1.0,1.1",
+_small_corpus = edict(
     hidden_size=128,
-    num_layers=3,
-    dropout=0.5,
-    intermediate_ctc=0.5,
-    num_epoches=50,
-    batch_size=4,
-    num_buckets=4,
-    warmup_epochs=2.0,
     learning_rate=0.002,
     weight_average=0.998,
     feature_noise=0.3,
@@ -92,21 +84,27 @@ _timit_sample = edict(
     time_masks=2,
 )
 
+_timit_sample = edict(
+    _small_corpus,
+    speed_perturbation="0.9,1.0,1.1",
+    num_layers=3,
+    dropout=0.5,
+    intermediate_ctc=0.5,
+    num_epoches=50,
+    batch_size=4,
+    num_buckets=4,
+    warmup_epochs=2.0,
+)
+
 _fsdd = edict(
+    _small_corpus,
     sample_rate=8000,
     deltas=1,
     cmvn="utterance",
     phone_set="none",
-    hidden_size=128,
     num_layers=2,
     num_epoches=12,
-    batch_size=16,
     num_buckets=6,
-    learning_rate=0.002,
-    weight_average=0.998,
-    feature_noise=0.3,
-    freq_masks=2,
-    time_masks=2,
     ngram_order=0,
 )
 
