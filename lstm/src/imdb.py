@@ -38,8 +38,7 @@ def read_reviews(aclimdb_path: str | os.PathLike, split: str, on_bad_input: str 
     of the distribution, https://ai.stanford.edu/~amaas/data/sentiment/.
     """
     root = Path(aclimdb_path)
-    names = ("unsup",) if split == "unsup" else LABELS
-    folders = [root / ("train" if split == "unsup" else split) / name for name in names]
+    folders = [root / "train" / "unsup"] if split == "unsup" else [root / split / label for label in LABELS]
     if split == "unsup" and root.is_dir() and not folders[0].is_dir():
         return []
     for folder in folders:
