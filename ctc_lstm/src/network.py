@@ -36,19 +36,6 @@ def _uniform(seed, *shape) -> Tensor:
     return Tensor(np.random.default_rng(seed).uniform(-bound, bound, shape).astype(np.float32))
 
 
-class Stack(nn.Cell):
-    """Lay `count` neighbouring frames side by side: (B, T, D), T a multiple of count, to (T / count, B, count * D)."""
-
-    def __init__(self, *, count: int, size: int):
-        super().__init__()
-        self.count, self.output_size = count, count * size
-
-    def construct(self, x: Tensor, padding: Tensor) -> Tensor:
-        """Map frames (B, T, D) to (T / count, B, count * D); `padding` is for the other front end alone."""
-        batch, steps, _ = x.shape
-        return x.reshape(batch, steps // self.count, self.output_size).swapaxes(0, 1)  # (T / count, B, count * D)
-
-
 class TimeConvolution(nn.Cell):
     """Two convolutions over time with ReLU: six frames every two, then three steps (Waibel et al. 1989).
 
@@ -58,19 +45,16 @@ class TimeConvolution(nn.Cell):
 
     def __init__(self, *, size: int, channels: int, seed: int):
         super().__init__()
-        self.stack = Stack(count=_CONV_SUBSAMPLING, size=size)
-        self.channels, self.output_size = channels, channels
-        self.weight_1 = Parameter(
-            _uniform([seed, CONVOLUTION_1], channels, 3 * self.stack.output_size), name="weight_1"
-        )
+        self.channels = channels
+        self.weight_1 = Parameter(_uniform([seed, CONVOLUTION_1], channels, 3 * size), name="weight_1")
         self.bias_1 = Parameter(Tensor(np.zeros(channels, np.float32)), name="bias_1")
         self.weight_2 = Parameter(_uniform([seed, CONVOLUTION_2], channels, 3 * channels), name="weight_2")
         self.bias_2 = Parameter(Tensor(np.zeros(channels, np.float32)), name="bias_2")
         self.matmul_nt = ops.MatMul(transpose_b=True)
 
     def construct(self, x: Tensor, padding: Tensor) -> Tensor:
-        """Map frames (B, T, D), zero on padding, and padding (T / 2, B, 1) to (T / 2, B, C)."""
-        x = self._convolve(self.stack(x, padding), self.weight_1, self.bias_1) * (1 - padding)
+        """Map pairs of frames x (T, B, 2 * D), zero on padding, and padding (T, B, 1) to (T, B, C)."""
+        x = self._convolve(x, self.weight_1, self.bias_1) * (1 - padding)
         return self._convolve(x, self.weight_2, self.bias_2) * (1 - padding)
 
     def _convolve(self, x, weight, bias):
@@ -90,16 +74,9 @@ class MaskedBatchNorm(nn.Cell):
     sums over time alone, which the CPU does ten times faster than over time and utterances at once.
     """
 
-    def __init__(
-        self,
-        *,
-        size: int,
-        momentum: float = 0.95,
-        epsilon: float = 1e-5,
-        sum_over_processes: ops.AllReduce | None = None,
-    ):
+    def __init__(self, *, size: int, momentum: float = 0.95, sum_over_processes: ops.AllReduce | None = None):
         super().__init__()
-        self.momentum, self.epsilon = momentum, epsilon
+        self.momentum, self.epsilon = momentum, 1e-5
         self.weight = Parameter(Tensor(np.ones(size, np.float32)), name="weight")
         self.bias = Parameter(Tensor(np.zeros(size, np.float32)), name="bias")
         self.mean = Parameter(Tensor(np.zeros(size, np.float32)), name="mean", requires_grad=False)
@@ -156,23 +133,19 @@ class CTCNet(nn.Cell):
     ):
         super().__init__()
         self.subsampling = subsampling_of(front_end)
-        if front_end == "conv":
-            self.front_end = TimeConvolution(size=feature_size, channels=conv_channels, seed=seed)
-        else:
-            self.front_end = Stack(count=self.subsampling, size=feature_size)
+        input_size = self.subsampling * feature_size
+        self.has_convolution = front_end == "conv"
+        if self.has_convolution:
+            self.front_end = TimeConvolution(size=input_size, channels=conv_channels, seed=seed)
+            input_size = conv_channels
         size = hidden_size * (2 if bidirectional else 1)
-        sizes = [self.front_end.output_size] + [size] * (num_layers - 1)
-        raw = front_end != "conv"  # then nothing below the first layer has weights
-        self.layers = nn.CellList(
-            [
-                LSTMLayer(sizes[k], hidden_size, bidirectional, 1.0, [seed, k], input_gradient=not (raw and k == 0))
-                for k in range(num_layers)
-            ]
-        )
-        norms = num_layers if batch_norm else 0
-        self.norms = nn.CellList(
-            [MaskedBatchNorm(size=size, sum_over_processes=sum_over_processes) for _ in range(norms)]
-        )
+        layers, norms = [], []
+        for k, layer_size in enumerate([input_size] + [size] * (num_layers - 1)):
+            trained_below = k > 0 or self.has_convolution
+            layers.append(LSTMLayer(layer_size, hidden_size, bidirectional, 1.0, [seed, k], trained_below))
+            if batch_norm:
+                norms.append(MaskedBatchNorm(size=size, sum_over_processes=sum_over_processes))
+        self.layers, self.norms = nn.CellList(layers), nn.CellList(norms)
         self.dropouts = nn.CellList([KeyedDropout(dropout, size, [seed, k]) for k in range(num_layers)])
         self.weight = Parameter(_uniform([seed, OUTPUT], num_labels, size), name="weight")
         self.bias = Parameter(Tensor(np.zeros(num_labels, np.float32)), name="bias")
@@ -192,23 +165,23 @@ class CTCNet(nn.Cell):
     ) -> tuple[Tensor, ...]:
         """Return the outputs (T', B, H) of each layer, normalised, in training with columns dropped."""
         steps = (lengths + (self.subsampling - 1)) // self.subsampling  # (B,)
-        padding = padding_mask(steps, frames.shape[1] // self.subsampling).astype(frames.dtype)  # (T', B, 1)
+        batch, longest, size = frames.shape
+        x = frames.reshape(batch, longest // self.subsampling, self.subsampling * size)  # (B, T', subsampling * D)
+        x = x.swapaxes(0, 1)  # (T', B, subsampling * D)
         count = steps.astype(ms.float32).sum().reshape(1)
-        x = self.front_end(frames, padding)  # (T', B, I)
+        if self.has_convolution:
+            padding = padding_mask(steps, longest // self.subsampling).astype(x.dtype)  # (T', B, 1)
+            x = self.front_end(x, padding)  # (T', B, C)
         outputs = ()
         for k in range(len(self.layers)):
             x = self.layers[k](x, steps, forward_only)  # (T', B, H), zero on padding
-            if self.training:
-                factor = self.dropouts[k](ops.ones((x.shape[1], x.shape[2]), x.dtype), dropout_keys)  # (B, H)
-                if len(self.norms):
-                    scale, shift = self.norms[k](x, count)
-                    x = x * repeat_over_time(scale.astype(x.dtype) * factor, x.shape[0])
-                    x = x + repeat_over_time(shift.astype(x.dtype) * factor, x.shape[0])
-                else:
-                    x = x * repeat_over_time(factor, x.shape[0])
-            elif len(self.norms):
+            factor = self.dropouts[k](ops.ones((x.shape[1], x.shape[2]), x.dtype), dropout_keys)  # (B, H)
+            if len(self.norms):
                 scale, shift = self.norms[k](x, count)
-                x = self._scale_and_shift(x, scale[0].astype(x.dtype), shift[0].astype(x.dtype))
+                x = x * repeat_over_time(scale.astype(x.dtype) * factor, x.shape[0])
+                x = x + repeat_over_time(shift.astype(x.dtype) * factor, x.shape[0])
+            elif self.training:
+                x = x * repeat_over_time(factor, x.shape[0])
             outputs += (x,)
         return outputs
 
@@ -218,12 +191,6 @@ class CTCNet(nn.Cell):
         logits = self.matmul_nt(x.reshape(steps * batch, size), self.weight.astype(x.dtype))  # (T' * B, V)
         logits = self.add_bias(logits, self.bias.astype(x.dtype))
         return ops.log_softmax(logits.astype(ms.float32).reshape(steps, batch, -1), 2)
-
-    def _scale_and_shift(self, x, scale, shift):
-        """Return x (T, B, C) * scale (C,) + shift (C,) without broadcasting, see `repeat_over_time`."""
-        rows = x.reshape(-1, x.shape[2])
-        scales = self.add_bias(rows * 0, scale)  # (T * B, C)
-        return self.add_bias(rows * scales, shift).reshape(x.shape)
 
 
 def dynamic_inputs(feature_size: int) -> list[Tensor]:

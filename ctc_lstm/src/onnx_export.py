@@ -29,11 +29,11 @@ def build_onnx(network: CTCNet, feature_size: int) -> ModelProto:
     rounded = graph("Mul", graph("Div", rounded, graph.ints(count)), graph.ints(count))
     x = graph("Slice", x, graph.ints(0), rounded, graph.ints(1))  # (B, T' * count, D)
     x = graph("Reshape", x, graph.ints(0, -1, count * feature_size))  # (B, T', count * D)
-    x = graph("Transpose", x, perm=[1, 0, 2])  # (T', B, count * D)
     shift = graph("Add", "lengths", graph.constant(np.array([count - 1], np.int32)))
     steps = graph("Div", shift, graph.constant(np.array([count], np.int32)))  # (B,)
-    if isinstance(network.front_end, TimeConvolution):
-        x = _convolutions(graph, network.front_end, x, steps)
+    if network.has_convolution:
+        x = _convolutions(graph, network.front_end, x, steps)  # (B, T', C)
+    x = graph("Transpose", x, perm=[1, 0, 2])  # (T', B, I)
     for k, layer in enumerate(network.layers):
         x = lstm_layer(graph, layer, x, steps)  # (T', B, H), 0 behind the end
         if len(network.norms):
@@ -56,19 +56,14 @@ def build_onnx(network: CTCNet, feature_size: int) -> ModelProto:
 
 
 def _convolutions(graph: Graph, front_end: TimeConvolution, x: str, steps: str) -> str:
-    """Add the two convolutions; x (T', B, I), zero behind the end, to (T', B, C)."""
-    last = graph("Shape", x, start=0, end=1)
+    """Add the two convolutions; x (B, T', I), zero behind the end, to (B, T', C)."""
+    last = graph("Shape", x, start=1, end=2)
     start, step = (graph.constant(np.array(n, np.int64)) for n in (0, 1))
-    numbers = graph("Range", start, graph("Squeeze", last), step)
-    numbers = graph("Reshape", graph("Cast", numbers, to=TensorProto.INT32), graph.ints(-1, 1, 1))
-    is_real = graph("Less", numbers, graph("Unsqueeze", steps, graph.ints(1)))  # (T', B, 1)
-    zero = graph.constant(np.array(0, np.float32))
-    for number in (1, 2):
-        weight = getattr(front_end, f"weight_{number}").asnumpy()
-        bias = getattr(front_end, f"bias_{number}").asnumpy()
-        wide = graph("Pad", x, graph.ints(1, 0, 0, 1, 0, 0))  # (T' + 2, B, I)
-        before = graph("Slice", wide, graph.ints(0), graph.ints(-2), graph.ints(0))
-        after = graph("Slice", wide, graph.ints(2), graph.ints(2**31), graph.ints(0))
-        x = graph("MatMul", graph("Concat", before, x, after, axis=2), graph.constant(weight.T))
-        x = graph("Where", is_real, graph("Relu", graph("Add", x, graph.constant(bias))), zero)
-    return x
+    numbers = graph("Cast", graph("Range", start, graph("Squeeze", last), step), to=TensorProto.INT32)  # (T',)
+    is_real = graph("Less", numbers, graph("Unsqueeze", steps, graph.ints(1, 2)))  # (B, 1, T')
+    x = graph("Transpose", x, perm=[0, 2, 1])  # (B, I, T')
+    for weight, bias in ((front_end.weight_1, front_end.bias_1), (front_end.weight_2, front_end.bias_2)):
+        kernel = weight.asnumpy().reshape(len(bias), 3, -1).swapaxes(1, 2)  # (C, I, 3)
+        x = graph("Conv", x, graph.constant(kernel), graph.constant(bias.asnumpy()), pads=[1, 1])  # (B, C, T')
+        x = graph("Where", is_real, graph("Relu", x), graph.constant(np.array(0, np.float32)))
+    return graph("Transpose", x, perm=[0, 2, 1])
