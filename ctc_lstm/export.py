@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import mindspore as ms
@@ -12,14 +11,15 @@ from mindspore import Tensor, nn, ops
 
 from src import config as config_module
 from src.config import ctc_cfg
-from src.dataset import pad_frames
+from src.dataset import pad
 from src.features import feature_size
 from src.inference import Recognizer, load_trained
 from src.model_utils.configuration import Parser, apply_settings
 from src.model_utils.exporting import Run, export, largest_difference, parse_export_arguments, write_mindir, write_onnx
 from src.model_utils.files import write_json, write_yaml
 from src.model_utils.runtime import init_device, run
-from src.network import CTCNet, dynamic_inputs, output_lengths
+from src.network import CTCNet, dynamic_inputs
+from src.onnx_export import build_onnx
 from src.preparation import load_samples
 
 TOLERANCE = 1e-5  # largest difference of a probability
@@ -64,18 +64,6 @@ def frames_to_compare(args: Namespace, config) -> list[np.ndarray]:
     return frames
 
 
-def probabilities(run: Run, frames: list[np.ndarray], config) -> Callable[[list[int]], Iterator[np.ndarray]]:
-    """Return what maps indices of `frames` to the probabilities of their output steps, by an exported file."""
-
-    def outputs(indices):
-        padded, lengths = pad_frames([frames[i] for i in indices], 1)
-        log_probs = run(padded, lengths)[0]
-        for row, i in enumerate(indices):
-            yield np.exp(log_probs[row, : output_lengths(len(frames[i]), config.front_end)])
-
-    return outputs
-
-
 def main(argv=None) -> dict[str, float]:
     """Export as the command line says; returns the largest difference of each format from the checkpoint."""
     args = parse_arguments(argv)
@@ -88,12 +76,12 @@ def main(argv=None) -> dict[str, float]:
     cell, inputs = ExportedNet(network), dynamic_inputs(size)[:2]
 
     def difference(run: Run) -> float:
-        return largest_difference(probabilities(run, frames, config), expected)
+        def probabilities(indices: list[int]) -> list[np.ndarray]:
+            padded, lengths = pad([frames[i] for i in indices], 1)
+            log_probs = run(padded, lengths)[0]
+            return [np.exp(log_probs[row, : len(expected[i])]) for row, i in enumerate(indices)]
 
-    def export_onnx(folder: Path) -> float:
-        from src.onnx_export import build_onnx
-
-        return difference(write_onnx(build_onnx(network, size), folder / "ctc_lstm.onnx"))
+        return largest_difference(probabilities, expected)
 
     def save_company(folder: Path) -> None:
         write_json(folder / "vocab.json", vocabulary)
@@ -101,7 +89,7 @@ def main(argv=None) -> dict[str, float]:
 
     writers = {
         "MINDIR": lambda folder: difference(write_mindir(cell, inputs, folder / "ctc_lstm.mindir")),
-        "ONNX": export_onnx,
+        "ONNX": lambda folder: difference(write_onnx(build_onnx(network, size), folder / "ctc_lstm.onnx")),
     }
     steps = sorted(map(len, frames))
     compared = f"in probability on {len(frames)} utterances of {steps[0]} to {steps[-1]} frames"

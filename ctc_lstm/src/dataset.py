@@ -39,13 +39,6 @@ class TrainingInputs(NamedTuple):
     label_lengths: np.ndarray  # (B,) int32
 
 
-class Shape(NamedTuple):
-    """Frames and labels that the utterances of a batch are padded to."""
-
-    frames: int
-    labels: int
-
-
 def build_vocabulary(label_lists) -> list[str]:
     """Return the labels by id: the blank, then all that occur, in alphabetical order."""
     return [BLANK, *sorted({label for labels in label_lists for label in labels})]
@@ -106,24 +99,24 @@ def training_samples(samples: list[Sample], config) -> list[Sample]:
     return kept
 
 
-def pad_frames(frames: list[np.ndarray], multiple: int, length: int = 0) -> EvaluationInputs:
-    """Collate frames (T_i, D) into a batch (B, T, D).
+def pad(arrays: list[np.ndarray], multiple: int = 1, length: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Collate arrays (T_i, ...) into one (B, T, ...), zero behind their ends; returns it and the T_i (B,) int32.
 
     T is `length`, or the longest T_i; rounded up to a multiple of what the front end takes together.
     """
-    lengths = np.array([len(each) for each in frames], np.int32)
+    lengths = np.array([len(each) for each in arrays], np.int32)
     steps = -(-max(length, lengths.max()) // multiple) * multiple
-    padded = np.zeros((len(frames), steps, frames[0].shape[1]), np.float32)
-    for row, each in enumerate(frames):
+    padded = np.zeros((len(arrays), steps, *arrays[0].shape[1:]), arrays[0].dtype)
+    for row, each in enumerate(arrays):
         padded[row, : len(each)] = each
-    return EvaluationInputs(padded, lengths)
+    return padded, lengths
 
 
 def evaluation_batches(frames: list[np.ndarray], config) -> Iterator[tuple[np.ndarray, EvaluationInputs]]:
     """Yield (indices, inputs) of frames (T_i, D): each utterance once, the longest first, by the frame budget."""
     lengths = np.array([len(each) for each in frames])
     for indices in longest_first(lengths, len(lengths), config.eval_frames):
-        yield indices, pad_frames([frames[i] for i in indices], subsampling_of(config.front_end))
+        yield indices, EvaluationInputs(*pad([frames[i] for i in indices], subsampling_of(config.front_end)))
 
 
 class TrainingBatches:
@@ -150,39 +143,32 @@ class TrainingBatches:
                 f"{len(samples)} training utterances do not fill one batch; lower --batch_size or --batch_frames"
             )
 
-    def _divide(self) -> list[tuple[np.ndarray, int, Shape]]:
-        """Return the buckets of `carry_over_plan`."""
+    def _divide(self) -> list[tuple[np.ndarray, int, tuple[int, int]]]:
+        """Return the buckets of `carry_over_plan`; a shape is (frames, labels), zeros pad to the longest of a batch."""
         buckets, most_labels = [], 0
         for members in equal_buckets(self.lengths, self.config.num_buckets):
             longest = int(self.lengths[members[-1]])
             most_labels = max(most_labels, *(len(self.labels[i]) for i in members))  # shorter ones may move in
             rows = min(self.config.batch_size, self.config.batch_frames // longest)
             multiple = math.lcm(self.size, ROWS_MULTIPLE if rows >= ROWS_MULTIPLE else 1)
-            buckets.append((members, max(multiple, rows // multiple * multiple), Shape(longest, most_labels)))
+            shape = (longest, most_labels) if self.config.pad_to_bucket else (0, 0)
+            buckets.append((members, max(multiple, rows // multiple * multiple), shape))
         return buckets
 
-    def plan(self, epoch: int) -> list[tuple[np.ndarray, Shape]]:
-        """Return for each step of an epoch the indices of its utterances, and what they are padded to."""
+    def plan(self, epoch: int) -> list[tuple[np.ndarray, tuple[int, int]]]:
+        """Return for each step of an epoch the indices of its utterances, and (frames, labels) to pad them to."""
         return carry_over_plan(self.buckets, [self.config.seed, epoch])
 
     def __call__(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         plan = self.plan(epoch)
         for step in range(first_step, len(plan)):
-            indices, shape = plan[step]
+            indices, (longest, most_labels) = plan[step]
             keys = dropout_keys(self.config.seed, (epoch - 1) * len(plan) + step, len(indices))
             mine = slice(self.rank, None, self.size)
-            inputs = self._inputs(indices[mine], keys[mine], epoch, shape if self.config.pad_to_bucket else Shape(0, 0))
+            frames = [self._augmented(self.frames[i], epoch, key) for i, key in zip(indices[mine], keys[mine])]
+            labels = [self.labels[i] for i in indices[mine]]
+            inputs = TrainingInputs(*pad(frames, self.multiple, longest), keys[mine], *pad(labels, length=most_labels))
             yield Batch(inputs, len(indices), int(self.lengths[indices].sum()))
-
-    def _inputs(self, indices: np.ndarray, keys: np.ndarray, epoch: int, shape: Shape) -> TrainingInputs:
-        """Return the rows of a step that this process takes, padded to `shape` or, if longer, to the longest."""
-        frames = [self._augmented(self.frames[i], epoch, key) for i, key in zip(indices, keys)]
-        padded, lengths = pad_frames(frames, self.multiple, shape.frames)
-        label_lengths = np.array([len(self.labels[i]) for i in indices], np.int32)
-        labels = np.zeros((len(indices), max(shape.labels, label_lengths.max())), np.int32)
-        for row, i in enumerate(indices):
-            labels[row, : len(self.labels[i])] = self.labels[i]
-        return TrainingInputs(padded, lengths, keys, labels, label_lengths)
 
     def _augmented(self, frames: np.ndarray, epoch: int, key: int) -> np.ndarray:
         random = np.random.default_rng([self.config.seed, epoch, int(key) + DROPOUT_KEYS])

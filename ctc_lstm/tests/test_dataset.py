@@ -14,7 +14,7 @@ from src.dataset import (
     evaluation_batches,
     load_vocabulary,
     needed_steps,
-    pad_frames,
+    pad,
     scored_labels,
     training_samples,
     warn_of_unseen_labels,
@@ -90,10 +90,10 @@ def test_labels_unseen_in_training_are_named(capsys):
 
 
 def test_padding():
-    padded, lengths = pad_frames([np.ones((5, 2), np.float32), np.ones((7, 2), np.float32)], 3)
+    padded, lengths = pad([np.ones((5, 2), np.float32), np.ones((7, 2), np.float32)], 3)
     assert padded.shape == (2, 9, 2) and lengths.tolist() == [5, 7] and lengths.dtype == np.int32
     assert padded[0, 5:].sum() == padded[1, 7:].sum() == 0 and padded.sum() == 24
-    assert pad_frames([np.ones((5, 2), np.float32)], 3, 10)[0].shape == (1, 12, 2)
+    assert pad([np.ones((5, 2), np.float32)], 3, 10)[0].shape == (1, 12, 2)
 
 
 def test_evaluation_reads_every_utterance_once(settings):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn
 
-from src.dataset import pad_frames
+from src.dataset import pad
 from src.decoding import greedy
 from src.loss import CTCLoss, ctc_loss
 from src.model_utils.checkpoint import load_checkpoint, load_into, save_checkpoint
@@ -51,7 +51,7 @@ def utterances(lengths, seed=0):
 
 
 def tensors(frames, front_end, longest=0):
-    padded, lengths = pad_frames(frames, subsampling_of(front_end), longest)
+    padded, lengths = pad(frames, subsampling_of(front_end), longest)
     return [Tensor(padded), Tensor(lengths), Tensor(dropout_keys(0, 0, len(lengths)))]
 
 
