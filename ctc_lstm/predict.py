@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import sys
 from argparse import Namespace
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -86,12 +84,6 @@ class Predictor:
         return target
 
 
-def path_chunks(source: TextInput, same_speaker: bool) -> Iterator[list[str]]:
-    """Yield the paths that are recognised together: all where they are normalised together, else some at a time."""
-    chunks = ([path.strip() for path in chunk if path.strip()] for chunk in source.chunks(CHUNK))
-    return iter([list(itertools.chain.from_iterable(chunks))]) if same_speaker else chunks
-
-
 def shown(answer: dict, times: bool) -> str:
     """Return the readable lines of an answer."""
     if not times:
@@ -110,7 +102,10 @@ def main(argv=None) -> int:
         config = apply_settings(config, args, config_module, SETTINGS)
         recognizer = Recognizer(network, config, vocabulary, load_ngram_of(args.ckpt_path, config))
     predictor, count = Predictor(recognizer, args), 0
-    for paths in path_chunks(source, args.same_speaker):
+    chunks = ([path.strip() for path in chunk if path.strip()] for chunk in source.chunks(CHUNK))
+    if args.same_speaker:  # all are normalised together
+        chunks = [[path for chunk in chunks for path in chunk]]
+    for paths in chunks:
         for answer in predictor(paths):
             print(json.dumps(answer, ensure_ascii=False) if args.json else shown(answer, args.times))
             count += 1
