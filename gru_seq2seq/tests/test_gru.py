@@ -1,4 +1,4 @@
-"""The GRU layer: the reset-after form of a float64 loop, its written-out gradient, exact on padding."""
+"""The GRU layer: the reset-after form of a float64 loop and its gradient, exact on padding."""
 
 from __future__ import annotations
 
