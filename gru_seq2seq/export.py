@@ -11,13 +11,13 @@ from mindspore import Tensor
 
 from src import config as config_module
 from src.decoding import padded_length
-from src.inference import LONGEST, SETTINGS, Translator, add_checkpoint_options, load_trained
+from src.inference import LONGEST, SETTINGS, Part, Translator, add_checkpoint_options, load_trained
 from src.model_utils.configuration import Parser, apply_settings
 from src.model_utils.exporting import Run, export, parse_export_arguments, write_mindir, write_onnx
 from src.model_utils.files import write_yaml
 from src.model_utils.runtime import UserError, init_device, run
 from src.multi30k import SPLITS, read_pairs
-from src.network import Decoder, Encoder, Seq2Seq
+from src.network import Seq2Seq
 from src.tokenization import SPECIAL_TOKENS
 from src.tokenizer_files import save_tokenizers
 
@@ -52,8 +52,10 @@ def write_mindir_graphs(network: Seq2Seq, length: int, folder: Path) -> tuple[Ru
     rows = Tensor(shape=[None], dtype=ms.int32)
     source = Tensor(shape=[length, None], dtype=ms.int32)
     return (
-        write_mindir(Encoder(network), (source, rows), folder / "gru_seq2seq_encoder.mindir"),
-        write_mindir(Decoder(network), (rows, state, wide, wide, narrow), folder / "gru_seq2seq_decoder.mindir"),
+        write_mindir(Part(network, "encode"), (source, rows), folder / "gru_seq2seq_encoder.mindir"),
+        write_mindir(
+            Part(network, "decode_step"), (rows, state, wide, wide, narrow), folder / "gru_seq2seq_decoder.mindir"
+        ),
     )
 
 

@@ -47,8 +47,11 @@ class GRU(nn.Cell):
         """Map x (T, B, I) and lengths (B,) int32 to outputs (T, B, H * directions).
 
         One direction starts from `state` (B, H), two from zeros. What the outputs are on padding is not defined.
-        `forward_only` (a constant) takes a faster kernel that has no gradient.
+        `forward_only` (a constant) takes a faster kernel that has no gradient. Without lengths it is a single step,
+        T = 1, of one direction.
         """
+        if lengths is None:
+            return self.step(x[0], state).expand_dims(0)
         if self.native:
             inputs = () if self.bidirectional else (state,)
             for k in range(0, len(self.weights), 4):

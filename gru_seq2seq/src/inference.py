@@ -22,7 +22,7 @@ from src.model_utils.configuration import Parser, load_config
 from src.model_utils.evaluation import progress_bar
 from src.model_utils.layers import RunInThreadPool
 from src.model_utils.runtime import UserError, log
-from src.network import Decoder, Encoder, Seq2Seq, dynamic_inputs
+from src.network import Seq2Seq, dynamic_inputs
 from src.tokenization import BOS, PAD, UNK, Tokenizer
 from src.tokenizer_files import load_tokenizers
 
@@ -104,23 +104,24 @@ def mean_parameters(folder, count: int) -> dict[str, Parameter]:
     return {name: Parameter(Tensor((value / count).astype(np.float32)), name=name) for name, value in total.items()}
 
 
-class _InThreadPool(nn.Cell):
-    """An Encoder or a Decoder that runs in the thread pool; input `place` holds its lengths or tokens."""
+class Part(nn.Cell):
+    """A method of a network, `encode` or `decode_step`, as a graph of its own."""
 
-    def __init__(self, *, cell: nn.Cell, place: int):
+    def __init__(self, network: Seq2Seq, method: str, in_thread_pool: bool = False):
         super().__init__(auto_prefix=False)
-        self.cell, self.place = cell, place
-        self.run_in_thread_pool = RunInThreadPool()
+        self.network, self.method = network, getattr(network, method)
+        self.run_in_thread_pool = RunInThreadPool() if in_thread_pool else None
         self.set_train(False)
 
-    def construct(self, *inputs):
-        outputs = self.cell(*inputs)
-        return (self.run_in_thread_pool(outputs[0], inputs[self.place]),) + outputs[1:]
+    def construct(self, *inputs) -> tuple[Tensor, ...]:
+        outputs = self.method(*inputs)
+        if self.run_in_thread_pool is not None:  # the first input are ids
+            outputs = (self.run_in_thread_pool(outputs[0], inputs[0]),) + outputs[1:]
+        return outputs
 
     def run(self, *inputs) -> list[np.ndarray]:
         """Return the outputs for arrays or tensors as arrays."""
-        inputs = [array if isinstance(array, Tensor) else Tensor(array) for array in inputs]
-        return [output.asnumpy() for output in self(*inputs)]
+        return [output.asnumpy() for output in self(*map(Tensor, inputs))]
 
 
 def compiled(network: Seq2Seq) -> tuple[Callable, Callable]:
@@ -129,10 +130,10 @@ def compiled(network: Seq2Seq) -> tuple[Callable, Callable]:
     With the project's own kernels `encode` needs one compilation; in `step`, which runs for every token, that would
     cost more time than it saves.
     """
-    cells = _InThreadPool(cell=Encoder(network), place=1), _InThreadPool(cell=Decoder(network), place=0)
+    encode, step = (Part(network, method, in_thread_pool=True) for method in ("encode", "decode_step"))
     if native.enabled():
-        cells[0].set_inputs(*dynamic_inputs()[:2])
-    return cells[0].run, cells[1].run
+        encode.set_inputs(*dynamic_inputs()[:2])
+    return encode.run, step.run
 
 
 class Translation(NamedTuple):

@@ -24,25 +24,14 @@ def dynamic_inputs() -> list[Tensor]:
     return [Tensor(shape=shape, dtype=ms.int32) for shape in shapes]
 
 
-class Linear(nn.Cell):
+class Linear(nn.Dense):
     """y = x W^T + b over the last axis, W (outputs, inputs), Glorot & Bengio 2010 at the start."""
 
     def __init__(self, *, inputs: int, outputs: int, seed, bias: bool = True):
-        super().__init__()
         bound = (6 / (inputs + outputs)) ** 0.5
-        weight = np.random.default_rng(seed).uniform(-bound, bound, (outputs, inputs))
-        self.weight = Parameter(Tensor(weight.astype(np.float32)), name="weight")
-        self.bias = Parameter(Tensor(np.zeros(outputs, np.float32)), name="bias") if bias else None
-        self.matmul_nt = ops.MatMul(transpose_b=True)
-        self.add_bias = AddBias()
-
-    def construct(self, x) -> Tensor:
-        """Map x (..., inputs) to (..., outputs)."""
-        shape = x.shape
-        y = self.matmul_nt(x.reshape(-1, shape[-1]), self.weight)
-        if self.bias is not None:
-            y = self.add_bias(y, self.bias)
-        return y.reshape(shape[:-1] + (y.shape[-1],))
+        weight = np.random.default_rng(seed).uniform(-bound, bound, (outputs, inputs)).astype(np.float32)
+        super().__init__(inputs, outputs, weight_init=Tensor(weight), bias_init="zeros", has_bias=bias)
+        self.bias_add = AddBias()
 
 
 class Attention(nn.Cell):
@@ -62,12 +51,12 @@ class Attention(nn.Cell):
         self.batch_matmul = ops.BatchMatMul()
         self.batch_matmul_nt = ops.BatchMatMul(transpose_b=True)
 
-    def keys(self, memory) -> Tensor:
-        """Return what the queries are compared with (B, S, Q) of memory (B, S, M); the same at every step."""
-        return self.memory_key(memory)
+    def construct(self, queries, memory, keys, mask) -> tuple[Tensor, Tensor]:
+        """Return contexts (B, T, M) and weights (B, T, S) of queries (B, T, Q).
 
-    def construct(self, queries, keys, memory, mask) -> tuple[Tensor, Tensor]:
-        """Return contexts (B, T, M) and weights (B, T, S) of queries (B, T, Q); `mask` (B, S) is -1e4 where padded."""
+        The queries are compared with `keys` (B, S, Q), the `memory_key` of memory (B, S, M), which is the same at every
+        step; `mask` (B, S) is -1e4 where padded.
+        """
         if self.additive:
             sums = self.query(queries).expand_dims(2) + keys.expand_dims(1)  # (B, T, S, Q)
             scores = self.score(ops.tanh(sums)).squeeze(-1)  # (B, T, S)
@@ -172,119 +161,78 @@ class Seq2Seq(nn.Cell):
 
     def hidden(self, source, source_lengths, target_input, dropout_keys) -> Tensor:
         """Return what the output layer reads, (T * B, E), for the inputs of `construct`."""
-        memory, keys, mask, states = self._encode(source, source_lengths, dropout_keys)
+        states, memory = self._encode(source, source_lengths, dropout_keys)
         lengths = (target_input != PAD).astype(ms.int32).sum(0)  # (B,)
-        x = ops.gather(self.target_embedding, target_input, 0)  # (T, B, E)
+        return self._decode(target_input, lengths, states, memory, dropout_keys)[0]
+
+    def encode(self, source, source_lengths) -> tuple[Tensor, ...]:
+        """Return states (B, L, H) of source (S, B), and the memory, some arrays with the sentence on axis 0."""
+        states, memory = self._encode(source, source_lengths, None)
+        return (ops.stack(states, 1),) + memory
+
+    def decode_step(self, tokens, state, *memory) -> tuple[Tensor, Tensor, Tensor]:
+        """Return log-probabilities (N, V) of the next token, the next state and attention weights (N, S).
+
+        tokens (N,) int32 are the last ones, state (N, L, H) and memory (N, ...) those of their sentences.
+        """
+        states = ops.unstack(state, axis=1)
+        hidden, outputs, weights = self._decode(tokens.expand_dims(0), None, states, memory, None)
+        return ops.log_softmax(self._logits(hidden), -1), ops.cat(outputs).transpose(1, 0, 2), weights.squeeze(1)
+
+    def _encode(self, source, lengths, dropout_keys):
+        """Return the decoder's first states, L times (B, H), and memory (B, S, H), keys (B, S, H) and mask (B, S)."""
+        x = ops.gather(self.source_embedding, source, 0)  # (S, B, E)
+        last = None
+        for k in range(len(self.encoder)):
+            x = self.source_dropout[k](x, dropout_keys)
+            outputs = self.encoder[k](x, lengths, None, dropout_keys is None)  # (S, B, H)
+            last = self.encoder[k].last_states(outputs, lengths)  # (B, H)
+            outputs = self.encoder_norms[k](outputs)
+            x = outputs if k == 0 else x + outputs
+        x = self.source_dropout[len(self.encoder)](x, dropout_keys)
+        memory = x.transpose(1, 0, 2)  # (B, S, H)
+        mask = padding_mask(lengths, source.shape[0]).squeeze(2).transpose(1, 0) * MASKED  # (B, S)
+        states = ()
+        for k in range(len(self.bridge)):
+            states += (ops.tanh(self.bridge[k](last)),)
+        return states, (memory, self.attention.memory_key(memory), mask)
+
+    def _decode(self, tokens, lengths, states, memory, dropout_keys):
+        """Return what the output layer reads, the states of each layer (T, B, H), and attention weights (B, T, S).
+
+        Reads tokens (T, B) with their lengths (B,), or a single step (1, B) without; of Bahdanau's decoder the weights
+        are those of the last step, (B, 1, S).
+        """
+        x = ops.gather(self.target_embedding, tokens, 0)  # (T, B, E)
         x = self.target_dropout[0](x, dropout_keys)
         if self.recurrent_attention:
-            x, contexts = self._attend_by_step(x, states[0], memory, keys, mask)  # (T, B, H) each
+            x, contexts, weights = self._attend_by_step(x, states[0], memory)  # (T, B, H) each
+            outputs = (x,)
         else:
-            x = self.decoder[0](x, lengths, states[0])  # (T, B, H)
-            x = self.decoder_norms[0](x)
-            contexts, _ = self.attention(x.transpose(1, 0, 2), keys, memory, mask)  # (B, T, H)
+            outputs = (self.decoder[0](x, lengths, states[0]),)  # (T, B, H)
+            x = self.decoder_norms[0](outputs[0])
+            contexts, weights = self.attention(x.transpose(1, 0, 2), *memory)  # (B, T, H)
             contexts = contexts.transpose(1, 0, 2)  # (T, B, H)
         for k in range(1, len(self.decoder)):
             below = self.target_dropout[k](x, dropout_keys)
             if self.attends_below:
                 below = ops.cat((below, contexts), 2)  # (T, B, 2H)
-            x = x + self.decoder_norms[k](self.decoder[k](below, lengths, states[k]))  # (T, B, H)
-        return self._joint(x, contexts, dropout_keys)
+            outputs += (self.decoder[k](below, lengths, states[k]),)  # (T, B, H)
+            x = x + self.decoder_norms[k](outputs[k])
+        joint = self.joint_dropout[0](ops.cat((x, contexts), 2), dropout_keys)  # (T, B, 2H)
+        joint = self.joint_dropout[1](ops.tanh(self.joint(joint)), dropout_keys)  # (T, B, E)
+        return joint.reshape(-1, joint.shape[-1]), outputs, weights
 
-    def encode(self, source, source_lengths) -> tuple[tuple[Tensor, ...], Tensor]:
-        """Return the memory of source (S, B), a tuple of arrays with the sentence on axis 0, and states (B, L, H)."""
-        memory, keys, mask, states = self._encode(source, source_lengths, None)
-        return (memory, keys, mask), ops.stack(states, 1)
-
-    def decode_step(self, tokens, state, memory) -> tuple[Tensor, Tensor, Tensor]:
-        """Return log-probabilities (N, V) of the next token, the next state and attention weights (N, S).
-
-        tokens (N,) int32 are the last ones, state (N, L, H) and memory (a tuple of (N, ...)) those of their sentences.
-        """
-        memory, keys, mask = memory
-        states = ops.unstack(state, axis=1)
-        x = ops.gather(self.target_embedding, tokens, 0)  # (N, E)
-        if self.recurrent_attention:
-            first, context, weights = self._step_with_attention(x, states[0], memory, keys, mask)
-            after, x = (first,), first
-        else:
-            first = self.decoder[0].step(x, states[0])  # (N, H)
-            after, x = (first,), self.decoder_norms[0](first)
-            context, weights = self.attention(x.expand_dims(1), keys, memory, mask)  # (N, 1, H), (N, 1, S)
-            context, weights = context.squeeze(1), weights.squeeze(1)
-        for k in range(1, len(self.decoder)):
-            below = ops.cat((x, context), 1) if self.attends_below else x
-            upper = self.decoder[k].step(below, states[k])
-            after, x = after + (upper,), x + self.decoder_norms[k](upper)
-        logits = self._logits(self._joint(x, context, None))  # (N, V)
-        return ops.log_softmax(logits, -1), ops.stack(after, 1), weights
-
-    def _encode(self, source, lengths, dropout_keys):
-        """Return memory (B, S, H), keys (B, S, H), mask (B, S) and the decoder's first states, L times (B, H)."""
-        padding = padding_mask(lengths, source.shape[0])  # (S, B, 1)
-        x = ops.gather(self.source_embedding, source, 0)  # (S, B, E)
-        last = None
-        for k in range(len(self.encoder)):
-            x = self._drop(self.source_dropout[k], x, dropout_keys)
-            outputs = self.encoder[k](x, lengths, None, dropout_keys is None)  # (S, B, H)
-            last = self.encoder[k].last_states(outputs, lengths)  # (B, H)
-            outputs = self.encoder_norms[k](outputs)
-            x = outputs if k == 0 else x + outputs
-        x = self._drop(self.source_dropout[len(self.encoder)], x, dropout_keys)
-        memory = x.transpose(1, 0, 2)  # (B, S, H)
-        mask = padding.squeeze(2).transpose(1, 0) * MASKED  # (B, S)
-        states = ()
-        for k in range(len(self.bridge)):
-            states = states + (ops.tanh(self.bridge[k](last)),)
-        return memory, self.attention.keys(memory), mask, states
-
-    def _attend_by_step(self, x, state, memory, keys, mask):
-        """Return states and contexts (T, B, H) of Bahdanau's decoder over the embedded targets x (T, B, E)."""
-        states, contexts = (), ()
+    def _attend_by_step(self, x, state, memory):
+        """Return states and contexts (T, B, H), and the last weights, of Bahdanau's decoder over x (T, B, E)."""
+        states, contexts, weights = (), (), None
         for t in range(x.shape[0]):
-            state, context, _ = self._step_with_attention(x[t], state, memory, keys, mask)
+            context, weights = self.attention(state.expand_dims(1), *memory)  # (B, 1, H), (B, 1, S)
+            context = context.squeeze(1)
+            state = self.decoder[0].step(ops.cat((x[t], context), 1), state)
             states, contexts = states + (state,), contexts + (context,)
-        return ops.stack(states), ops.stack(contexts)
-
-    def _step_with_attention(self, x, state, memory, keys, mask):
-        context, weights = self.attention(state.expand_dims(1), keys, memory, mask)  # (B, 1, H), (B, 1, S)
-        context = context.squeeze(1)
-        state = self.decoder[0].step(ops.cat((x, context), 1), state)
-        return state, context, weights.squeeze(1)
-
-    def _joint(self, x, contexts, dropout_keys):
-        """Return what the output layer reads, (rows, E), of the last states x and contexts (..., H)."""
-        joint = self._drop(self.joint_dropout[0], ops.cat((x, contexts), -1), dropout_keys)
-        joint = ops.tanh(self.joint(joint))  # (..., E)
-        joint = self._drop(self.joint_dropout[1], joint, dropout_keys)
-        return joint.reshape(-1, joint.shape[-1])
+        return ops.stack(states), ops.stack(contexts), weights
 
     def _logits(self, hidden):
         """Return logits (rows, V) of what the output layer reads, (rows, E)."""
         return self.add_bias(self.matmul_nt(hidden, self.output_embedding), self.output_bias)
-
-    @staticmethod
-    def _drop(dropout, x, keys) -> Tensor:
-        return x if keys is None else dropout(x, keys)
-
-
-class Encoder(nn.Cell):
-    """A network's `encode` as a graph of its own, with its outputs in one row: state, then the memory."""
-
-    def __init__(self, network: Seq2Seq):
-        super().__init__(auto_prefix=False)
-        self.network = network
-
-    def construct(self, source, source_lengths) -> tuple[Tensor, ...]:
-        memory, state = self.network.encode(source, source_lengths)
-        return (state,) + memory
-
-
-class Decoder(nn.Cell):
-    """A network's `decode_step` as a graph of its own, with its inputs in one row: tokens, state, then the memory."""
-
-    def __init__(self, network: Seq2Seq):
-        super().__init__(auto_prefix=False)
-        self.network = network
-
-    def construct(self, tokens, state, *memory) -> tuple[Tensor, Tensor, Tensor]:
-        return self.network.decode_step(tokens, state, memory)

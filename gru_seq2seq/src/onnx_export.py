@@ -108,13 +108,9 @@ def _norm(graph: Graph, layer, x: str) -> str:
 
 def _gru_weights(graph: Graph, layer) -> list[str]:
     """Return W (D, 3H, I), R (D, 3H, H) and B (D, 6H) of a GRU layer of D directions."""
-
-    def stacked(name):
-        suffixes = ("", "_reverse")[: 1 + layer.bidirectional]
-        return np.stack([_onnx_gates(getattr(layer, name + suffix).asnumpy()) for suffix in suffixes])
-
-    bias = np.concatenate([stacked("bias_ih"), stacked("bias_hh")], 1)
-    return [graph.constant(array) for array in (stacked("weight_ih"), stacked("weight_hh"), bias)]
+    weights = [_onnx_gates(weight.asnumpy()) for weight in layer.weights]
+    weight_ih, weight_hh, bias_ih, bias_hh = (np.stack(weights[k::4]) for k in range(4))
+    return [graph.constant(array) for array in (weight_ih, weight_hh, np.concatenate([bias_ih, bias_hh], 1))]
 
 
 def _onnx_gates(weight: np.ndarray) -> np.ndarray:

@@ -71,8 +71,8 @@ def test_onnx_of_every_kind_of_network(options):
     sources = [[5, 6, 7], [8], [9, 10, 11, 12, 13]]
     ids, lengths = pad_sources(sources, 6, 3)
     tokens = np.array([2, 7, 9], np.int32)
-    memory, state = network.encode(ms.Tensor(ids), ms.Tensor(lengths))
-    expected = [output.asnumpy() for output in network.decode_step(ms.Tensor(tokens), state, memory)]
+    state, *memory = network.encode(ms.Tensor(ids), ms.Tensor(lengths))
+    expected = [output.asnumpy() for output in network.decode_step(ms.Tensor(tokens), state, *memory)]
     encoder, decoder = (
         onnxruntime.InferenceSession(build(network).SerializeToString(), providers=["CPUExecutionProvider"])
         for build in (build_encoder, build_decoder)

@@ -7,6 +7,7 @@ import pytest
 from mindspore import Tensor, nn
 
 from src.dataset import TranslationInputs, pad_pairs
+from src.inference import Part
 from src.loss import TranslationLoss
 from src.model_utils.checkpoint import load_checkpoint, load_into, save_checkpoint
 from src.model_utils.layers import dropout_keys
@@ -68,26 +69,10 @@ def test_padding_and_the_other_sentences_change_nothing(network):
 
 
 def test_steps_of_the_decoder_are_the_rows_of_the_whole(network):
-    class Encode(nn.Cell):
-        def __init__(self):
-            super().__init__(auto_prefix=False)
-            self.network = network
-
-        def construct(self, source, lengths):
-            return self.network.encode(source, lengths)
-
-    class Step(nn.Cell):
-        def __init__(self):
-            super().__init__(auto_prefix=False)
-            self.network = network
-
-        def construct(self, tokens, state, *memory):
-            return self.network.decode_step(tokens, state, memory)
-
     source, lengths, target_input, _, keys = batch(PAIRS)
     whole = log_softmax(network(source, lengths, target_input, keys).asnumpy().reshape(6, 3, VOCABULARY))
-    memory, state = Encode()(source, lengths)
-    step, tokens = Step(), np.full(3, BOS, np.int32)
+    state, *memory = Part(network, "encode")(source, lengths)
+    step, tokens = Part(network, "decode_step"), np.full(3, BOS, np.int32)
     for t in range(6):
         log_probs, state, attention = step(Tensor(tokens), state, *memory)
         real = [row for row, (_, target) in enumerate(PAIRS) if t <= len(target)]
