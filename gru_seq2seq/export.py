@@ -10,7 +10,6 @@ import numpy as np
 from mindspore import Tensor
 
 from src import config as config_module
-from src.decoding import padded_length
 from src.inference import LONGEST, SETTINGS, Part, Translator, add_checkpoint_options, load_trained
 from src.model_utils.configuration import Parser, apply_settings
 from src.model_utils.exporting import Run, export, parse_export_arguments, write_mindir, write_onnx
@@ -29,13 +28,8 @@ def parse_arguments(argv=None) -> Namespace:
     """Read and check the command line."""
     parser = Parser(__doc__, native=False)
     add_checkpoint_options(parser)
-    parser.add_argument(
-        "--length",
-        type=int,
-        default=0,
-        metavar="N",
-        help="tokens, the end included, that MINDIR reads of a source (default: max_length of the training)",
-    )
+    text = "tokens, the end included, that MINDIR reads of a source (default: max_length of the training)"
+    parser.add_argument("--length", type=int, default=0, metavar="N", help=text)
     parser.add_argument("--data_dir", metavar="DIR", help="compare the translations of its sentences, too")
     parser.add_argument("--split", choices=list(SPLITS), default="test", help="files of --data_dir (default: test)")
     args = parse_export_arguments(parser, argv)
@@ -51,11 +45,10 @@ def write_mindir_graphs(network: Seq2Seq, length: int, folder: Path) -> tuple[Ru
     narrow = Tensor(shape=[None, length], dtype=ms.float32)
     rows = Tensor(shape=[None], dtype=ms.int32)
     source = Tensor(shape=[length, None], dtype=ms.int32)
+    encoder, decoder = Part(network, "encode"), Part(network, "decode_step")
     return (
-        write_mindir(Part(network, "encode"), (source, rows), folder / "gru_seq2seq_encoder.mindir"),
-        write_mindir(
-            Part(network, "decode_step"), (rows, state, wide, wide, narrow), folder / "gru_seq2seq_decoder.mindir"
-        ),
+        write_mindir(encoder, (source, rows), folder / "gru_seq2seq_encoder.mindir"),
+        write_mindir(decoder, (rows, state, wide, wide, narrow), folder / "gru_seq2seq_decoder.mindir"),
     )
 
 
@@ -106,7 +99,7 @@ def main(argv=None) -> dict[str, float]:
         return compare(write_mindir_graphs(network, length, folder), padded=lambda _: length, longest=length)
 
     def onnx(folder: Path) -> float:
-        return compare(write_onnx_graphs(network, folder), padded=padded_length, put=np.array)
+        return compare(write_onnx_graphs(network, folder), put=np.array)
 
     def save_company(folder: Path) -> None:
         save_tokenizers(folder, tokenizers)

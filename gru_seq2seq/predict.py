@@ -65,7 +65,7 @@ def main(argv=None) -> int:
     count = 0
     for sentences in source.chunks(2048):
         with contextlib.redirect_stdout(sys.stderr):
-            results = translator.translate(sentences, n_best=args.n_best, attention=bool(args.plot))
+            results = translator.translate(sentences, n_best=args.n_best)
         for sentence, translations in zip(sentences, results):
             count += 1
             print(answer(count - 1, sentence, translations, args))

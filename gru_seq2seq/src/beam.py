@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -13,17 +15,15 @@ BLOCK = 64  # tokens whose maximum decides whether one of them can be among the 
 
 
 class Hypothesis(NamedTuple):
-    """A finished hypothesis: ids without the end token, ln p normalised by the length, ln p.
+    """A finished hypothesis: ids without the end token, ln p normalised by the length, ln p, and attention (T, S).
 
-    `aligned` has for each id the place of the source token that it attended to most, `attention` (T, S), where it was
-    asked for, all weights: rows for the ids and the end, where there is one, columns for the source and its end.
+    The attention has rows for the ids and the end, where there is one, columns for the source and its end.
     """
 
     ids: list[int]
     score: float
     log_prob: float
-    aligned: list[int]
-    attention: np.ndarray | None
+    attention: np.ndarray
 
 
 def length_penalty(length: int | np.ndarray, alpha: float) -> float | np.ndarray:
@@ -31,149 +31,107 @@ def length_penalty(length: int | np.ndarray, alpha: float) -> float | np.ndarray
     return ((5.0 + length) / 6.0) ** alpha
 
 
-def best_extensions(log_probs: np.ndarray, scores: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def best_extensions(log_probs: np.ndarray, scores: np.ndarray, count: int) -> tuple[np.ndarray, ...]:
     """Return the `count` best sums scores[b, k] + log_probs[b, k, v] of each b: sums, k and v (B, count), best first.
 
     log_probs (B, K, V), scores (B, K). The best tokens stand in the blocks of the best maxima, so only those blocks are
     looked through.
     """
-    slots, beam, size = log_probs.shape
-    blocks = size // BLOCK  # token i * blocks + j is in block j; what is left over is looked through in any case
-    rest = log_probs[:, :, blocks * BLOCK :]
-    sums = [(rest + scores[:, :, None]).reshape(slots, -1)]
-    rows = [np.broadcast_to(np.repeat(np.arange(beam), rest.shape[2]), sums[0].shape)]
-    ids = [np.broadcast_to(np.tile(np.arange(blocks * BLOCK, size), beam), sums[0].shape)]
-    if blocks:
-        maxima = log_probs[:, :, : blocks * BLOCK].reshape(slots, beam, BLOCK, blocks).max(2) + scores[:, :, None]
-        chosen = _largest(maxima.reshape(slots, -1), min(count, beam * blocks))
-        row, block = np.divmod(chosen[:, :, None], blocks)  # (B, count, 1)
-        token = block + blocks * np.arange(BLOCK)  # (B, count, BLOCK)
-        slot = np.arange(slots)[:, None, None]
-        sums.append((log_probs[slot, row, token] + scores[slot, row]).reshape(slots, -1))
-        rows.append(np.broadcast_to(row, token.shape).reshape(slots, -1))
-        ids.append(token.reshape(slots, -1))
-    every = np.concatenate(sums, 1)
-    best = _largest(every, count)
-    values = np.take_along_axis(every, best, 1)
-    order = np.argsort(-values, 1, kind="stable")
-    best = np.take_along_axis(best, order, 1)
-    return (
-        np.take_along_axis(values, order, 1),
-        np.take_along_axis(np.concatenate(rows, 1), best, 1),
-        np.take_along_axis(np.concatenate(ids, 1), best, 1),
-    )
+    slots, _, size = log_probs.shape
+    maxima = np.maximum.reduceat(log_probs, np.arange(0, size, BLOCK), 2) + scores[:, :, None]
+    chosen = _largest(maxima.reshape(slots, -1), count)
+    row, block = np.divmod(chosen[:, :, None], maxima.shape[2])  # (B, count, 1)
+    slot, token = np.arange(slots)[:, None, None], block * BLOCK + np.arange(BLOCK)  # token (B, count, BLOCK)
+    lacking, token = token >= size, np.minimum(token, size - 1)  # of the last block
+    sums = log_probs[slot, row, token] + scores[slot, row]
+    sums[lacking] = -np.inf
+    columns = [np.broadcast_to(array, token.shape).reshape(slots, -1) for array in (sums, row, token)]
+    best = _largest(columns[0], count)
+    return tuple(np.take_along_axis(column, best, 1) for column in columns)
 
 
 def _largest(values: np.ndarray, count: int) -> np.ndarray:
-    """Return the places of the `count` largest values of each row, in any order."""
-    if count == values.shape[1]:
-        return np.broadcast_to(np.arange(count), values.shape)
-    return np.argpartition(values, -count, 1)[:, -count:]
+    """Return the places of the `count` largest values of each row, or of all if there are less, largest first."""
+    count = min(count, values.shape[1])
+    places = np.argpartition(values, -count, 1)[:, -count:]
+    order = np.argsort(-np.take_along_axis(values, places, 1), 1, kind="stable")
+    return np.take_along_axis(places, order, 1)
 
 
 class Slots:
     """The sentences of one padded length that are searched side by side, B slots of K hypotheses."""
 
-    def __init__(self, search, sources, length: int, slots: int, beam: int, n_best: int, attention: bool):
-        self.search, self.sources, self.length, self.n_best, self.attention = search, sources, length, n_best, attention
-        self.slot = np.arange(slots)[:, None]
+    def __init__(self, search, sources, slots: int, beam: int, n_best: int):
+        self.search, self.sources, self.n_best = search, sources, n_best
         self.sentence = np.full(slots, -1)  # place in sources; -1 for an empty slot
         self.steps, self.limits = np.zeros(slots, int), np.ones(slots, int)
         self.scores = np.full((slots, beam), -np.inf, np.float32)  # ln p; -inf for no hypothesis
         self.tokens = np.full((slots, beam), BOS, np.int32)
-        self.words = np.zeros((slots, 1, length), bool)  # whether a source token is one, not the end or padding
-        self.state, self.memory, self.on_device = None, [], []
+        self.finished: list[list[Hypothesis]] = [[] for _ in range(slots)]  # best first
+        self.arrays: list[np.ndarray] = []  # state and memory, (B, K, ...)
+        self.memory = []  # where the decoder reads it
 
-    def run(self, order: list[int]) -> Iterator[tuple[int, list[Hypothesis]]]:
-        """Yield (place in sources, its hypotheses) as they are finished."""
-        slots, beam = self.scores.shape
-        longest = max(self.search.limit(self.sources[i]) for i in order)
-        self.history = np.zeros((slots, beam, longest, 2), np.int32)  # tokens, and what they attended to most
-        self.weights = np.zeros((slots, beam, longest, self.length if self.attention else 0), np.float32)
-        self.counts = np.zeros(slots, int)  # of finished hypotheses
-        self.done_scores, self.done_log_probs = (np.full((slots, beam), -np.inf) for _ in range(2))
-        self.done_lengths = np.zeros((slots, beam), int)
-        self.done_history, self.done_weights = np.zeros_like(self.history), np.zeros_like(self.weights)
-        queue = self.search.encoded(self.sources, order, self.length, slots)
-        waiting = len(order)
+    def run(self, order: list[int], length: int) -> Iterator[tuple[int, list[Hypothesis]]]:
+        """Yield (place in sources, its hypotheses) as they are finished; sources are padded to `length`."""
+        slots, waiting = len(self.sentence), len(order)
+        # of each step the tokens (B, K), the places of the hypotheses that they extend, and the attention of those
+        self.trace = deque(maxlen=max(self.search.limit(self.sources[i]) for i in order))
+        queue = self.search.encoded(self.sources, order, length, slots)
         while waiting or (self.sentence >= 0).any():
             empty = np.flatnonzero(self.sentence < 0)
             if waiting and len(empty) >= min(waiting, -(-slots // 8)):  # putting the memory anew has its price, too
-                waiting -= self._fill(empty, queue)
+                self._fill(empty, queue)
+                waiting -= min(waiting, len(empty))
             for place in np.flatnonzero(self._step()):
-                yield int(self.sentence[place]), self._result(place)
+                yield int(self.sentence[place]), self.finished[place][: self.n_best]
                 self.sentence[place] = -1
                 self.scores[place] = -np.inf
 
-    def _fill(self, empty: np.ndarray, queue) -> int:
-        """Begin the next sentences of the queue in the empty slots; returns their number."""
-        slots, beam = self.scores.shape
-        taken = 0
-        for place, (i, state, memory) in zip(empty, queue):
-            if self.state is None:
-                self.state = np.zeros((slots, beam, *state.shape), state.dtype)
-                self.memory = [np.zeros((slots, beam, *array.shape), array.dtype) for array in memory]
-            self.state[place] = state
-            for whole, array in zip(self.memory, memory):
-                whole[place] = array
+    def _fill(self, empty: np.ndarray, queue) -> None:
+        """Begin the next sentences of the queue in the empty slots."""
+        for place, (i, arrays) in zip(empty, queue):
+            self.arrays = self.arrays or [np.zeros((*self.scores.shape, *new.shape), new.dtype) for new in arrays]
+            for array, new in zip(self.arrays, arrays):
+                array[place] = new
             self.sentence[place], self.limits[place] = i, self.search.limit(self.sources[i])
-            self.steps[place] = self.counts[place] = 0
+            self.steps[place], self.finished[place] = 0, []
             self.scores[place, 0], self.tokens[place] = 0.0, BOS
-            self.done_scores[place] = -np.inf
-            self.words[place] = np.arange(self.length) < len(self.sources[i])
-            taken += 1
-        self.on_device = [self.search.put(array.reshape(-1, *array.shape[2:])) for array in self.memory]
-        return taken
+        self.memory = [self.search.put(array.reshape(-1, *array.shape[2:])) for array in self.arrays[1:]]
 
     def _step(self) -> np.ndarray:
         """Extend every hypothesis by a token; returns which slots (B,) are finished."""
         slots, beam = self.scores.shape
-        state = self.state.reshape(-1, *self.state.shape[2:])
-        log_probs, state, weights = self.search.step(self.tokens.reshape(-1), state, *self.on_device)
-        log_probs[:, self.search.forbidden] = -np.inf
+        state = self.arrays[0]
+        log_probs, after, weights = self.search.step(
+            self.tokens.reshape(-1), state.reshape(-1, *state.shape[2:]), *self.memory
+        )
+        log_probs[:, list(self.search.forbidden)] = -np.inf
         values, rows, ids = best_extensions(log_probs.reshape(slots, beam, -1), self.scores, beam)
-        values[np.arange(beam) >= (beam - self.counts)[:, None]] = -np.inf  # the finished ones keep their places
-        self.state = state.reshape(self.state.shape)[self.slot, rows]
+        counts = np.array([len(hypotheses) for hypotheses in self.finished])
+        values[np.arange(beam) >= (beam - counts)[:, None]] = -np.inf  # the finished ones keep their places
+        self.arrays[0] = after.reshape(state.shape)[np.arange(slots)[:, None], rows]
         self.tokens = ids.astype(np.int32)
-        self.history = self.history[self.slot, rows]
-        weights = weights.reshape(slots, beam, -1)[self.slot, rows]
-        now = np.minimum(self.steps, self.history.shape[2] - 1)[:, None]
-        self.history[self.slot, np.arange(beam), now, 0] = ids
-        self.history[self.slot, np.arange(beam), now, 1] = (weights * self.words).argmax(2)
-        if self.attention:
-            self.weights = self.weights[self.slot, rows]
-            self.weights[self.slot, np.arange(beam), now] = weights
+        self.trace.append((ids, rows, weights.reshape(slots, beam, -1)))
         self.steps += 1
         ended = ((ids == EOS) | (self.steps >= self.limits)[:, None]) & (values > -np.inf)
-        self._finish(ended, values)
+        for slot, row in np.argwhere(ended):
+            self.finished[slot].append(self._hypothesis(slot, row, float(values[slot, row])))
+            self.finished[slot].sort(key=lambda hypothesis: -hypothesis.score)
         values[ended] = -np.inf
         self.scores = values
         # ln p only falls and the divisor only grows, up to that of the greatest length
         bound = values.max(1) / length_penalty(self.limits, self.search.alpha)
-        worst = np.sort(self.done_scores, 1)[:, -self.n_best]
-        over = (self.counts >= beam) | (bound <= worst) | np.isneginf(bound) | (self.steps >= self.limits)
-        return (self.sentence >= 0) & over
+        worst = [done[self.n_best - 1].score if len(done) >= self.n_best else -np.inf for done in self.finished]
+        return (self.sentence >= 0) & ((bound <= worst) | (self.steps >= self.limits))
 
-    def _finish(self, ended: np.ndarray, values: np.ndarray) -> None:
-        """Put the hypotheses (B, K) that have ended behind the finished ones of their slots."""
-        slot, row = np.nonzero(ended)
-        place = self.counts[slot] + (np.cumsum(ended, 1) - 1)[slot, row]
-        self.done_log_probs[slot, place] = values[slot, row]
-        self.done_scores[slot, place] = values[slot, row] / length_penalty(self.steps[slot], self.search.alpha)
-        self.done_lengths[slot, place] = self.steps[slot]
-        self.done_history[slot, place] = self.history[slot, row]
-        self.done_weights[slot, place] = self.weights[slot, row]
-        self.counts += ended.sum(1)
-
-    def _result(self, slot: int) -> list[Hypothesis]:
-        hypotheses = []
-        width = len(self.sources[self.sentence[slot]]) + 1
-        for k in np.argsort(-self.done_scores[slot, : self.counts[slot]], kind="stable")[: self.n_best]:
-            length = self.done_lengths[slot, k]
-            ids, aligned = self.done_history[slot, k, :length].T.tolist()
-            weights = self.done_weights[slot, k, :length, :width].copy() if self.attention else None
-            if ids[-1] == EOS:
-                ids, aligned = ids[:-1], aligned[:-1]
-            score, log_prob = self.done_scores[slot, k], self.done_log_probs[slot, k]
-            hypotheses.append(Hypothesis(ids, float(score), float(log_prob), aligned, weights))
-        return hypotheses
+    def _hypothesis(self, slot: int, row: int, log_prob: float) -> Hypothesis:
+        """Return the hypothesis that has just ended in a row, back through the trace."""
+        length = int(self.steps[slot])
+        ids, attention = [], []
+        for tokens, rows, weights in islice(reversed(self.trace), length):
+            ids.append(int(tokens[slot, row]))
+            row = rows[slot, row]
+            attention.append(weights[slot, row, : len(self.sources[self.sentence[slot]]) + 1])
+        ids = [i for i in reversed(ids) if i != EOS]
+        score = log_prob / float(length_penalty(length, self.search.alpha))
+        return Hypothesis(ids, score, log_prob, np.array(attention[::-1]))

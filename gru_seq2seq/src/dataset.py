@@ -215,19 +215,25 @@ def _lengths(source_ids, target_ids) -> np.ndarray:
     return np.array([[len(ids) + 1 for ids in side] for side in (source_ids, target_ids)])
 
 
+def pad(sequences, steps: int, rows: int) -> np.ndarray:
+    """Collate sequences of ids into (T, B), int32; rows without a sequence are padding."""
+    ids = np.full((steps, rows), PAD, np.int32)
+    for row, sequence in enumerate(sequences):
+        ids[: len(sequence), row] = sequence
+    return ids
+
+
+def pad_sources(source_ids, steps: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return sources (S, B) with their end, and lengths (B,), int32; rows that are left over are an end."""
+    sources = [[*ids, EOS] for ids in source_ids] + [[EOS]] * (rows - len(source_ids))
+    return pad(sources, steps, rows), np.array([len(ids) for ids in sources], np.int32)
+
+
 def pad_pairs(source_ids, target_ids, source_steps: int, target_steps: int, rows: int) -> tuple[np.ndarray, ...]:
     """Collate ids into source (S, B), source_lengths (B,), target_input (T, B), target_output (T, B), int32.
 
     Rows without a pair have a source of one token, the end, and no target.
     """
-    source = np.full((source_steps, rows), PAD, np.int32)
-    source[0] = EOS
-    lengths = np.ones(rows, np.int32)
-    target_input = np.full((target_steps, rows), PAD, np.int32)
-    target_output = np.full((target_steps, rows), PAD, np.int32)
-    for row, (ids, target) in enumerate(zip(source_ids, target_ids)):
-        lengths[row] = len(ids) + 1
-        source[: len(ids), row], source[len(ids), row] = ids, EOS
-        target_input[0, row], target_input[1 : len(target) + 1, row] = BOS, target
-        target_output[: len(target), row], target_output[len(target), row] = target, EOS
-    return source, lengths, target_input, target_output
+    target_input = pad([[BOS, *ids] for ids in target_ids], target_steps, rows)
+    target_output = pad([[*ids, EOS] for ids in target_ids], target_steps, rows)
+    return (*pad_sources(source_ids, source_steps, rows), target_input, target_output)

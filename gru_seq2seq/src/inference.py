@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from mindspore import Parameter, Tensor, nn
 from src import config as config_module
 from src.beam import Hypothesis
 from src.config import gru_seq2seq_cfg
-from src.decoding import BeamSearch, padded_length
+from src.decoding import BeamSearch
 from src.model_utils import native
 from src.model_utils.checkpoint import AVERAGE_PREFIX, load_checkpoint, load_into, training_checkpoints
 from src.model_utils.configuration import Parser, load_config
@@ -29,26 +29,15 @@ from src.tokenizer_files import load_tokenizers
 NAME = "gru_seq2seq"
 LONGEST = 128  # tokens of a source that are read: the encoder is compiled step by step, which takes long for more
 PARTS_LOGGED = 5
-SETTINGS = (  # the configuration keys that may differ from the training's, as none changes the network
-    "beam_size",
-    "length_penalty",
-    "max_length_ratio",
-    "max_length_extra",
-    "unknown_words",
-    "on_bad_input",
-)
+# The configuration keys that may differ from the training's, as none changes the network
+SETTINGS = ("beam_size", "length_penalty", "max_length_ratio", "max_length_extra", "unknown_words", "on_bad_input")
 
 
 def add_checkpoint_options(parser: Parser) -> None:
     """Add --ckpt_path, --average, and an option for each of SETTINGS."""
     parser.add_checkpoint_options(config_module, gru_seq2seq_cfg, SETTINGS)
-    parser.add_argument(
-        "--average",
-        type=int,
-        default=0,
-        metavar="N",
-        help="take the mean of the N newest training checkpoints beside --ckpt_path (default: 0, do not)",
-    )
+    text = "take the mean of the N newest training checkpoints beside --ckpt_path (default: 0, do not)"
+    parser.add_argument("--average", type=int, default=0, metavar="N", help=text)
 
 
 def build_network(config, source_size: int, target_size: int) -> Seq2Seq:
@@ -137,23 +126,23 @@ def compiled(network: Seq2Seq) -> tuple[Callable, Callable]:
 
 
 class Translation(NamedTuple):
-    """A translation: text, ids without the end, ln p normalised by the length, attention (T, S) if asked for.
+    """A translation: text, ids without the end, ln p normalised by the length, and attention (T, S).
 
-    `source` is the sentence in the form in which it was read.
+    `source` is the sentence in the form in which it was read, and "" for a blank one.
     """
 
-    text: str
-    ids: list[int]
-    score: float
-    attention: np.ndarray | None
-    source: str
+    text: str = ""
+    ids: Sequence[int] = ()
+    score: float = 0.0
+    attention: np.ndarray | None = None
+    source: str = ""
 
 
 class Translator:
     """Translates sentences with a network and its tokenizers (source, target).
 
-    `graphs` (encode, step) of an exported model may stand for the network, whose sources are padded to what `padded`
-    says and cut to `longest` tokens, their end included.
+    `graphs` (encode, step) of an exported model may stand for the network. Sources are cut to `longest` tokens, their
+    end included; `search_options` are `put` and `padded` of a BeamSearch.
     """
 
     def __init__(
@@ -162,9 +151,8 @@ class Translator:
         tokenizers,
         config,
         graphs: tuple[Callable, Callable] | None = None,
-        padded: Callable[[int], int] = padded_length,
         longest: int = LONGEST,
-        put: Callable = Tensor,
+        **search_options,
     ):
         self.source_tokenizer, self.target_tokenizer = tokenizers
         self.config, self.longest = config, longest
@@ -175,17 +163,11 @@ class Translator:
             max_length_ratio=config.max_length_ratio,
             max_length_extra=config.max_length_extra,
             forbidden=(PAD, BOS, UNK) if config.unknown_words == "forbid" else (PAD, BOS),
-            put=put,
-            padded=padded,
+            **search_options,
         )
 
     def translate(
-        self,
-        sentences: list[str],
-        beam_size: int | None = None,
-        n_best: int = 1,
-        progress: str = "",
-        attention: bool = False,
+        self, sentences: list[str], beam_size: int | None = None, n_best: int = 1, progress: str = ""
     ) -> list[list[Translation]]:
         """Return the `n_best` translations of each sentence, best first; fewer where the beam found no more.
 
@@ -195,12 +177,12 @@ class Translator:
         beam_size = beam_size or self.config.beam_size
         if n_best > beam_size:
             raise UserError(f"the {n_best} best of a beam of {beam_size} cannot be given; raise --beam_size")
-        results = [[Translation("", [], 0.0, None, "")] for _ in sentences]
+        results = [[Translation()] for _ in sentences]
         sentences = [self._known_form(sentence) for sentence in sentences]
         places = [i for i, sentence in enumerate(sentences) if sentence]
         with progress_bar(len(places), progress) as bar:
             sources = self._encode(self.source_tokenizer, [sentences[i] for i in places])
-            for i, hypotheses in zip(places, self.search(sources, beam_size, n_best, attention, bar.update)):
+            for i, hypotheses in zip(places, self.search(sources, beam_size, n_best, bar.update)):
                 if hypotheses:  # there are none where the weights are not finite
                     results[i] = [self._translation(hypothesis, sentences[i]) for hypothesis in hypotheses]
         return results
@@ -231,27 +213,25 @@ class Translator:
 
     def _encode(self, tokenizer: Tokenizer, sentences: list[str]) -> list[list[int]]:
         all_ids = [tokenizer.encode(sentence) for sentence in sentences]
-        self._report_unknown(tokenizer, [text for text, ids in zip(sentences, all_ids) if UNK in ids])
+        unknown = [sentence for sentence, ids in zip(sentences, all_ids) if UNK in ids]
+        parts = dict.fromkeys(part for sentence in unknown for part in tokenizer.unknown(sentence))
+        new = [part for part in parts if part not in self.reported]
+        if new:  # so that they do not vanish unseen
+            self.reported.update(new)
+            names = ", ".join(map(repr, new[:PARTS_LOGGED])) + (", ..." if len(new) > PARTS_LOGGED else "")
+            log(f"warning: {len(unknown)} sentences have parts that the model does not know: {names}")
         most = self.longest - 1
         cut = sum(len(ids) > most for ids in all_ids)
         if cut:
             log(f"warning: {cut} sentences are longer than {most} tokens, of which no more is read; split them")
         return [ids[:most] for ids in all_ids]
 
-    def _report_unknown(self, tokenizer: Tokenizer, sentences: list[str]) -> None:
-        """Log which parts of sentences have no id, so that they do not vanish unseen."""
-        parts = dict.fromkeys(part for sentence in sentences for part in tokenizer.unknown(sentence))
-        new = [part for part in parts if part not in self.reported]
-        self.reported.update(new)
-        if new:
-            names = ", ".join(map(repr, new[:PARTS_LOGGED])) + (", ..." if len(new) > PARTS_LOGGED else "")
-            log(f"warning: {len(sentences)} sentences have parts that the model does not know: {names}")
-
     def _translation(self, hypothesis: Hypothesis, sentence: str) -> Translation:
         """Put a hypothesis into words, those of the source where it has unknown tokens and they are to be copied."""
-        ids, score, _, aligned, attention = hypothesis
+        ids, score, _, attention = hypothesis
         pieces = self.target_tokenizer.tokens(ids)
-        if self.config.unknown_words == "copy":
-            source_pieces = self.source_tokenizer.pieces(sentence) if UNK in ids else []
+        if self.config.unknown_words == "copy" and UNK in ids:
+            source_pieces = self.source_tokenizer.pieces(sentence)
+            aligned = attention[:, :-1].argmax(1)  # which never is the end
             pieces = [source_pieces[at] if i == UNK else piece for i, piece, at in zip(ids, pieces, aligned)]
         return Translation(self.target_tokenizer.join(pieces), ids, score, attention, sentence)

@@ -10,7 +10,8 @@ import onnxruntime
 import pytest
 
 import export
-from src.decoding import BeamSearch, pad_sources
+from src.dataset import pad_sources
+from src.decoding import BeamSearch
 from src.network import Seq2Seq
 from src.onnx_export import build_decoder, build_encoder
 from src.tokenizer_files import load_tokenizers, same_tokenizers

@@ -46,7 +46,8 @@ def test_order_blank_sentences_and_n_best(translator, pairs):
     sentences = [pairs.sources[0], "", pairs.sources[1], " \t", pairs.sources[0]]
     results = translator.translate(sentences, n_best=3)
     assert [len(translations) for translations in results] == [3, 1, 3, 1, 3]
-    assert results[1][0].text == results[3][0].text == "" and results[0] == results[4]
+    assert results[1][0].text == results[3][0].text == ""
+    assert [best.text for best in results[0]] == [best.text for best in results[4]]
     for translations in (results[0], results[2]):
         scores = [translation.score for translation in translations]
         assert scores == sorted(scores, reverse=True)
@@ -142,7 +143,7 @@ def test_unknown_words(loaded, pairs):
 def test_long_sentences_are_cut_with_a_warning(loaded, capsys):
     network, tokenizers, config = loaded
     translator = Translator(network, tokenizers, config, longest=12)
-    [[best]] = translator.translate(["Ein Hund sieht einen Ball. " * 20], beam_size=1, attention=True)
+    [[best]] = translator.translate(["Ein Hund sieht einen Ball. " * 20], beam_size=1)
     assert "1 sentences are longer than 11 tokens" in capsys.readouterr().out
     assert best.attention.shape[1] == 12
 
