@@ -40,8 +40,9 @@ class Tokenizer:
         return self.join(self.pieces(text)) == (text.lower() if self.lowercase else text)
 
     def prepare(self, text: str) -> str:
-        """Return a text as it is split into pieces."""
-        return prepared(text, self.lowercase, self.lossless)
+        """Return a text as it is split: in lower case if asked for, and with codes for what is reserved."""
+        text = text.lower() if self.lowercase else text
+        return _RESERVED_TEXT.sub(lambda reserved: _CODES[reserved[0]], text) if self.lossless else text
 
     def restore(self, text: str) -> str:
         """Return a text from what its pieces say."""
@@ -54,12 +55,6 @@ class Tokenizer:
     def unknown(self, text: str) -> list[str]:
         """Return the parts of a text that have no id of their own."""
         return [self.join([piece]) for i, piece in zip(self.encode(text), self.pieces(text)) if i == UNK]
-
-
-def prepared(text: str, lowercase: bool, lossless: bool) -> str:
-    """Return a text as it is split: in lower case if asked for, and with codes for what is reserved."""
-    text = text.lower() if lowercase else text
-    return _RESERVED_TEXT.sub(lambda reserved: _CODES[reserved[0]], text) if lossless else text
 
 
 class SentencePieceTokenizer(Tokenizer):
@@ -131,8 +126,22 @@ class WordTokenizer(Tokenizer):
         return len(self.vocabulary)
 
     def pieces(self, text: str) -> list[str]:
-        """Return the words and punctuation marks of a text."""
-        return split_words(self.splitter, self.prepare(text), self.lossless) or [text]
+        """Return the words and punctuation marks of a text, with a joiner mark where no blank stands before one.
+
+        Where `lossless`, other blanks than single ones between two of them are pieces, too.
+        """
+        text = self.prepare(text)
+        pieces, end = [], 0
+        for token in self.splitter(text):
+            if not token.is_space:
+                blanks = text[end : token.idx]
+                if self.lossless and blanks not in ("", " " if pieces else ""):
+                    pieces.append(f"{JOINER}{blanks}{GLUE}")
+                pieces.append(JOINER + token.text if pieces and not blanks else token.text)
+                end = token.idx + len(token.text)
+        if self.lossless and text[end:]:
+            pieces.append(f"{JOINER}{text[end:]}{GLUE}")
+        return pieces or [text]
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of the words, unknown ones included."""
@@ -166,22 +175,6 @@ def load_spacy(language: str) -> Callable:
         ) from None
 
 
-def split_words(splitter, text: str, lossless: bool) -> list[str]:
-    """Return the tokens of a text, with a joiner mark where no blank stands before one.
-
-    Where `lossless`, other blanks than single ones between two tokens are pieces, too.
-    """
-    pieces, end = [], 0
-    for token in splitter(text):
-        if not token.is_space:
-            blanks = text[end : token.idx]
-            if lossless and blanks not in ("", " " if pieces else ""):
-                pieces.append(f"{JOINER}{blanks}{GLUE}")
-            pieces.append(JOINER + token.text if pieces and not blanks else token.text)
-            end = token.idx + len(token.text)
-    return [*pieces, f"{JOINER}{text[end:]}{GLUE}"] if lossless and text[end:] else pieces
-
-
 def train_tokenizers(sources: list[str], targets: list[str], config) -> tuple[Tokenizer, Tokenizer]:
     """Return (source tokenizer, target tokenizer) learnt from the training texts, as the configuration says."""
     if config.tokenizer == "sentencepiece":
@@ -203,11 +196,10 @@ def train_sentencepiece(
     import sentencepiece
 
     options = {"normalization_rule_name": "identity", "remove_extra_whitespaces": False} if lossless else {}
-
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter([prepared(text, lowercase, lossless) for text in texts]),
+            sentence_iterator=map(Tokenizer(lowercase, lossless).prepare, texts),
             model_writer=model,
             vocab_size=vocab_size,
             hard_vocab_limit=False,  # small texts give fewer pieces
@@ -232,9 +224,8 @@ def train_sentencepiece(
 
 def train_words(texts: Iterable[str], language: str, min_count: int, lowercase: bool, lossless: bool) -> WordTokenizer:
     """Collect the words seen at least `min_count` times, by falling count and then in alphabetical order."""
-    splitter = load_spacy(language)
-    texts = (prepared(text, lowercase, lossless) for text in texts)
-    counts = Counter(piece for text in texts for piece in split_words(splitter, text, lossless))
+    splitter = WordTokenizer(language, [], lowercase, lossless)
+    counts = Counter(piece for text in texts for piece in splitter.pieces(text))
     kept = [piece for piece, count in counts.items() if count >= min_count and piece not in SPECIAL_TOKENS]
     kept.sort(key=lambda piece: (-counts[piece], piece))
     return WordTokenizer(language, [*SPECIAL_TOKENS, *kept], lowercase, lossless)

@@ -16,18 +16,13 @@ _RESTORE = "restore it from the folder of the training"
 
 def save_tokenizers(folder, tokenizers: tuple[Tokenizer, Tokenizer]) -> None:
     """Write the source and the target tokenizer into a folder, for `load_tokenizers`."""
-    folder = Path(folder)
-    first = tokenizers[0]
-    description = {"format": FORMAT, "lowercase": first.lowercase, "lossless": first.lossless}
-    if isinstance(first, SentencePieceTokenizer):
-        description["kind"] = "sentencepiece"
-        with atomic_write(folder / MODEL, "wb") as file:
-            file.write(first.model)
-    else:
-        description.update(kind="spacy", languages=[tokenizer.language for tokenizer in tokenizers])
-        for tokenizer in tokenizers:
-            write_json(folder / f"vocab.{tokenizer.language}.json", tokenizer.vocabulary)
-    write_json(folder / DESCRIPTION, description, indent=1)
+    for name, content in _contents(tokenizers).items():
+        path = Path(folder) / name
+        if isinstance(content, bytes):
+            with atomic_write(path, "wb") as file:
+                file.write(content)
+        else:
+            write_json(path, content, indent=1 if name == DESCRIPTION else 0)
 
 
 def load_tokenizers(folder) -> tuple[Tokenizer, Tokenizer]:
@@ -59,9 +54,15 @@ def load_tokenizers(folder) -> tuple[Tokenizer, Tokenizer]:
 
 def same_tokenizers(one, other) -> bool:
     """Whether two pairs of tokenizers give the same ids."""
-    return [_content(tokenizer) for tokenizer in one] == [_content(tokenizer) for tokenizer in other]
+    return _contents(one) == _contents(other)
 
 
-def _content(tokenizer: Tokenizer) -> tuple:
-    model = getattr(tokenizer, "model", None) or tokenizer.vocabulary
-    return type(tokenizer), tokenizer.lowercase, tokenizer.lossless, model
+def _contents(tokenizers: tuple[Tokenizer, Tokenizer]) -> dict:
+    """Return the contents of all files by their names: the bytes of a model, or values that become JSON."""
+    first = tokenizers[0]
+    description = {"format": FORMAT, "lowercase": first.lowercase, "lossless": first.lossless}
+    if isinstance(first, SentencePieceTokenizer):
+        return {MODEL: first.model, DESCRIPTION: {**description, "kind": "sentencepiece"}}
+    vocabularies = {f"vocab.{tokenizer.language}.json": tokenizer.vocabulary for tokenizer in tokenizers}
+    languages = [tokenizer.language for tokenizer in tokenizers]
+    return {**vocabularies, DESCRIPTION: {**description, "kind": "spacy", "languages": languages}}
