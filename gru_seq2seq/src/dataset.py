@@ -71,17 +71,16 @@ def _convert(data_dir, folder: Path, config) -> None:
     joint = tokenizers[0] is tokenizers[1]
     log(f"vocabulary: {f'{sizes[0]} pieces' if joint else f'{sizes[0]} {config.source}, {sizes[1]} {config.target}'}")
     for split, text in texts.items():
+        ids, counts = [], []
         for language, tokenizer, side in zip((config.source, config.target), tokenizers, (text.sources, text.targets)):
             changed = sum(not tokenizer.keeps(sentence) for sentence in side)
             if changed:
                 log(f"warning: {split}: the tokenizer changes {changed} lines {language}; --lossless true keeps them")
-        ids = [
-            [np.array(ids, np.int32) for ids in tokenizer.encode_all(side, resolve_workers(config.workers))]
-            for tokenizer, side in zip(tokenizers, (text.sources, text.targets))
-        ]
+            encoded = tokenizer.encode_all(side, resolve_workers(config.workers))
+            ids.append([np.array(sentence, np.int32) for sentence in encoded])
+            counts.append(_token_counts(language, ids[-1]))
         rows = (dict(zip(_SCHEMA, row)) for row in zip(text.sources, text.targets, *ids))
         write_mindrecord(folder / f"{split}.mindrecord", _SCHEMA, "tokenized sentence pairs", rows)
-        counts = [_token_counts(*side) for side in zip((config.source, config.target), ids)]
         log(f"{split}: {len(text)} pairs, {', '.join(counts)}")
     log(f"preprocessing took {time.monotonic() - start:.0f} s")
 
@@ -117,12 +116,7 @@ def check_prepared(preprocess_path, config) -> None:
 def load_samples(preprocess_path, split: str, missing_ok: bool = False) -> Samples:
     """Read a split that `prepare` wrote; UserError where it is missing (no samples if `missing_ok`) or damaged."""
     rows = read_split(preprocess_path, split, "give train.py --data_dir first", missing_ok)
-    return Samples(
-        [str(row["source"]) for row in rows],
-        [str(row["target"]) for row in rows],
-        [np.asarray(row["source_ids"], np.int32) for row in rows],
-        [np.asarray(row["target_ids"], np.int32) for row in rows],
-    )
+    return Samples(*([row[column] for row in rows] for column in _SCHEMA))
 
 
 def bucket_shapes(source_lengths: np.ndarray, target_lengths: np.ndarray, buckets: int) -> list[tuple[int, int]]:
