@@ -28,7 +28,7 @@ def build_encoder(network: Seq2Seq) -> ModelProto:
         outputs = _norm(graph, network.encoder_norms[k], outputs)
         x = graph("Add", x, outputs) if k else outputs
     memory = graph("Transpose", x, perm=[1, 0, 2], output="memory")
-    _linear(graph, network.attention.memory_key, memory, output="keys")
+    graph("Identity", _linear(graph, network.attention.memory_key, memory), output="keys")
     zero, one = (graph.constant(np.array(number, np.int64)) for number in (0, 1))
     steps = graph("Cast", graph("Range", zero, graph("Gather", graph("Shape", "source"), zero), one), to=_INT)  # (S,)
     is_padded = graph("GreaterOrEqual", steps, graph("Unsqueeze", "source_lengths", graph.ints(1)))  # (B, S)
@@ -90,13 +90,9 @@ def _memory(rows: str, size: int) -> dict:
     return {"memory": wide, "keys": wide, "mask": (_FLOAT, [rows, "length"])}
 
 
-def _linear(graph: Graph, layer, x: str, output: str = "") -> str:
-    product = graph(
-        "MatMul", x, graph.constant(layer.weight.asnumpy().T), output="" if layer.bias is not None else output
-    )
-    if layer.bias is None:
-        return product
-    return graph("Add", product, graph.constant(layer.bias.asnumpy()), output=output)
+def _linear(graph: Graph, layer, x: str) -> str:
+    y = graph("MatMul", x, graph.constant(layer.weight.asnumpy().T))
+    return y if layer.bias is None else graph("Add", y, graph.constant(layer.bias.asnumpy()))
 
 
 def _norm(graph: Graph, layer, x: str) -> str:
