@@ -77,13 +77,9 @@ def sentence(draw: random.Random) -> tuple[str, str]:
         "can": ("kann", verb, f"can {infinitive_en}"),
         "has": ("hat", participle, f"has {participle_en}"),
     }[form]
-    middle = f"{place} {object_de}" if place else object_de
-    order = (time, second, subject_de, middle, last) if time else (subject_de, second, middle, last)
-    german = " ".join(part for part in order if part)
-    english = " ".join(
-        part for part in (subject_en, verb_en, object_en, place and PLACES[place], time and TIMES[time]) if part
-    )
-    return _capital(german), _capital(english)
+    german = (time, second, subject_de, object_de, last) if time else (subject_de, second, place, object_de, last)
+    english = (subject_en, verb_en, object_en, PLACES.get(place), TIMES.get(time))
+    return _sentence(german), _sentence(english)
 
 
 def _noun_phrase(draw: random.Random, case: str, nouns: tuple[str, ...]) -> tuple[str, str]:
@@ -96,7 +92,8 @@ def _noun_phrase(draw: random.Random, case: str, nouns: tuple[str, ...]) -> tupl
     return " ".join(german), " ".join([article, *words])
 
 
-def _capital(text: str) -> str:
+def _sentence(parts: tuple[str | None, ...]) -> str:
+    text = " ".join(filter(None, parts))
     return f"{text[0].upper()}{text[1:]}."
 
 
