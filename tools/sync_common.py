@@ -13,7 +13,7 @@ import argparse
 import ast
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ORIGINAL = "common"
 PACKAGE, KERNELS = Path("src/model_utils"), Path("src/native")
 SHARED_TESTS = ("damaged_files", "script_contract", "shared_fixtures", "test_copies")
+SHARED = (f"{PACKAGE}/*.py", f"{KERNELS}/*.*", "script/*.sh", *(f"tests/{name}.py" for name in SHARED_TESTS))
 MEND = "python tools/sync_common.py"
 
 
@@ -50,73 +51,62 @@ def imported_names(file: Path, folder: Path) -> Iterator[list[str]]:
             yield from ([*base, alias.name] for alias in node.names)
 
 
-def imported_modules(file: Path, folder: Path) -> set[str]:
-    """Names of the model_utils modules that a Python file of a model folder imports."""
-    return {name[2] for name in imported_names(file, folder) if len(name) > 2 and Path(*name[:2]) == PACKAGE}
+def imported_modules(file: Path, folder: Path) -> set[Path]:
+    """The model_utils modules that a Python file of a model folder imports, relative to it."""
+    names = imported_names(file, folder)
+    return {PACKAGE / f"{name[2]}.py" for name in names if len(name) > 2 and Path(*name[:2]) == PACKAGE}
 
 
-def used_modules(folder: Path, original: Path) -> set[str]:
-    """Names of the modules that a folder needs, those that modules of `original` need for themselves included."""
-    own = []
+def closure(start: Iterable[Path], successors: Callable[[Path], set[Path]]) -> set[Path]:
+    """All that can be reached from `start`, itself included."""
+    reached, waiting = set(), set(start)
+    while waiting:
+        path = waiting.pop()
+        reached.add(path)
+        waiting |= successors(path) - reached
+    return reached
+
+
+def used_modules(folder: Path, original: Path) -> set[Path]:
+    """The modules that a folder needs, those that modules of `original` need for themselves included."""
+
+    def needed(module: Path) -> set[Path]:
+        return imported_modules(original / module, original) if (original / module).exists() else set()
+
+    own: set[Path] = set()
     for file in folder.rglob("*.py"):
         path = file.relative_to(folder)
         if PACKAGE not in path.parents and not any(part.startswith(".") for part in path.parts):
-            own.append(file)
-    waiting = set().union(*(imported_modules(file, folder) for file in own))
-    used: set[str] = set()
-    while waiting:
-        name = waiting.pop()
-        used.add(name)
-        file = original / PACKAGE / f"{name}.py"
-        if file.exists():
-            waiting |= imported_modules(file, original) - used
-    return used
+            own |= imported_modules(file, folder)
+    return closure(own, needed)
 
 
 def find_drift(root: Path) -> Iterator[Drift]:
     """Every difference between the model folders and the originals."""
     original = root / ORIGINAL
-    kernels = {path.relative_to(original) for path in (original / KERNELS).glob("*.*")}
-    originals = {path.relative_to(original) for path in (original / PACKAGE).glob("*.py")} | kernels
-    shared = {path.relative_to(original) for path in (original / "script").glob("*.sh")}
-    shared |= {path for name in SHARED_TESTS if (original / (path := Path(f"tests/{name}.py"))).exists()}
+    originals = {file.relative_to(original) for pattern in SHARED for file in original.glob(pattern)}
     for folder in model_folders(root):
-        used = used_modules(folder, original)
-        wanted = {PACKAGE / f"{name}.py" for name in used | {"__init__"}}
-        wanted |= kernels if "native" in used else set()
-        wanted |= {path for path in shared if (folder / path).parent.is_dir()}
-        for path in sorted(wanted):
+        wanted = used_modules(folder, original) | {PACKAGE / "__init__.py"}
+        for path in originals:
+            if KERNELS in path.parents:
+                wanted |= {path} if PACKAGE / "native.py" in wanted else set()
+            elif PACKAGE not in path.parents and (folder / path).parent.is_dir():
+                wanted.add(path)
+        copies = [*(folder / PACKAGE).rglob("*"), *(folder / KERNELS).rglob("*")]
+        present = {file.relative_to(folder) for file in copies if file.is_file() and "__pycache__" not in file.parts}
+        for path in sorted(wanted | present):
             here = (folder / path).relative_to(root)
-            if not (original / path).exists():
+            if path not in wanted and path not in originals:
+                command = f"git mv {here} {ORIGINAL}/{PACKAGE}/ if all may use it, else git rm {here}"
+                yield Drift("unknown", here, command)
+            elif path not in originals:
                 yield Drift("absent", here, f"write {ORIGINAL}/{path}, or correct the import in {folder.name}/")
+            elif path not in wanted:
+                yield Drift("unused", here, MEND)
             elif not (folder / path).exists():
                 yield Drift("missing", here, MEND)
             elif (folder / path).read_bytes() != (original / path).read_bytes():
                 yield Drift("different", here, MEND)
-        for file in sorted([*(folder / PACKAGE).rglob("*"), *(folder / KERNELS).rglob("*")]):
-            path = file.relative_to(folder)
-            if path in wanted or file.is_dir() or "__pycache__" in file.parts:
-                continue
-            here = file.relative_to(root)
-            if path in originals:
-                yield Drift("unused", here, MEND)
-            else:
-                yield Drift(
-                    "unknown", here, f"git mv {here} {ORIGINAL}/{PACKAGE}/ if all may use it, else git rm {here}"
-                )
-
-
-def mend(root: Path, drift: Drift) -> bool:
-    """Copy or remove one file; False where a person must decide."""
-    target = root / drift.path
-    if drift.kind == "unused":
-        target.unlink()
-    elif drift.kind in ("missing", "different"):
-        target.parent.mkdir(exist_ok=True)
-        shutil.copyfile(root / ORIGINAL / Path(*drift.path.parts[1:]), target)
-    else:
-        return False
-    return True
 
 
 def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
@@ -126,7 +116,13 @@ def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
     check = parser.parse_args(argv).check
     remaining = 0
     for drift in list(find_drift(root)):
-        mended = not check and mend(root, drift)
+        target = root / drift.path
+        mended = not check and drift.command == MEND
+        if mended and drift.kind == "unused":
+            target.unlink()
+        elif mended:
+            target.parent.mkdir(exist_ok=True)
+            shutil.copyfile(root / ORIGINAL / Path(*drift.path.parts[1:]), target)
         print(f"{drift.path}: {drift.kind}; " + ("mended" if mended else f"to mend it: {drift.command}"))
         remaining += not mended
     return 1 if remaining else 0
