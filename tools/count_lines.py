@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from sync_common import ORIGINAL, ROOT
 
@@ -22,29 +22,20 @@ def git(root: Path, *arguments: str) -> list[str]:
     return printed.splitlines()
 
 
-def read_tree(root: Path, commit: str | None) -> dict[PurePosixPath, tuple[str, int]]:
-    """Hash and number of lines of each tracked file that is not empty."""
+def count_lines(root: Path, commit: str | None = None) -> dict[str, list[int]]:
+    """For each folder (`.` is the root): lines of code, lines of tests."""
     tree = commit or git(root, "write-tree")[0]
     listing = (line.split("\t") for line in git(root, "ls-tree", "-r", tree))
     hashes = {name: fields.split()[2] for fields, name in listing}
-    files = {}
-    for line in git(root, "grep", "--count", "-e", "", tree, "--", *KINDS):
-        name, count = line[len(tree) + 1 :].rsplit(":", 1)
-        files[PurePosixPath(name)] = (hashes[name], int(count))
-    return files
-
-
-def count_lines(root: Path, commit: str | None = None) -> dict[str, list[int]]:
-    """For each folder (`.` is the root): lines of code, lines of tests."""
+    files = [line[len(tree) + 1 :].rsplit(":", 1) for line in git(root, "grep", "-c", "-e", "", tree, "--", *KINDS)]
     counts: dict[str, list[int]] = {}
     seen = set()
-    files = read_tree(root, commit)
-    for path in sorted(files, key=lambda path: (path.parts[0] != ORIGINAL, path)):  # an original before its copies
-        content, lines = files[path]
-        folder, below = (path.parts[0], path.parts[1:]) if len(path.parts) > 1 else (".", path.parts)
-        if (below, content) not in seen:
-            seen.add((below, content))
-            counts.setdefault(folder, [0, 0])["tests" in below] += lines
+    files.sort(key=lambda file: not file[0].startswith(ORIGINAL))  # an original before its copies
+    for name, lines in files:
+        folder, below = name.split("/", 1) if "/" in name else (".", name)
+        if (below, hashes[name]) not in seen:
+            seen.add((below, hashes[name]))
+            counts.setdefault(folder, [0, 0])["tests" in below.split("/")] += int(lines)
     return counts
 
 
