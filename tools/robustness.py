@@ -16,15 +16,14 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = "python -m src.sample_data {data}"
@@ -36,14 +35,12 @@ class Failed(Exception):
     """A program did not do what it should; the message says which and how it ended."""
 
 
-@dataclass
-class Model:
+class Model(NamedTuple):
     """The commands of a model; {data}, {pre} and {out} stand for its corpus, the converted corpus and its output."""
 
     sample: str
     train: str
     convert: str = ""
-    environment: dict = field(default_factory=dict)
 
 
 MODELS = {
@@ -57,8 +54,7 @@ MODELS = {
     "elmo": Model(
         SAMPLE + " --documents 200",
         TRAIN + "--data_url {pre} --train_url {out} --save_checkpoint_steps 5",
-        "bash {source}/script/convert_dataset.sh {data} {pre} tiny",
-        environment={"MIN_COUNT": "1", "VALID": "0.05", "HELDOUT": "0.05"},
+        "env MIN_COUNT=1 VALID=0.05 HELDOUT=0.05 bash {source}/script/convert_dataset.sh {data} {pre} tiny",
     ),
 }
 
@@ -74,11 +70,10 @@ class Bench:
     def start(self, command: str, place: Path, before: tuple = ()) -> subprocess.Popen:
         """Start a command whose output and converted files go into `place`."""
         words = command.format(source=self.source, data=self.data, pre=place / "pre", out=place / "out").split()
-        inherited = {**os.environ, "GLOG_v": "3", "PYTHON": sys.executable, "PYTHONPATH": str(self.source)}
         return subprocess.Popen(
             [*before, *(sys.executable if word == "python" else word for word in words)],
             cwd=self.folder,  # MindSpore leaves folders where it runs
-            env={**inherited, **self.model.environment},
+            env={**os.environ, "GLOG_v": "3", "PYTHON": sys.executable, "PYTHONPATH": str(self.source)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -113,6 +108,11 @@ class Bench:
         if self.model.convert:
             self.run(self.model.convert, place)
 
+    def check(self, place: Path, event: str) -> None:
+        """Raise Failed unless the weights of a training are those of the uninterrupted one."""
+        if weights(place / "out") != weights(self.folder / "plain" / "out"):
+            raise Failed(f"after {event} the weights differ from those of the uninterrupted run")
+
 
 def weights(folder: Path) -> dict[str, dict[str, bytes]]:
     """Return the parameters of the newest training checkpoint and of the best one; Failed if either is unreadable."""
@@ -129,15 +129,14 @@ def weights(folder: Path) -> dict[str, dict[str, bytes]]:
     return newest
 
 
-def kills(bench: Bench, expected: dict, seconds: float, count: int) -> Iterator[str]:
+def kills(bench: Bench, seconds: float, count: int) -> Iterator[str]:
     """Kill conversion and training `count` times in all; yields a line for each training that reached its end."""
     left = count
     for number in range(count):  # a training that gets through with kills to spare is followed by another
         place, here = bench.folder / f"killed_{number}", left
-        commands = [command for command in (bench.model.convert, bench.model.train) if command]
-        for command in commands:
+        for command in filter(None, (bench.model.convert, bench.model.train)):
             while True:
-                resume = " --resume" if command == bench.model.train and any((place / "out").glob("*-*.ckpt")) else ""
+                resume = " --resume" if any((place / "out").glob("*-*.ckpt")) else ""
                 moment = bench.rng.uniform(0, seconds) if left else TIME_LIMIT
                 try:
                     bench.wait_for(bench.start(command + resume, place), 0, seconds=moment)
@@ -146,31 +145,27 @@ def kills(bench: Bench, expected: dict, seconds: float, count: int) -> Iterator[
                     if not left:
                         raise
                     left -= 1
-        if weights(place / "out") != expected:
-            raise Failed(f"after {here - left} kills the weights differ from those of the uninterrupted run")
+        bench.check(place, f"{here - left} kills")
         yield f"{here - left} kills, the same weights"
         if not left:
             return
     raise Failed(f"only {count - left} of {count} kills hit a running program: the programs end too soon")
 
 
-def interrupt(bench: Bench, expected: dict) -> str:
+def interrupt(bench: Bench) -> str:
     """Press Ctrl-C in a training, then resume it."""
     place = bench.folder / "interrupted"
     bench.convert(place)
     process = bench.start(bench.model.train, place)
-    for line in process.stdout or ():
-        if "loss is" in line:
-            break
+    next((line for line in process.stdout or () if "loss is" in line), None)
     os.killpg(process.pid, signal.SIGINT)
     line = bench.wait_for(process, 2, "--resume")
     bench.run(bench.model.train + " --resume", place)
-    if weights(place / "out") != expected:
-        raise Failed("after Ctrl-C and --resume the weights differ from those of the uninterrupted run")
+    bench.check(place, "Ctrl-C and --resume")
     return line
 
 
-def two_at_once(bench: Bench, expected: dict) -> str:
+def two_at_once(bench: Bench) -> str:
     """Start a second training into the folder of a running one."""
     place = bench.folder / "shared"
     bench.convert(place)
@@ -179,8 +174,7 @@ def two_at_once(bench: Bench, expected: dict) -> str:
         time.sleep(0.05)
     line = bench.run(bench.model.train, place, 2, "another training writes here")
     bench.wait_for(first, 0)
-    if weights(place / "out") != expected:
-        raise Failed("of two trainings into one folder the second disturbed the first")
+    bench.check(place, "a second training into the same folder")
     return line
 
 
@@ -192,14 +186,13 @@ def bad_disk(bench: Bench, kind: str) -> Iterator[str]:
             continue
         place = bench.folder / f"{kind}_{name}"
         disk, kept = place / "disk", place / "kept"
-        for folder in (disk, kept):
-            folder.mkdir(parents=True)
+        place.mkdir()
         (place / name).symlink_to(disk / name)
         command = bench.model.convert if name == "pre" and bench.model.convert else bench.model.train
         if name == "out":
             bench.convert(place)
         size = "16k" if name == "pre" else "200k"  # less than the files take
-        mount = f"mount -t tmpfs -o size={size} tmpfs {disk} && mkdir {disk}/{name}"
+        mount = f"mkdir {disk} {kept} && mount -t tmpfs -o size={size} tmpfs {disk} && mkdir {disk}/{name}"
         if kind == "read-only":
             mount += f" && mount -o remount,ro {disk}"
         script = f'{mount} && {{ "$@"; code=$?; cp -a {disk}/. {kept}; exit $code; }}'
@@ -208,22 +201,18 @@ def bad_disk(bench: Bench, kind: str) -> Iterator[str]:
         yield line.replace(str(bench.folder), "")
 
 
-def disturb(name: str, folder: Path, count: int, rng: random.Random, disks: bool) -> None:
-    """Do all of it to one model; Failed at the first thing that goes wrong."""
-    bench = Bench(name, folder, rng)
+def disturb(bench: Bench, count: int, kinds: Sequence[str]) -> Iterator[str]:
+    """Do all of it to one model; yields what is as it should be, Failed at the first thing that is not."""
     begin = time.monotonic()
-    bench.convert(folder / "plain")
-    bench.run(bench.model.train, folder / "plain")
+    bench.convert(bench.folder / "plain")
+    bench.run(bench.model.train, bench.folder / "plain")
     seconds = time.monotonic() - begin
-    expected = weights(folder / "plain" / "out")
-    print(f"{name}: {seconds:.0f} s uninterrupted", flush=True)
-    for line in kills(bench, expected, seconds, count):
-        print(f"{name}: {line}", flush=True)
-    print(f"{name}: Ctrl-C: {interrupt(bench, expected)}", flush=True)
-    print(f"{name}: two at once: {two_at_once(bench, expected)}", flush=True)
-    for kind in ("full", "read-only") if disks else ():
-        for line in bad_disk(bench, kind):
-            print(f"{name}: {kind} disk: {line}", flush=True)
+    yield f"{seconds:.0f} s uninterrupted"
+    yield from kills(bench, seconds, count)
+    yield f"Ctrl-C: {interrupt(bench)}"
+    yield f"two at once: {two_at_once(bench)}"
+    for kind in kinds:
+        yield from (f"{kind} disk: {line}" for line in bad_disk(bench, kind))
 
 
 def main() -> int:
@@ -233,16 +222,17 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=10, metavar="N", help="kills of each model (default: 10)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of their moments (default: 0)")
     args = parser.parse_args()
-    disks = (
-        shutil.which("unshare") and not subprocess.run(["unshare", "-rm", "true"], stderr=subprocess.DEVNULL).returncode
-    )
-    if not disks:
+    kinds = ("full", "read-only")
+    if subprocess.run("unshare -rm true", shell=True, stderr=subprocess.DEVNULL).returncode:
         print("full and read-only disks are skipped: they need unshare and user namespaces")
+        kinds = ()
     failed = False
     for name in args.models:
         with tempfile.TemporaryDirectory() as folder:
             try:
-                disturb(name, Path(folder), args.kills, random.Random(args.seed), bool(disks))
+                bench = Bench(name, Path(folder), random.Random(args.seed))
+                for line in disturb(bench, args.kills, kinds):
+                    print(f"{name}: {line}", flush=True)
             except (Failed, subprocess.TimeoutExpired) as error:
                 print(f"{name}: FAILED: {error}")
                 failed = True
