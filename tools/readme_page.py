@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 # What users supply or a run writes: the first folder of a path, and the names of files without a folder.
 FOREIGN_FOLDERS = {"aclimdb", "glove", "glove_dir", "data", "path", "quickstart", ".venv", "venv"}
@@ -16,6 +17,7 @@ FOREIGN_FILES |= {"result.json", "results.json"}
 FOREIGN_START = ("my", "your", "some")
 
 UNCOMMENTED = re.compile(r"""(?:"[^"]*"|'[^']*'|(?<=\S)\#|[^\#])*""")  # a # inside quotes or a word begins no comment
+REDIRECTION = re.compile(r"\d?[<>]+&?\s*[^\s();|&]+")
 RESULTS = re.compile(r"\s*<!--\s*results:\s*(.*?)\s*-->\s*$")
 NUMBER = re.compile(
     r"(?<![A-Za-z_\d.])(?<![A-Za-z][-−])"  # not inside H100, F1, GPT-2 or 2.10.0
@@ -25,30 +27,34 @@ NUMBER = re.compile(
 )
 
 
-@dataclass
-class Command:
+class Command(NamedTuple):
+    """Words of a command, or of a listing or inline code, which may leave out src/ or script/."""
+
     line: int
     words: list[str]
     folders: list[Path]  # where it may be run: the README's folder or the root, then what `cd` says
-    exact: bool = True  # False for code in running text, where src/ or script/ may be left out
+    exact: bool
 
 
 @dataclass
 class Table:
+    """A table; `source` is what the results comment above it names."""
+
     line: int
     section: str  # the heading above
-    source: str | None  # what the results comment names
+    source: str
     rows: list[tuple[int, list[str]]] = field(default_factory=list)
 
 
 @dataclass
 class Page:
+    """A page with what it holds, and the line of each; `home` is the folder that it is about."""
+
     path: Path
-    home: Path  # the folder that it is about: its own, or the root for a page of docs/
+    home: Path  # its own folder, or the root for a page of docs/
     headings: list[tuple[int, int, str]] = field(default_factory=list)
     commands: list[Command] = field(default_factory=list)  # of code blocks
-    spans: list[tuple[int, str]] = field(default_factory=list)  # inline code
-    listings: list[tuple[int, str]] = field(default_factory=list)  # other lines of code blocks
+    mentions: list[Command] = field(default_factory=list)  # of inline code and other code blocks
     links: list[tuple[int, str]] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     problems: list[tuple[int, str]] = field(default_factory=list)
@@ -57,6 +63,7 @@ class Page:
 def parse(path: Path, root: Path) -> Page:
     """Read a Markdown file into what the checks need; lines count from 1."""
     page = Page(path, root if path.parent == root / "docs" else path.parent)
+    folders = list(dict.fromkeys([page.home, root]))
     lines = path.read_text(encoding="utf-8").splitlines()
     fence, language = 0, ""  # the line that opened the code block, and what it says
     for number, (before, line) in enumerate(zip(["", *lines], [*lines, ""]), 1):
@@ -68,44 +75,45 @@ def parse(path: Path, root: Path) -> Page:
             if not language:
                 page.problems.append((number, "a code block without a language, such as ```bash or ```text"))
         elif mark:
-            _read_block(page, "\n".join(lines[fence : number - 1]), fence + 1, language, root)
+            if language == "bash":
+                _read_commands(page, "\n".join(lines[fence : number - 1]), fence + 1, folders)
             fence = 0
+        elif fence and language != "bash":
+            words = re.split(r"[\s=│├└─]+", UNCOMMENTED.match(line)[0].strip(" │├└─"))
+            page.mentions.append(Command(number, words, folders, False))
         elif not fence:
-            _read_line(page, number, line, before)
+            _read_line(page, number, line, before, folders)
     if fence:
         page.problems.append((fence, "a code block is not closed"))
     return page
 
 
-def _read_line(page: Page, number: int, line: str, before: str) -> None:
+def _read_line(page: Page, number: int, line: str, before: str, folders: list[Path]) -> None:
     """Add what a line outside of code blocks holds."""
     if line.startswith("|"):
         if not before.startswith("|"):
             source = RESULTS.match(before)
             section = page.headings[-1][2] if page.headings else ""
-            page.tables.append(Table(number, section, source[1] if source else None))
+            page.tables.append(Table(number, section, source[1] if source else ""))
         cells = re.split(r"(?<!\\)\|", line.strip().strip("|"))
         if not all(re.fullmatch(r"\s*:?-+:?\s*", cell) for cell in cells):
             page.tables[-1].rows.append((number, [cell.strip() for cell in cells]))
     if heading := re.match(r"(#{1,6})\s+(.*)", line):
         page.headings.append((number, len(heading[1]), heading[2]))
-    page.spans += [(number, span[1].strip()) for span in re.finditer(r"`+([^`]+)`+", line)]
+    for span in re.findall(r"`+([^`]+)`+", line):
+        page.mentions += [Command(number, words, folders, False) for words in simple_commands(span)]
     text = re.sub(r"`+[^`]+`+", "code", line)
     page.links += [(number, link) for link in re.findall(r"\]\(\s*<?([^)\s>]+)", text)]
 
 
-def _read_block(page: Page, block: str, first: int, language: str, root: Path) -> None:
-    """Split a code block into commands, where it is bash, or other lines; `cd` holds to the end of the block."""
-    folders = list(dict.fromkeys([page.home, root]))
-    cloned = False
+def _read_commands(page: Page, block: str, first: int, folders: list[Path]) -> None:
+    """Add the commands of a code block; `cd` holds to its end."""
+    root, cloned = folders[-1], False
     for line in re.finditer(r"(?:.*\\\n)*.+", block):  # with the lines that continue it
         number = first + block.count("\n", 0, line.start())
-        text = UNCOMMENTED.match(re.sub(r"\s*\\\n\s*", " ", line[0]).strip())[0].rstrip()
-        if language != "bash":
-            page.listings.append((number, text))
-            continue
+        text = UNCOMMENTED.match(re.sub(r"\s*\\\n\s*", " ", line[0]).strip())[0]
         for words in simple_commands(text):
-            page.commands.append(Command(number, words, folders))
+            page.commands.append(Command(number, words, folders, True))
             cloned |= words[:2] == ["git", "clone"]
             if words[0] == "cd" and len(words) > 1:
                 inside = [folder / words[1] for folder in folders if (folder / words[1]).is_dir()]
@@ -115,22 +123,17 @@ def _read_block(page: Page, block: str, first: int, language: str, root: Path) -
 
 
 def simple_commands(text: str) -> list[list[str]]:
-    """The words of each command of a line with pipes, lists and redirections, without variables."""
-    lexer = shlex.shlex(text, posix=True, punctuation_chars=True)
+    """The words of each command of a line with pipes and lists, without redirections and variables."""
+    lexer = shlex.shlex(REDIRECTION.sub("", text), posix=True, punctuation_chars="();|&")
     lexer.whitespace_split, lexer.commenters = True, ""
     try:
         tokens = list(lexer)
     except ValueError:  # an unbalanced quote, as in a sentence
         tokens = text.split()
     commands: list[list[str]] = [[]]
-    redirected = False
     for token in tokens:
-        if redirected:
-            redirected = False
-        elif re.fullmatch(r"[();<>|&]+", token):
-            redirected = "<" in token or ">" in token
-            if not redirected:
-                commands.append([])
+        if re.fullmatch(r"[();|&]+", token):
+            commands.append([])
         elif commands[-1] or not re.match(r"\w+=", token):
             commands[-1].append(token)
     return [words for words in commands if words]
@@ -147,15 +150,14 @@ def is_foreign(path: str) -> bool:
 
 def table_numbers(table: Table) -> Iterator[tuple[int, str, float, float, bool]]:
     """Line, text, value, half a unit of the last digit and whether it is a percentage, for each number in the body."""
-    head = table.rows[0][1] if table.rows else []
     for line, cells in table.rows[1:]:
-        for column, cell in enumerate(cells):
+        for head, cell in zip(table.rows[0][1], cells):
             cell = re.sub(r"`[^`]*`|<[^>]*>", " ", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", cell))
             for match in NUMBER.finditer(cell):
                 part, exponent = match["part"] or "", int(match["exponent"] or 0)
                 digits = match["whole"].replace(",", "") + "." + (part or "0")
                 sign = -1 if match["sign"] in ("-", "−") else 1
-                percent = bool(match["percent"]) or (column < len(head) and "%" in head[column])
+                percent = bool(match["percent"]) or "%" in head
                 text = match[0].replace("−", "-") + ("%" if percent else "")
                 half_unit = 0.5 * 10.0 ** (exponent - len(part))
                 if match[0].isdigit() and float(digits) < 10 and not percent:
