@@ -98,17 +98,17 @@ def check_arrows(here: Path, graph: dict[Path, set[Path]], rows: dict[Path, int]
                 yield f"{here / file}: imports {target}, which {PAGE} places below it"
 
 
-def check_model(root: Path, folder: Path, table: Table) -> Iterator[str]:
-    """A model's rooms, its imports, and what its networks and losses know."""
+def check_folder(root: Path, folder: Path, base: Path, table: Table, column: str) -> Iterator[str]:
+    """The rooms of a model, or the modules of common/: `column` of a table against what lies in `base` of a folder."""
     line, head = table.rows[0]
-    if folder.name not in head:
-        yield f"{PAGE}:{line}: the table of rooms has no column {folder.name}"
+    if column not in head:
+        yield f"{PAGE}:{line}: the table has no column {column}"
         return
-    rooms = rooms_of(table, folder.name)
-    yield from check_table(root, folder / SOURCE, rooms)
+    rooms = rooms_of(table, column)
+    yield from check_table(root, folder / base, rooms)
     programs = sorted(folder.glob("*.py"))
-    graph = imports(folder, [*programs, *sorted((folder / SOURCE).rglob("*.py"))])
-    rows = {SOURCE / file: row for file, row, _ in rooms}
+    graph = imports(folder, [*programs, *sorted((folder / base).rglob("*.py"))])
+    rows = {base / file: row for file, row, _ in rooms}
     rows.update((program.relative_to(folder), len(table.rows)) for program in programs)
     yield from check_arrows(folder.relative_to(root), graph, rows)
     for file in sorted(closure(graph.keys() & NETWORK_ROOMS, lambda file: graph.get(file, set()))):
@@ -118,6 +118,10 @@ def check_model(root: Path, folder: Path, table: Table) -> Iterator[str]:
                 if word in forbidden:
                     where = (folder / file).relative_to(root)
                     yield f"{where}:{line}: names {word}: a network or loss knows no rank and no device"
+    for file in sorted((folder / PACKAGE).glob("*.py")):
+        for name in imported_names(file, folder):
+            if name[0] == SOURCE.name and Path(*name[:2]) != PACKAGE:
+                yield f"{file.relative_to(root)}: imports {'.'.join(name)}, which belongs to a model"
 
 
 def names_in(file: Path) -> Iterator[tuple[int, str]]:
@@ -126,19 +130,6 @@ def names_in(file: Path) -> Iterator[tuple[int, str]]:
         for key in ("id", "attr", "arg", "name", "module"):
             for word in (getattr(node, key, None) or "").split("."):
                 yield getattr(node, "lineno", 0), word
-
-
-def check_common(root: Path, table: Table) -> Iterator[str]:
-    """model_utils: its table, no circle, and no arrow that points up or out of it."""
-    folder = root / ORIGINAL
-    rooms = rooms_of(table, "module")
-    yield from check_table(root, folder / PACKAGE, rooms)
-    files = sorted((folder / PACKAGE).glob("*.py"))
-    yield from check_arrows(Path(ORIGINAL), imports(folder, files), {PACKAGE / file: row for file, row, _ in rooms})
-    for file in files:
-        for name in imported_names(file, folder):
-            if name[0] == SOURCE.name and Path(*name[:2]) != PACKAGE:
-                yield f"{file.relative_to(root)}: imports {'.'.join(name)}, which belongs to a model"
 
 
 # -- files
@@ -170,8 +161,8 @@ def find_problems(root: Path) -> Iterator[str]:
     tables = {table.rows[0][1][0]: table for page in pages for table in page.tables}
     if {"room", "module"} <= tables.keys():
         for folder in model_folders(root):
-            yield from check_model(root, folder, tables["room"])
-        yield from check_common(root, tables["module"])
+            yield from check_folder(root, folder, SOURCE, tables["room"], folder.name)
+        yield from check_folder(root, root / ORIGINAL, PACKAGE, tables["module"], "module")
     else:
         yield f"{PAGE}: no tables whose first columns are `room` and `module`"
     yield from check_length(root)

@@ -82,7 +82,7 @@ def test_a_house_that_is_as_its_page_says_passes(house, capsys):
         ({"docs/architecture.md": ""}, "docs/architecture.md: no tables whose first columns are `room` and `module`"),
         (
             {"docs/architecture.md": PAGE.replace("| gru |", "| lstm |")},
-            "docs/architecture.md:3: the table of rooms has no column gru",
+            "docs/architecture.md:3: the table has no column gru",
         ),
         (
             {"gru/src/metrics.py": ""},
