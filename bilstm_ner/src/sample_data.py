@@ -28,6 +28,8 @@ DEGREES = ("本科学历", "大专学历", "硕士", "博士", "硕士研究生"
 MAJORS = ("会计学", "法学", "金融学", "计算机科学", "材料工程", "管理学")
 # A capital letter stands for an entity of that type, the rest for itself.
 ENTITIES = {"N": "NAME", "O": "ORG", "T": "TITLE", "R": "RACE", "E": "EDU", "C": "CONT", "L": "LOC", "P": "PRO"}
+PARTS = {"O": (PLACES, TRADES, FORMS), "T": (TITLES,), "R": (RACES,), "E": (DEGREES,), "P": (MAJORS,)}
+PARTS["L"] = (PLACES, ("", "市"))
 PATTERNS = (
     "N，男，C，R，E。",
     "N先生，C，Y年出生，E，P专业。",
@@ -71,16 +73,11 @@ def _fill(symbol: str, random_source: random.Random) -> str:
     choose = random_source.choice
     if symbol == "N":
         return choose(SURNAMES) + "".join(random_source.sample(GIVEN, choose((0, 1, 2, 2))))
-    return {
-        "O": lambda: choose(PLACES) + choose(TRADES) + choose(FORMS),
-        "T": lambda: choose(TITLES),
-        "R": lambda: choose(RACES),
-        "E": lambda: choose(DEGREES),
-        "C": lambda: "中国国籍",
-        "L": lambda: choose(PLACES) + choose(("", "市")),
-        "P": lambda: choose(MAJORS),
-        "Y": lambda: str(random_source.randint(1945, 2012)),
-    }.get(symbol, lambda: symbol)()
+    if symbol == "C":
+        return "中国国籍"
+    if symbol == "Y":
+        return str(random_source.randint(1945, 2012))
+    return "".join(map(choose, PARTS[symbol])) if symbol in PARTS else symbol
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -18,7 +18,7 @@ from src.tagging import constraints
 def learning_rates(config: EasyDict, steps_per_epoch: int) -> list[float]:
     """Return the rate of every step."""
     total = config.train_epochs * steps_per_epoch
-    return warmup_decay(total, round(config.warmup_epochs * steps_per_epoch), total, 0.0, config.learning_rate, 0.0)
+    return warmup_decay(total, round(config.warmup_epochs * steps_per_epoch), config.learning_rate)
 
 
 def build_step(network: Tagger, vocabulary: Vocabulary, config: EasyDict, rates: list[float] | float) -> TrainStep:
