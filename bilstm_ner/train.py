@@ -52,7 +52,8 @@ def main(argv: Sequence[str] | None = None) -> dict:
     batches = TrainingBatches(train, vocabulary, config, rank=rank, size=size)
     log("configuration: " + ", ".join(f"{key} {value}" for key, value in config.items()))
     for name, corpus in (("train", train), ("dev", valid)):
-        log(f"{name}: {len(corpus)} sentences, {corpus.num_characters} {config.units}, scheme {corpus.scheme}")
+        units = sum(len(sentence.tags) for sentence in corpus.sentences)
+        log(f"{name}: {len(corpus)} sentences, {units} {config.units}, scheme {corpus.scheme}")
     log(
         f"vocabulary: {len(vocabulary.characters)} {config.units}, {len(vocabulary.bigrams)} bigrams,"
         f" {len(vocabulary.tags)} tags"

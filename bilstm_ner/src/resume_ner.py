@@ -10,6 +10,7 @@ import os
 import unicodedata
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 
 from src.model_utils.files import binary_lines, decode, report_bad
@@ -42,11 +43,6 @@ class Corpus:
 
     def __len__(self) -> int:
         return len(self.sentences)
-
-    @property
-    def num_characters(self) -> int:
-        """Characters (or words) of all sentences."""
-        return sum(len(sentence.characters) for sentence in self.sentences)
 
     @property
     def tags(self) -> set[str]:
@@ -125,13 +121,9 @@ def read_corpus(path: str | os.PathLike, on_bad_input: str = "error", scheme: st
         scheme = resolve_scheme({tag for sentence in sentences for tag in sentence.tags}, scheme)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    legal = []
-    for sentence in sentences:
-        problem = _illegal(path, sentence, scheme)
-        if problem:
-            problems.append(problem)
-        else:
-            legal.append(sentence)
+    illegal = [_illegal(path, sentence, scheme) for sentence in sentences]
+    problems += filter(None, illegal)
+    legal = [sentence for sentence, problem in zip(sentences, illegal) if not problem]
     report_bad(problems, on_bad_input, "sentences")
     if not legal:
         raise UserError(f"{path}: no good sentence is left, first problem: {problems[0]}")
@@ -178,19 +170,17 @@ def _illegal(path: Path, sentence: Sentence, scheme: str) -> str | None:
 
 def _blocks(path: Path) -> Iterator[tuple[bool, list[tuple[int, bytes]]]]:
     """Yield the numbered lines of each sentence, and whether it is the first one of a document."""
-    begins_document, block = True, []
-    for number, line in binary_lines(path):
-        text = line.decode("utf-8", "replace").strip(BLANKS)
-        is_boundary = text.startswith(DOCUMENT_START)
-        if text and not is_boundary:
-            block.append((number, line))
-            continue
-        if block:
-            yield begins_document, block
-            begins_document, block = False, []
-        begins_document = begins_document or is_boundary
-    if block:
-        yield begins_document, block
+
+    def kind(numbered: tuple[int, bytes]) -> str:
+        text = numbered[1].decode("utf-8", "replace").strip(BLANKS)
+        return text and (DOCUMENT_START if text.startswith(DOCUMENT_START) else "sentence")
+
+    begins_document = True
+    for name, lines in groupby(binary_lines(path), kind):
+        if name == "sentence":
+            yield begins_document, list(lines)
+        if name:  # blank lines change nothing
+            begins_document = name == DOCUMENT_START
 
 
 def _columns(path: Path, number: int, line: bytes) -> tuple[str, str]:

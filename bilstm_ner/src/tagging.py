@@ -88,10 +88,8 @@ def may_follow(before: str | None, after: str | None, scheme: str) -> bool:
 
 def illegal_step(tags: list[str], scheme: str) -> int | None:
     """Return the first position of `tags` that its predecessor does not allow (the length: the end), None if legal."""
-    for position, (before, after) in enumerate(zip([None, *tags], [*tags, None])):
-        if not may_follow(before, after, scheme):
-            return position
-    return None
+    pairs = enumerate(zip([None, *tags], [*tags, None]))
+    return next((position for position, pair in pairs if not may_follow(*pair, scheme)), None)
 
 
 def constraints(tags: list[str], scheme: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -112,18 +110,16 @@ def entities(tags: list[str], scheme: str) -> list[Entity]:
 
     BMES: B M* E and S, BIOES: B I* E and S, BIO: B I*; all of one type. This is seqeval's strict mode.
     """
-    has_end = scheme != "BIO"
     complete, start, kind = [], None, ""
     for position, tag in enumerate([*tags, OUTSIDE]):
         prefix, new_kind = split_tag(tag)
-        goes_on = prefix in "MIE" and start is not None and new_kind == kind
-        if start is not None and not goes_on and not has_end:
-            complete.append(Entity(start, position, kind))
-        if goes_on:
+        if start is not None and prefix in "MIE" and new_kind == kind:  # it goes on
             if prefix == "E":
                 complete.append(Entity(start, position + 1, kind))
                 start = None
             continue
+        if start is not None and scheme == "BIO":
+            complete.append(Entity(start, position, kind))
         start, kind = (position, new_kind) if prefix == "B" else (None, "")
         if prefix == "S":
             complete.append(Entity(position, position + 1, new_kind))
