@@ -6,7 +6,7 @@ import os
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -31,15 +31,12 @@ BUCKETS = (*range(8, 129, 8), 160, 192, 224, 256)  # padded lengths of evaluatio
 
 @dataclass
 class Vocabulary:
-    """Characters, bigrams and tags in the order of their ids, and the scheme of the tags."""
+    """The scheme of the tags, and tags, characters and bigrams in the order of their ids."""
 
+    scheme: str
+    tags: list[str]
     characters: list[str]
     bigrams: list[str]
-    tags: list[str]
-    scheme: str
-    character_ids: dict[str, int] = field(init=False, repr=False, compare=False)
-    bigram_ids: dict[str, int] = field(init=False, repr=False, compare=False)
-    tag_ids: dict[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self):
         self.character_ids = _ids(self.characters, len(SPECIAL))
@@ -78,23 +75,23 @@ def build_vocabulary(
 
     characters = Counter(character for sentence in corpus.sentences for character in sentence.characters)
     bigrams = Counter(pair for sentence in corpus.sentences for pair in bigrams_of(sentence.characters))
-    tags = sorted({tag for sentence in corpus.sentences for tag in sentence.tags})
+    tags = sorted(corpus.tags)
     known = frequent(characters, character_min_count)
     known += sorted(set(more_characters) - set(known))
-    return Vocabulary([*SPECIAL, *known], [*SPECIAL, *frequent(bigrams, bigram_min_count)], tags, corpus.scheme)
+    return Vocabulary(corpus.scheme, tags, [*SPECIAL, *known], [*SPECIAL, *frequent(bigrams, bigram_min_count)])
 
 
 def save_vocabulary(path: str | os.PathLike, vocabulary: Vocabulary) -> None:
     """Write the vocabulary as JSON."""
-    write_json(path, {key: getattr(vocabulary, key) for key in ("scheme", "tags", "characters", "bigrams")})
+    write_json(path, asdict(vocabulary))
 
 
 def load_vocabulary(path: str | os.PathLike) -> Vocabulary:
     """Read what `save_vocabulary` wrote; UserError where it is missing or something else."""
     content = read_json(path, "it lies beside the checkpoint that train.py wrote, keep them together")
     try:
-        return Vocabulary(content["characters"], content["bigrams"], content["tags"], content["scheme"])
-    except (KeyError, TypeError):
+        return Vocabulary(**content)
+    except TypeError:
         raise UserError(f"{path}: not a vocabulary; restore it from the folder of the training") from None
 
 
