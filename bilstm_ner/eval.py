@@ -44,11 +44,7 @@ def show(result: dict) -> None:
     print(f"\n{result['sentences']} sentences of {result['file']}, {result['sentences_per_second']:.0f} sentences/s")
     head = f"{'precision':>10}{'recall':>10}{'f1':>10}"
     print(f"\n{'':36}{head}")
-    names = {
-        "tag": "tags, weighted by support, with O",
-        "entity": "entities, strict, micro average",
-    }
-    for key, name in names.items():
+    for key, name in (("tag", "tags, weighted by support, with O"), ("entity", "entities, strict, micro average")):
         print(f"{name:36}" + "".join(f"{result[key][score]:10.4f}" for score in ("precision", "recall", "f1")))
     print(f"\n{'entities of type':36}{head}{'gold':>7}{'predicted':>10}")
     for kind, row in result["entity"]["types"].items():

@@ -77,7 +77,7 @@ def difference(
         for i, row, length in zip(indices, rows, batch.lengths):
             emissions = row[:length]
             if emissions.shape == expected[i].shape:
-                paths = [viterbi(e[:, None], np.array([length]), *scores)[0][0] for e in (emissions, expected[i])]
+                paths = [viterbi(e[:, None], np.array([length]), *scores)[0] for e in (emissions, expected[i])]
                 emissions = emissions if np.array_equal(*paths) else np.full_like(emissions, np.nan)
             yield emissions / scales[i]
 
@@ -90,10 +90,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     init_device(args.device_target, args.device_id, native=False)  # whose libraries are on this machine only
     network, config, vocabulary = load_trained(args.ckpt_path)
     samples, scores = samples_to_compare(args, vocabulary), path_scores(network, vocabulary)
-    expected: list = [None] * len(samples)
-    for indices, emissions, lengths in Decoder(network, vocabulary, config).emissions(samples):
-        for column, i in enumerate(indices):
-            expected[i] = emissions[: lengths[column], column]
+    expected = Decoder(network, vocabulary, config).decoded(samples)
 
     def mindir(folder: Path) -> float:
         written = write_mindir(ExportedNet(network), dynamic_inputs()[:3], folder / "bilstm_ner.mindir")

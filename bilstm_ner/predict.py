@@ -45,16 +45,16 @@ class Predictor:
         not_empty = [i for i, units_of_text in enumerate(units) if units_of_text]
         samples = encode([Sentence([unit for unit, _ in units[i]], [], []) for i in not_empty], self.vocabulary)
         answers = [{"text": text, "entities": []} for text in texts]
-        if self.count == 1:
-            for i, tags in zip(not_empty, self.decoder(samples) if samples else ()):
-                answers[i]["entities"] = self._entities(texts[i], units[i], tags)
-            return answers
-        for i, paths in zip(not_empty, self.decoder.best(samples, self.count) if samples else ()):
-            answers[i]["best"] = [
+        several = self.count > 1
+        decoded = self.decoder.best(samples, self.count) if several else [[(t, 0.0)] for t in self.decoder(samples)]
+        for i, paths in zip(not_empty, decoded):
+            best = [
                 {"score": round(score, 4), "entities": self._entities(texts[i], units[i], tags)}
                 for tags, score in paths
             ]
-            answers[i]["entities"] = answers[i]["best"][0]["entities"]
+            answers[i]["entities"] = best[0]["entities"]
+            if several:
+                answers[i]["best"] = best
         return answers
 
     def _entities(self, text: str, units: list[tuple[str, int]], tags: list[str]) -> list[dict]:

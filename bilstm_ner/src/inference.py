@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +63,11 @@ def path_scores(network: Tagger, vocabulary: Vocabulary) -> tuple[np.ndarray, np
     return tuple(parameter.asnumpy() + fixed for parameter, fixed in zip(learned, scores))
 
 
+def real_emissions(emissions: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
+    """Return the emissions (n, K) of each sentence of a batch: (T, B, K), lengths (B,)."""
+    return [emissions[:length, row] for row, length in enumerate(lengths)]
+
+
 class Decoder:
     """Tags sentences in length-sorted batches; the network is compiled once for all batch sizes and lengths."""
 
@@ -70,29 +75,29 @@ class Decoder:
         self.network = Forward(network, dynamic_inputs())
         self.tagger, self.vocabulary, self.config = network, vocabulary, config
 
-    def emissions(
-        self, samples: list[Sample], progress: str = ""
-    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Yield (indices, emissions (T, B, K), lengths (B,)); `progress` names a bar on a terminal."""
+    def decoded(self, samples: list[Sample], decode: Callable = real_emissions, progress: str = "") -> list:
+        """Return what `decode` makes of emissions (T, B, K) and lengths (B,), for every sample in their order.
+
+        By default those are its emissions (n, K). `progress` names a bar on a terminal.
+        """
+        answers: list = [None] * len(samples)
         batches = evaluation_batches(samples, self.config.eval_batch_size)
         for indices, inputs, emissions in self.network.outputs(batches, len(samples), progress):
-            yield indices, emissions, inputs.lengths
+            for i, answer in zip(indices, decode(emissions, inputs.lengths)):
+                answers[i] = answer
+        return answers
 
     def __call__(self, samples: list[Sample], progress: str = "") -> list[list[str]]:
         """Return the best tags of every sample, in their order."""
-        answers: list[list[str]] = [[] for _ in samples]
         scores = path_scores(self.tagger, self.vocabulary)
-        for indices, emissions, lengths in self.emissions(samples, progress):
-            for i, path in zip(indices, viterbi(emissions, lengths, *scores)[0]):
-                answers[i] = [self.vocabulary.tags[tag] for tag in path]
-        return answers
+        paths = self.decoded(samples, lambda *batch: viterbi(*batch, *scores), progress)
+        return [self._tags(path) for path in paths]
 
     def best(self, samples: list[Sample], count: int) -> list[list[tuple[list[str], float]]]:
         """Return the `count` best tag sequences of every sample with their scores, the best first."""
-        answers: list[list] = [[] for _ in samples]
         scores = path_scores(self.tagger, self.vocabulary)
-        for indices, emissions, lengths in self.emissions(samples):
-            for column, i in enumerate(indices):
-                paths = best_paths(emissions[: lengths[column], column], *scores, count)
-                answers[i] = [([self.vocabulary.tags[tag] for tag in path], score) for path, score in paths]
-        return answers
+        answers = (best_paths(emissions, *scores, count) for emissions in self.decoded(samples))
+        return [[(self._tags(path), score) for path, score in paths] for paths in answers]
+
+    def _tags(self, path: np.ndarray) -> list[str]:
+        return [self.vocabulary.tags[tag] for tag in path]

@@ -93,10 +93,7 @@ class Tagger(nn.Cell):
 
         `forward_only` (a constant) says that no gradient will be asked for, which is faster.
         """
-        return self.emissions(self.embedding(characters, bigrams), lengths, dropout_keys, forward_only)
-
-    def emissions(self, x, lengths, dropout_keys, forward_only=False) -> Tensor:
-        """Map vectors x (T, B, E) to scores (T, B, K)."""
+        x = self.embedding(characters, bigrams)  # (T, B, E)
         return self.scores(self.states(x, lengths, dropout_keys, forward_only))
 
     def states(self, x, lengths, dropout_keys, forward_only=False) -> Tensor:

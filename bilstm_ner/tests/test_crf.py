@@ -124,12 +124,11 @@ def test_long_sentences_stay_finite():
 @pytest.mark.parametrize(("tags", "forbid"), [(1, False), (2, True), (3, False), (4, True)])
 def test_viterbi_and_best_paths_are_those_of_all_paths(tags, forbid):
     emissions, transitions, start, end, lengths = potentials(tags, 11 + tags, forbid)
-    best_tags, scores = viterbi(emissions, lengths, transitions, start, end)
+    best_tags = viterbi(emissions, lengths, transitions, start, end)
     for row, length in enumerate(lengths):
         paths, all_scores = enumerate_paths(emissions[:length, row], transitions, start, end)
         order = np.argsort(-all_scores)
         assert best_tags[row].tolist() == paths[order[0]].tolist()
-        assert abs(scores[row] - all_scores[order[0]]) < TOLERANCE
         best = best_paths(emissions[:length, row], transitions, start, end, 5)
         assert len(best) == min(5, len(paths))
         for (path, score), wanted in zip(best, order):
