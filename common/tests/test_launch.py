@@ -16,7 +16,8 @@ from src.model_utils.runtime import UserError
 def command(monkeypatch):
     """The msrun command and its environment for the options of a training."""
     monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
-    monkeypatch.delenv("MS_ROLE", raising=False)
+    for name in ("MS_ROLE", "NATIVE_THREADS"):
+        monkeypatch.delenv(name, raising=False)
 
     def call(words: str):
         parser = Parser("a test")
