@@ -33,6 +33,7 @@ def test_two_processes_train_as_one(without_validation, tmp_path, capsys):
             "batch_size": 16,
             "max_length": 19,
             "hidden_size": 16,
+            "decoder_layers": 1,
             "dropout": 0.4,
             "print_steps": 1,
             "learning_rate": 0.002,

@@ -25,8 +25,14 @@ def loaded(trained):
 
 
 @pytest.fixture(scope="module")
-def translator(loaded):
-    return Translator(*loaded)
+def graphs(loaded):
+    """What every translator of the tests searches with, compiled once for each shape."""
+    return compiled(loaded[0])
+
+
+@pytest.fixture(scope="module")
+def translator(loaded, graphs):
+    return Translator(*loaded, graphs)
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +71,8 @@ def test_texts_come_out_as_they_went_in(translator, pairs):
     assert len(right) > 40 and [texts[i] for i in right] == [pairs.targets[i] for i in right]
 
 
-def test_unknown_characters_are_reported_once(loaded, pairs, capsys):
-    translator = Translator(*loaded)
+def test_unknown_characters_are_reported_once(loaded, graphs, pairs, capsys):
+    translator = Translator(*loaded, graphs)
     sentence = pairs.sources[0]
     for _ in range(2):
         translator.translate([sentence, f"{sentence} 猫\u200b x", f"\u0416 {sentence}"], beam_size=1)
@@ -75,8 +81,8 @@ def test_unknown_characters_are_reported_once(loaded, pairs, capsys):
     assert "2 sentences have parts that the model does not know: '猫\\u200b', 'x', 'Ж'" in output
 
 
-def test_other_forms_of_known_characters_are_read(loaded, capsys):
-    translator = Translator(*loaded)
+def test_other_forms_of_known_characters_are_read(loaded, graphs, capsys):
+    translator = Translator(*loaded, graphs)
     sentence = "Eine große Mütze sieht heute."
     same = [unicodedata.normalize("NFD", sentence), f"\u00a0{sentence} ", sentence.replace(" ", "\u2003")]
     [[best], *others] = translator.translate([sentence, *same], beam_size=1)
@@ -110,17 +116,16 @@ def _padded(sequences, steps: int = 0):
     return ids, lengths
 
 
-def test_padding_and_neighbours_change_nothing(loaded, translator, pairs):
-    encode, step = compiled(loaded[0])
-    search = BeamSearch(encode, step, 1.0, 1.5, 10)
-    sources = [translator.source_tokenizer.encode(text) for text in pairs.sources[:20]]
-    expected = search(sources, 4, 2)
-    wider = BeamSearch(encode, step, 1.0, 1.5, 10, padded=lambda _: 48)([sources[3]], 4, 2)[0]
+def test_padding_and_neighbours_change_nothing(graphs, translator, pairs):
+    search = BeamSearch(*graphs, 1.0, 1.5, 10)
+    sources = [translator.source_tokenizer.encode(text) for text in pairs.sources]
+    expected = search(sources, 5, 2)
+    wider = BeamSearch(*graphs, 1.0, 1.5, 10, padded=lambda _: 48)([sources[3]], 5, 2)[0]
     for one, other in zip(wider, expected[3]):
         assert one.ids == other.ids and one.score == pytest.approx(other.score, abs=1e-4)
 
 
-def test_unknown_words(loaded, pairs):
+def test_unknown_words(loaded, graphs, pairs):
     network, tokenizers, config = loaded
     bias = network.output_bias.asnumpy().copy()
     raised = bias.copy()
@@ -129,7 +134,7 @@ def test_unknown_words(loaded, pairs):
     try:
         results = {}
         for how in ("keep", "forbid", "copy"):
-            translator = Translator(network, tokenizers, type(config)(config, unknown_words=how))
+            translator = Translator(network, tokenizers, type(config)(config, unknown_words=how), graphs)
             results[how] = [best for [best] in translator.translate(pairs.sources[:8], beam_size=1)]
     finally:
         network.output_bias.set_data(Tensor(bias))
@@ -140,9 +145,8 @@ def test_unknown_words(loaded, pairs):
         assert results["copy"][i].ids == results["keep"][i].ids and "<unk>" not in results["copy"][i].text
 
 
-def test_long_sentences_are_cut_with_a_warning(loaded, capsys):
-    network, tokenizers, config = loaded
-    translator = Translator(network, tokenizers, config, longest=12)
+def test_long_sentences_are_cut_with_a_warning(loaded, graphs, capsys):
+    translator = Translator(*loaded, graphs, longest=12)
     [[best]] = translator.translate(["Ein Hund sieht einen Ball. " * 20], beam_size=1)
     assert "1 sentences are longer than 11 tokens" in capsys.readouterr().out
     assert best.attention.shape[1] == 12

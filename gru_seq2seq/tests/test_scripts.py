@@ -26,6 +26,7 @@ class TestScripts(ScriptContract):
 def test_from_a_corpus_to_a_score(corpus, tmp_path):
     variables = {"PYTHON": sys.executable, "FOREGROUND": "1"}
     options = ["--preset", "tiny", "--epoch", "1", "--max-length", "15", "--batch-size", "16", "--hidden_size", "16"]
+    options += ["--decoder_layers", "1"]
     done = run(tmp_path, "run_train_cpu.sh", corpus, "--", *options, **variables)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "epoch: 1 step: 5, loss is " in (tmp_path / "log.txt").read_text(encoding="utf-8")

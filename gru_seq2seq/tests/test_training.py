@@ -41,6 +41,7 @@ def test_it_learns(trained):
 
 def test_resumed_training_ends_in_the_same_weights(trained, without_validation, tmp_path, capsys):
     settings = {"subword_sampling": 0.3, "preprocess_path": without_validation, "keep_checkpoint_max": 0}
+    settings["decoder_layers"] = 1  # compiles faster
     train.main(options(trained, tmp_path / "whole", **settings))
     train.main(options(trained, tmp_path / "parts", save_checkpoint_steps=3, **settings))
     names = sorted(path.name for path in (tmp_path / "parts").glob("gru_seq2seq-*.ckpt"))
@@ -77,7 +78,7 @@ def test_performance_and_pre_trained(trained, tmp_path, exit_of):
 def test_the_other_direction_with_words(trained, tmp_path, capsys):
     pytest.importorskip("spacy")
     words = {"tokenizer": "spacy", "tied_embeddings": "decoder", "source": "en", "target": "de", "lowercase": "true"}
-    words.update(data_dir=trained.corpus, preprocess_path=tmp_path / "words", num_epochs=1)
+    words.update(data_dir=trained.corpus, preprocess_path=tmp_path / "words", num_epochs=1, decoder_layers=1)
     result = train.main(options(trained, tmp_path / "outputs", **words))
     assert 0 <= result["valid_bleu"] <= 100
     assert "vocabulary: " in capsys.readouterr().out
