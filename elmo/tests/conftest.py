@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -97,6 +98,26 @@ def prepared(texts, tmp_path_factory):
     for part in ("train", "valid", "heldout"):
         convert(folder / f"{part}.txt", folder / f"{part}.mindrecord", vocabulary, 50, "whitespace", 12000)
     return folder
+
+
+@pytest.fixture(scope="session")
+def without_validation(prepared, tmp_path_factory):
+    """The converted text without the part that validations read: their graph takes seconds to compile."""
+    folder = tmp_path_factory.mktemp("without_validation") / "text"
+    return shutil.copytree(prepared, folder, ignore=shutil.ignore_patterns("valid.*"))
+
+
+@pytest.fixture(scope="session")
+def small_options(tmp_path_factory):
+    """Path of the options of a biLM with dropout whose graph is small."""
+    from src.model_options import preset_path
+
+    content = json.loads(preset_path("tiny").read_text(encoding="utf-8"))
+    content["lstm"]["n_layers"] = 1
+    content["char_cnn"]["filters"] = [[1, 8], [2, 8]]
+    path = tmp_path_factory.mktemp("options") / "options.json"
+    path.write_text(json.dumps({**content, "dropout": 0.2, "unroll_steps": 3}), encoding="utf-8")
+    return path
 
 
 @pytest.fixture(scope="session")

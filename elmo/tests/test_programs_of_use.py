@@ -233,19 +233,16 @@ def test_files_that_hold_no_weights_are_refused(published, tmp_path, exit_of):
 
 def test_neighbours_are_ranked_by_cosine(published, expected, tmp_path, exit_of):
     common = "--ckpt_path", published.ckpt, "--input_file", published.text, "--device_target", "CPU"
-    code, out, err = exit_of(neighbours.main, "I saw the *film* twice .", *common, "--same_word", "--json")
+    divided = tmp_path / "heldout.txt"  # with empty lines between documents, as convert_dataset.sh writes it
+    divided.write_text("\n\n".join(published.lines), encoding="utf-8")
+    arguments = *common[:2], "--input_file", divided, "--device_target", "CPU"
+    code, out, err = exit_of(neighbours.main, "I saw the *film* twice .", *arguments, "--same_word", "--json")
     assert code == 0, err
     (answer,) = (json.loads(line) for line in out.splitlines())  # the query's own sentence is left out
     assert (answer["word"], answer["place"], answer["sentence"]) == ("film", 1, published.lines[0])
     one, other = expected[3][-1, 3], expected[0][-1, 1]
     cosine = one @ other / np.linalg.norm(one) / np.linalg.norm(other)
     assert answer["cosine"] == pytest.approx(cosine, abs=1e-4)
-
-    divided = tmp_path / "heldout.txt"  # with empty lines between documents, as convert_dataset.sh writes it
-    divided.write_text("\n\n".join(published.lines), encoding="utf-8")
-    arguments = *common[:2], "--input_file", divided, "--device_target", "CPU"
-    code, again, err = exit_of(neighbours.main, "I saw the *film* twice .", *arguments, "--same_word", "--json")
-    assert code == 0 and again == out, err
 
     code, out, _ = exit_of(neighbours.main, "A *film* .", *common, "--count", "2", "--layer", "0")
     assert [line.split()[0] for line in out.splitlines()] == ["1.000", "1.000"]  # layer 0 knows the word alone
@@ -266,7 +263,9 @@ def test_export_agrees_with_the_checkpoint_or_leaves_the_older_file(published, t
     assert out.startswith(f"{tmp_path}/new/elmo.mindir: ok, differs by ")
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["elmo.mindir", "options.json"]
 
-    monkeypatch.setattr(export, "TOLERANCE", -1.0)
+    monkeypatch.setattr(export, "Embedder", lambda *_, **__: enumerate)
+    monkeypatch.setattr(export, "write_mindir", lambda cell, inputs, path: path.write_text("new", encoding="utf-8"))
+    monkeypatch.setattr(export, "largest_difference", lambda *_: 2e-5)
     (tmp_path / "new" / "elmo.mindir").write_text("older", encoding="utf-8")
     code, _, _ = exit_of(export.main, *arguments)
     assert code.startswith("error: MINDIR differs from") and code.endswith("nothing was exported")

@@ -43,14 +43,15 @@ def test_every_script_has_a_usage():
         assert run(SCRIPTS, name).returncode == 2
 
 
-def test_from_raw_text_to_a_score(texts, tmp_path):
+def test_from_raw_text_to_a_score(texts, small_options, tmp_path):
     variables = {"PYTHON": sys.executable, "FOREGROUND": "1"}
     (tmp_path / "raw").symlink_to(texts)
     conversion = {"VALID": "0.05", "HELDOUT": "0.05", "MIN_COUNT": "1"}
     done = run(tmp_path, "convert_dataset.sh", "raw", "made", "tiny", **variables, **conversion)
     assert done.returncode == 0, done.stderr
     assert "360 documents" in done.stdout and "<UNK>" in done.stdout
-    done = run(tmp_path, "run_train_cpu.sh", "made", "--", "--preset", "tiny", "--max_steps", "20", **variables)
+    options = ["--preset", "tiny", "--options_path", small_options, "--max_steps", "20"]
+    done = run(tmp_path, "run_train_cpu.sh", "made", "--", *options, **variables)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "epoch: 1 step: 20, loss is " in (tmp_path / "log.txt").read_text(encoding="utf-8")
     done = run(tmp_path, "run_eval_cpu.sh", "made", "outputs/elmo_best.ckpt", **variables)

@@ -48,15 +48,24 @@ def assert_same(one, two, **tolerance):
             np.testing.assert_array_equal(two[name].asnumpy(), parameter.asnumpy(), err_msg=name)
 
 
-def test_the_perplexity_comes_near_that_of_n_grams(trained):
+def score(trained, *arguments):
+    return evaluation.main(["--ckpt_path", str(trained.best), "--device_target", "CPU", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def scored(trained):
+    """The scores of the text in four rows."""
+    return score(trained, "--data_url", trained.prepared, "--eval_batch_size", "4")
+
+
+def test_the_perplexity_comes_near_that_of_n_grams(trained, scored):
     """The perplexity is near that of 5-grams, which these sentences suit, and far below the 81 of a uniform guess."""
-    result = evaluation.main(["--ckpt_path", str(trained.best), "--data_url", str(trained.prepared)])
     n_grams = kneser_ney([str(trained.prepared)])
     assert n_grams["perplexity"] < 20
-    assert result["perplexity_forward"] < 1.3 * n_grams["perplexity"]
-    assert result["tokens"] == n_grams["tokens"]
-    assert result["perplexity"] == pytest.approx(
-        np.sqrt(result["perplexity_forward"] * result["perplexity_backward"]), rel=1e-6
+    assert scored["perplexity_forward"] < 1.3 * n_grams["perplexity"]
+    assert scored["tokens"] == n_grams["tokens"]
+    assert scored["perplexity"] == pytest.approx(
+        np.sqrt(scored["perplexity_forward"] * scored["perplexity_backward"]), rel=1e-6
     )
     names = {path.name for path in trained.outputs.iterdir()}
     assert {"elmo_best.ckpt", "config.yaml", "vocab.txt", "options.json", "curves.png", "metrics.jsonl"} <= names
@@ -66,27 +75,18 @@ def test_the_perplexity_comes_near_that_of_n_grams(trained):
     assert saved["n_train_tokens"] == counts["tokens"] and saved["n_tokens_vocab"] == words
 
 
-def test_plain_text_scores_as_converted_text_and_rows_hardly_matter(trained, tmp_path, capsys):
-    base = ["--ckpt_path", str(trained.best), "--device_target", "CPU", "--json"]
-    whole = evaluation.main([*base, "--data_url", str(trained.prepared), "--eval_batch_size", "1"])
-    plain = evaluation.main([*base, "--input_file", str(trained.prepared / "heldout.txt"), "--eval_batch_size", "1"])
+def test_plain_text_scores_as_converted_text_and_rows_hardly_matter(trained, scored, capsys):
+    plain = score(trained, "--input_file", trained.prepared / "heldout.txt", "--eval_batch_size", "4", "--json")
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["perplexity"] == plain["perplexity"]
     for key in ("perplexity", "perplexity_forward", "tokens", "unknown"):
-        assert whole[key] == plain[key]
-    rows = evaluation.main([*base, "--data_url", str(trained.prepared), "--eval_batch_size", "4"])
-    assert rows["tokens"] == whole["tokens"] and rows["perplexity"] == pytest.approx(whole["perplexity"], rel=0.02)
+        assert scored[key] == plain[key]
+    one_row = score(trained, "--data_url", trained.prepared, "--eval_batch_size", "1")
+    assert scored["tokens"] == one_row["tokens"]
+    assert scored["perplexity"] == pytest.approx(one_row["perplexity"], rel=0.02)
 
 
-def quickly_compiled(path):
-    """Write options of a biLM with dropout whose graph is small; returns the path."""
-    content = json.loads((TRAIN.parent / "options/tiny.json").read_text())
-    content["lstm"]["n_layers"] = 1
-    path.write_text(json.dumps({**content, "dropout": 0.2, "unroll_steps": 3}))
-    return path
-
-
-def test_killed_training_resumes_to_the_bit(prepared, tmp_path, capsys):
-    settings = {"max_steps": 60, "print_steps": 1, "options_path": quickly_compiled(tmp_path / "options.json")}
+def test_killed_training_resumes_to_the_bit(without_validation, small_options, tmp_path, capsys):
+    prepared, settings = without_validation, {"max_steps": 60, "print_steps": 1, "options_path": small_options}
     train.main(options(prepared, tmp_path / "whole", **settings))
     expected = LINE.findall(capsys.readouterr().out)
     assert len(expected) == 60
@@ -118,10 +118,10 @@ def test_killed_training_resumes_to_the_bit(prepared, tmp_path, capsys):
     assert_same(whole, again)
 
 
-def test_two_processes_train_as_one(prepared, tmp_path, capsys):
+def test_two_processes_train_as_one(without_validation, small_options, tmp_path, capsys):
     if not Path(sys.executable).with_name("msrun").exists():
         pytest.skip("msrun, which MindSpore installs, is not beside this Python")
-    settings = {"max_steps": 12, "print_steps": 1, "options_path": quickly_compiled(tmp_path / "options.json")}
+    prepared, settings = without_validation, {"max_steps": 12, "print_steps": 1, "options_path": small_options}
     train.main(options(prepared, tmp_path / "one", **settings))
     expected = LINE.findall(capsys.readouterr().out)
     with socket.socket() as probe:
