@@ -121,33 +121,32 @@ def assert_same_run(first, second):
     assert records[0] == records[1] and len(records[0]) == 4
 
 
-def test_killed_and_resumed_run_is_the_uninterrupted_one(preprocessed, tmp_path):
+def test_killed_and_resumed_run_is_the_uninterrupted_one(preprocessed, tmp_path, capsys):
     """With everything random on; the first kill comes in the pre-training, the second one after it."""
     pretraining = {"pretrain_epochs": 1, "pretrain_batch_size": 24, "pretrain_length": 50}
     whole, cut, flags = tmp_path / "whole", tmp_path / "cut", []
-    code, _, err = finish(start(options(preprocessed, whole, **pretraining)))
-    assert code == 0, err
+    train.main(options(preprocessed, whole, **pretraining))
     for moment in (4, 12):
         code, _, err = interrupt_after(options(preprocessed, cut, *flags, **pretraining), moment, signal.SIGKILL)
         if code == 0:
             pytest.skip("this machine trained faster than it could be killed")
         assert code == -signal.SIGKILL, err
         flags = ["--resume"]
-    code, out, err = finish(start(options(preprocessed, cut, *flags, **pretraining)))
-    assert code == 0 and f"resumed from {cut}/lstm-" in out, err
+    train.main(options(preprocessed, cut, *flags, **pretraining))
+    assert f"resumed from {cut}/lstm-" in capsys.readouterr().out
     assert_same_run(whole, cut)
     assert names(cut, ".unfinished*") == [] and len(names(cut, "lstm-*")) == 5
 
 
-def test_stopped_and_resumed_run_is_the_uninterrupted_one(preprocessed, uninterrupted, tmp_path):
+def test_stopped_and_resumed_run_is_the_uninterrupted_one(preprocessed, uninterrupted, tmp_path, capsys):
     flags = []
     for number in (signal.SIGTERM, signal.SIGINT):
         arguments = options(preprocessed, tmp_path, *flags, save_checkpoint_steps=0)
         code, _, err = interrupt_after(arguments, 5, number)
         assert code == 2 and err.startswith("error: interrupted after epoch ") and err.count("\n") == 1, err
         flags = ["--resume"]
-    code, out, err = finish(start(options(preprocessed, tmp_path, "--resume")))
-    assert code == 0 and err == "" and f"resumed from {tmp_path}/lstm-" in out
+    train.main(options(preprocessed, tmp_path, "--resume"))
+    assert f"resumed from {tmp_path}/lstm-" in capsys.readouterr().out
     assert_same_run(uninterrupted, tmp_path)
 
 
