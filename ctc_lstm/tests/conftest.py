@@ -1,5 +1,6 @@
 """Makes `src` and the entry points importable wherever pytest is started from, and trains one small model for all."""
 
+import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,6 +33,13 @@ def trained(corpus, tmp_path_factory):
     result = train.main(["--preset", "tiny", "--device_target", "CPU", *arguments])
     best = outputs / "ctc_lstm_best.ckpt"
     return SimpleNamespace(folder=folder, corpus=corpus, prepared=prepared, outputs=outputs, best=best, result=result)
+
+
+@pytest.fixture(scope="session")
+def without_validation(trained):
+    """The prepared features without valid: a training that does not recognise compiles less."""
+    folder = trained.folder / "without_validation"
+    return shutil.copytree(trained.prepared, folder, ignore=shutil.ignore_patterns("valid.mindrecord*"))
 
 
 @pytest.fixture(scope="session")

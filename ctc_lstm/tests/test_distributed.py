@@ -19,7 +19,7 @@ TRAIN = Path(train.__file__).resolve()
 LINE = re.compile(r"^epoch: (\d+) step: (\d+), loss is (\S+)$", re.MULTILINE)
 
 
-def test_two_processes_train_as_one(trained, tmp_path, capsys):
+def test_two_processes_train_as_one(without_validation, tmp_path, capsys):
     if not Path(sys.executable).with_name("msrun").exists():
         pytest.skip("msrun, which MindSpore installs, is not beside this Python")
 
@@ -27,7 +27,7 @@ def test_two_processes_train_as_one(trained, tmp_path, capsys):
         settings = {
             "preset": "tiny",
             "device_target": "CPU",
-            "preprocess_path": trained.prepared,
+            "preprocess_path": without_validation,
             "ckpt_path": folder,
             "num_epoches": 2,
             "num_buckets": 1,

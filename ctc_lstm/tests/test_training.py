@@ -39,20 +39,21 @@ def test_it_learns(trained):
     assert vocabulary[0] == "<blank>" and "sil" in vocabulary and "tcl" not in vocabulary, "the 39 phones"
 
 
-def test_resumed_training_ends_in_the_same_weights(trained, tmp_path, capsys):
-    train.main(options(trained, tmp_path / "whole"))
-    train.main(options(trained, tmp_path / "parts", save_checkpoint_steps=3))
+def test_resumed_training_ends_in_the_same_weights(trained, without_validation, tmp_path, capsys):
+    settings = {"preprocess_path": without_validation}
+    train.main(options(trained, tmp_path / "whole", **settings))
+    train.main(options(trained, tmp_path / "parts", save_checkpoint_steps=3, **settings))
     names = sorted(path.name for path in (tmp_path / "parts").glob("ctc_lstm-*.ckpt"))
     for name in names[1:]:  # back to the middle of an epoch
         (tmp_path / "parts" / name).unlink()
     assert not names[0].endswith("_0.ckpt")
     with pytest.raises(UserError, match="holds an earlier training"):
-        train.main(options(trained, tmp_path / "parts"))
+        train.main(options(trained, tmp_path / "parts", **settings))
     base = [
         "--device_target",
         "CPU",
         "--preprocess_path",
-        str(trained.prepared),
+        str(without_validation),
         "--ckpt_path",
         str(tmp_path / "parts"),
     ]
