@@ -37,7 +37,8 @@ def best_paths(
     emissions (n, K). List Viterbi: every tag of a step keeps its `count` best histories (Seshadri & Sundberg 1994).
     """
     steps, tags = emissions.shape
-    scores = (emissions[0] + start).astype(np.float64)[None]  # (histories, K)
+    emissions = emissions.astype(np.float64)  # scores of forbidden tags are so large that others would lose digits
+    scores = (emissions[0] + start)[None]  # (histories, K)
     pointers = []
     for t in range(1, steps):
         through = (scores[:, :, None] + transitions).reshape(-1, tags)  # (histories * K from, K to)
