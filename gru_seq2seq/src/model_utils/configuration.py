@@ -17,7 +17,7 @@ import inspect
 import operator
 import re
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -121,6 +121,17 @@ def boolean(text: str) -> bool:
     return str(text).lower() == "true"
 
 
+def at_least(least: int) -> Callable[[str], int]:
+    """Return the argparse type of options that take a whole number from `least` on."""
+
+    def whole_number(text: str) -> int:
+        if int(text) < least:
+            raise argparse.ArgumentTypeError(f"must be {least} or more, not {text}")
+        return int(text)
+
+    return whole_number
+
+
 class Range:
     """What the brackets behind a key allow: `> 0`, `0 <= x < 1`, `one | another`, or `any`."""
 
@@ -172,13 +183,13 @@ def resolve(
     """
     ranges = allowed_ranges(config_module)
     config = EasyDict(defaults)
-    _merge(config, defaults, "src/config.py", ranges)
-    _merge(config, preset or {}, preset_source, ranges)
+    merge(config, defaults, "src/config.py", ranges)
+    merge(config, preset or {}, preset_source, ranges)
     if args.config_path:
-        _merge(config, read_yaml(args.config_path), args.config_path, ranges)
+        merge(config, read_yaml(args.config_path), args.config_path, ranges)
     given = {key: getattr(args, key) for key in args.config_keys if key in defaults}
     given = {args.typed.get(key, f"--{key}"): value for key, value in given.items() if value is not None}
-    _merge(config, given, "the command line", ranges)
+    merge(config, given, "the command line", ranges)
     return config
 
 
@@ -195,7 +206,7 @@ def load_config(folder, config_module, defaults: dict) -> EasyDict:
     if absent:
         raise UserError(f"{path}: has no '{absent[0]}'; it was written for another model or version")
     config = EasyDict(defaults)
-    _merge(config, {key: saved.pop(key) for key in defaults}, str(path), allowed_ranges(config_module))
+    merge(config, {key: saved.pop(key) for key in defaults}, str(path), allowed_ranges(config_module))
     return EasyDict({**config, **saved})
 
 
@@ -223,12 +234,12 @@ def require(config: dict, **rules) -> None:
             )
 
 
-def _comments(config_module) -> dict[str, str]:
-    found = re.findall(r"^\s*(\w+)=.*?#\s*(.+?)\s*$", inspect.getsource(config_module), re.MULTILINE)
-    return dict(reversed(found))  # where a key has several, the first counts
+def merge(config: dict, values: dict, source: str, ranges: dict[str, Range]) -> None:
+    """Put values into a configuration, each as the type of the value there.
 
-
-def _merge(config: dict, values: dict, source: str, ranges: dict[str, Range]) -> None:
+    Raises UserError naming `source`, the key and what it may be for an unknown key, another type, and a value out of
+    its range.
+    """
     words: dict[str, str] = {}
     for word, value in values.items():
         key = own_name(str(word).removeprefix("--"), config)
@@ -240,6 +251,11 @@ def _merge(config: dict, values: dict, source: str, ranges: dict[str, Range]) ->
         if key in ranges and value not in ranges[key]:
             raise UserError(f"{source}: {word} is {_shown(value)} but must be {ranges[key]}")
         config[key] = value
+
+
+def _comments(config_module) -> dict[str, str]:
+    found = re.findall(r"^\s*(\w+)=.*?#\s*(.+?)\s*$", inspect.getsource(config_module), re.MULTILINE)
+    return dict(reversed(found))  # where a key has several, the first counts
 
 
 def _convert(word: str, value, wanted: type, source: str):
