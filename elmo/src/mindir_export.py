@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
 from src.data.token_indexer import encode_words, number_words
+from src.model_utils.layers import padding_mask
 
 
-class ExportInputs(NamedTuple):
-    """The inputs of the exported graph for B sentences, all int32."""
+def export_inputs(sentences: Sequence[Sequence[str]], max_characters: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the inputs of the exported graph for B sentences of words, all int32.
 
-    char_ids: np.ndarray  # (N, W), the distinct words, `<S>` and `</S>` among them
-    index: np.ndarray  # (T, B), rows of char_ids, each sentence between these marks and padded with anything
-    lengths: np.ndarray  # (B,), the marks included
-
-
-def export_inputs(sentences: Sequence[Sequence[str]], max_characters: int) -> ExportInputs:
-    """Return the inputs of the exported graph for sentences of words."""
+    char_ids (N, W): the distinct words, `<S>` and `</S>` among them; index (T, B): rows of char_ids, each sentence
+    between these marks and padded with anything; lengths (B,), the marks included.
+    """
     words, index, lengths = number_words(sentences)
-    return ExportInputs(encode_words(words, max_characters).astype(np.int32), index, lengths)
+    return encode_words(words, max_characters).astype(np.int32), index, lengths
 
 
 class ExportedElmo(nn.Cell):
@@ -40,14 +36,12 @@ class ExportedElmo(nn.Cell):
         self.reverse = ops.ReverseSequence(0, 1)
 
     def construct(self, char_ids, index, lengths) -> Tensor:
-        """Map ExportInputs to the layers (L + 1, T, B, 2P); padding is zero."""
+        """Map what `export_inputs` returns to the layers (L + 1, T, B, 2P); padding is zero."""
         x = ops.gather(self.network.char_encoder(char_ids), index, 0)  # (T, B, P)
         forward = self._direction(self.network.forward_layers, x)  # (L, T, B, P)
         backward = self._direction(self.network.backward_layers, self.reverse(x, lengths))
         steps = ops.TensorShape()(index)[0]
-        mask = (
-            (ops.arange(steps).reshape(-1, 1) < lengths.reshape(1, -1)).astype(ms.float32).expand_dims(2)
-        )  # (T, B, 1)
+        mask = 1 - padding_mask(lengths, steps)  # (T, B, 1)
         layers = (ops.cat((x, x), 2) * mask,)
         for k in range(self.n_layers):
             layers += (ops.cat((forward[k], self.reverse(backward[k], lengths)), 2) * mask,)
@@ -58,18 +52,15 @@ class ExportedElmo(nn.Cell):
         hidden, size = self.sizes
         batch = x.shape[1]
         steps = ops.TensorShape()(x)[0]
-        hs, cs, outputs, weights = (), (), (), ()
-        for layer in layers:
-            weights += (layer.weights(),)
-            hs += (ops.zeros((batch, size), ms.float32),)
-            cs += (ops.zeros((batch, hidden), ms.float32),)
-            outputs += (ops.zeros_like(x),)
+        hs = (ops.zeros((batch, size), ms.float32),) * self.n_layers
+        cs = (ops.zeros((batch, hidden), ms.float32),) * self.n_layers
+        outputs = (ops.zeros_like(x),) * self.n_layers
         t = Tensor(0, ms.int64)
         while t < steps:
             read = ops.gather(x, t, 0)  # (B, P)
             new_hs, new_cs, new_outputs = (), (), ()
             for k in range(self.n_layers):
-                h, c = layers[k].step(read, hs[k], cs[k], weights[k])
+                h, c = layers[k].step(layers[k].inputs(read), hs[k], cs[k])
                 read = h + read if self.skip and k > 0 else h
                 new_hs, new_cs = new_hs + (h,), new_cs + (c,)
                 new_outputs += (ops.tensor_scatter_update(outputs[k], t.reshape(1, 1), read.expand_dims(0)),)

@@ -10,17 +10,12 @@ from __future__ import annotations
 from mindspore import Tensor, ops
 
 
-def half_tanh_of_double(x) -> Tensor:
-    """tanh(2x) / 2 = t / (1 + t^2) with t = tanh(x)."""
-    t = ops.tanh(x)
-    return t * ops.reciprocal(t * t + 1)
-
-
 def tanh(x) -> Tensor:
-    """The hyperbolic tangent of x."""
-    return half_tanh_of_double(x * 0.5) * 2
+    """The hyperbolic tangent of x, which is 2t / (1 + t^2) with t = tanh(x / 2)."""
+    t = ops.tanh(x * 0.5)
+    return t * ops.reciprocal(t * t + 1) * 2
 
 
 def sigmoid(x) -> Tensor:
     """The logistic function of x, which is 1/2 + tanh(x / 2) / 2."""
-    return half_tanh_of_double(x * 0.25) + 0.5
+    return tanh(x * 0.5) * 0.5 + 0.5
