@@ -44,18 +44,12 @@ def resolve_options(
 ) -> ModelOptions:
     """Return the options of the biLM, completed by the configuration and the data.
 
-    `words` and `tokens` count the vocabulary and the training text. Raises UserError where the file names another size
-    of the vocabulary, where pre-trained weights are those of another network, and where --train_url has the options of
-    other weights.
+    `words` and `tokens` count the vocabulary and the training text. Raises UserError as `load_options` does, where
+    pre-trained weights are those of another network, and where --train_url has the options of other weights.
     """
     own = Path(args.ckpt_path) / "options.json"
     path = own if args.resume else config.options_path
-    options = load_options(path)
-    if options.n_tokens_vocab not in (0, words):
-        raise UserError(
-            f"{path}: n_tokens_vocab is {options.n_tokens_vocab}, but the vocabulary of {args.data_url} has {words}"
-            " words; mend it, or leave the key out"
-        )
+    options = load_options(path, words)
     options = dataclasses.replace(
         options,
         batch_size=config.batch_size or options.batch_size,
@@ -64,19 +58,14 @@ def resolve_options(
         n_train_tokens=tokens,
     )
     if args.pre_trained:
-        _check_same_network(weights, options)
+        their_path = options_path_of(weights.path)
+        theirs, ours = load_options(their_path).network_arguments, options.network_arguments
+        for key in theirs:  # most of a difference would not show in the shapes of the weights
+            if theirs[key] != ours[key] and key != "dropout":
+                raise UserError(
+                    f"{their_path}: the weights of --pre_trained have {key} {theirs[key]}, the options of this training"
+                    f" {ours[key]}; train with --options_path {their_path}"
+                )
     if own.is_file() and not (args.resume or args.overwrite or args.performance_steps) and load_options(own) != options:
         raise UserError(f"{own}: the options of other weights; choose another --train_url, or --overwrite them")
     return options
-
-
-def _check_same_network(weights: InitialWeights, options: ModelOptions) -> None:
-    """Compare the options beside pre-trained weights; most of a difference would not show in the weights' shapes."""
-    path = options_path_of(weights.path)
-    theirs, ours = load_options(path).network_arguments, options.network_arguments
-    for key in theirs:
-        if theirs[key] != ours[key] and key != "dropout":
-            raise UserError(
-                f"{path}: the weights of --pre_trained have {key} {theirs[key]}, the options of this training"
-                f" {ours[key]}; train with --options_path {path}"
-            )

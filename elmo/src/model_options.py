@@ -3,33 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
+import functools
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from pathlib import Path
+from typing import Any
 
 from src.data.token_indexer import CHARACTERS
-from src.model_utils.configuration import Range
+from src.model_utils.configuration import Range, merge
 from src.model_utils.files import read_json, write_json
 from src.model_utils.runtime import UserError
 
 PRESET_FOLDER = Path(__file__).resolve().parents[1] / "options"
 
-# Where the published format holds what describes the network; what belongs to the training is outside of all sections.
-_SECTIONS = {
-    "char_dim": "char_cnn.embedding.dim",
-    "filters": "char_cnn.filters",
-    "n_highway": "char_cnn.n_highway",
-    "activation": "char_cnn.activation",
-    "max_characters_per_token": "char_cnn.max_characters_per_token",
-    "lstm_dim": "lstm.dim",
-    "projection_dim": "lstm.projection_dim",
-    "n_layers": "lstm.n_layers",
-    "cell_clip": "lstm.cell_clip",
-    "proj_clip": "lstm.proj_clip",
-    "use_skip_connections": "lstm.use_skip_connections",
-}
 _FIXED = {  # what bilm-tf and programs that go with it write too; anything else would be another network
     "bidirectional": (True,),
     "sample_softmax": (True,),
@@ -38,15 +24,12 @@ _FIXED = {  # what bilm-tf and programs that go with it write too; anything else
     "char_cnn.projection_after_highway": (True,),
     "char_cnn.n_characters": (CHARACTERS, CHARACTERS + 1),  # 262 in published models
 }
-_IGNORED = ("learning_rate",)  # bilm-tf's; here training has its own configuration
-_POSITIVE = "char_dim lstm_dim projection_dim n_layers n_epochs batch_size unroll_steps n_negative_samples_batch"
-_ZERO_OR_MORE = "n_highway cell_clip proj_clip all_clip_norm_val n_tokens_vocab n_train_tokens"
-_RANGES = {
-    **dict.fromkeys(_POSITIVE.split(), Range("> 0")),
-    **dict.fromkeys(_ZERO_OR_MORE.split(), Range(">= 0")),
-    "dropout": Range("0 <= x < 1"),
-    "activation": Range("relu | tanh"),
-}
+_IGNORED = "learning_rate"  # bilm-tf's; here training has its own configuration
+
+
+def _option(place: str, allowed: str, default=MISSING) -> Any:
+    """Return a field that stands at `place` in the file, `section.key`, and has this range."""
+    return dataclasses.field(default=default, metadata={"place": place, "range": Range(allowed)})
 
 
 @dataclass(frozen=True)
@@ -54,28 +37,28 @@ class ModelOptions:
     """What describes a biLM; the names are those of the published options.json, flattened.
 
     A field with a default may be absent from the file: it then means what bilm-tf means by its absence. The fields from
-    `dropout` on belong to the training.
+    `dropout` on belong to the training; in the file they are outside of all sections.
     """
 
-    char_dim: int  # char_cnn.embedding.dim
-    filters: tuple[tuple[int, int], ...]  # (width, number) of the convolutions, narrow ones first
-    lstm_dim: int  # cells H of a layer and direction
-    projection_dim: int  # P: outputs of a layer and direction
-    n_highway: int = 0
-    n_layers: int = 1
-    activation: str = "relu"
-    max_characters_per_token: int = 50
-    cell_clip: float = 0.0  # 0 disables it
-    proj_clip: float = 0.0  # 0 disables it
-    use_skip_connections: bool = False  # from the second layer on
-    dropout: float = 0.1
-    all_clip_norm_val: float = 10.0
-    n_epochs: int = 10
-    n_train_tokens: int = 0  # kept for other programs; here the tokens are counted
-    batch_size: int = 128
-    n_tokens_vocab: int = 0  # 0: the size of the vocabulary file
-    unroll_steps: int = 20
-    n_negative_samples_batch: int = 8192
+    char_dim: int = _option("char_cnn.embedding.dim", "> 0")
+    filters: tuple[tuple[int, int], ...] = _option("char_cnn.filters", "any")  # (width, number), narrow ones first
+    lstm_dim: int = _option("lstm.dim", "> 0")  # cells H of a layer and direction
+    projection_dim: int = _option("lstm.projection_dim", "> 0")  # P: outputs of a layer and direction
+    n_highway: int = _option("char_cnn.n_highway", ">= 0", 0)
+    n_layers: int = _option("lstm.n_layers", "> 0", 1)
+    activation: str = _option("char_cnn.activation", "relu | tanh", "relu")
+    max_characters_per_token: int = _option("char_cnn.max_characters_per_token", "any", 50)
+    cell_clip: float = _option("lstm.cell_clip", ">= 0", 0.0)  # 0 disables it
+    proj_clip: float = _option("lstm.proj_clip", ">= 0", 0.0)  # 0 disables it
+    use_skip_connections: bool = _option("lstm.use_skip_connections", "any", False)  # from the second layer on
+    dropout: float = _option("dropout", "0 <= x < 1", 0.1)
+    all_clip_norm_val: float = _option("all_clip_norm_val", ">= 0", 10.0)
+    n_epochs: int = _option("n_epochs", "> 0", 10)
+    n_train_tokens: int = _option("n_train_tokens", ">= 0", 0)  # for other programs; here the tokens are counted
+    batch_size: int = _option("batch_size", "> 0", 128)
+    n_tokens_vocab: int = _option("n_tokens_vocab", ">= 0", 0)  # 0: the size of the vocabulary file
+    unroll_steps: int = _option("unroll_steps", "> 0", 20)
+    n_negative_samples_batch: int = _option("n_negative_samples_batch", "> 0", 8192)
 
     @property
     def n_filters(self) -> int:
@@ -90,7 +73,8 @@ class ModelOptions:
     @property
     def network_arguments(self) -> dict:
         """The arguments of BiLanguageModel but for its seed."""
-        names = [name for name in _SECTIONS if name != "max_characters_per_token"]
+        names = [field.name for field in _PLACES.values() if "." in field.metadata["place"]]
+        names.remove("max_characters_per_token")
         return {"characters": CHARACTERS, **{name: getattr(self, name) for name in (*names, "dropout")}}
 
     def state_shapes(self, rows: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -99,9 +83,7 @@ class ModelOptions:
         return (*shape, self.projection_dim), (*shape, self.lstm_dim)
 
 
-def preset_path(name: str) -> Path:
-    """Return the options.json of that name in PRESET_FOLDER."""
-    return PRESET_FOLDER / f"{name}.json"
+_PLACES = {field.metadata["place"]: field for field in dataclasses.fields(ModelOptions)}
 
 
 def preset_names() -> list[str]:
@@ -109,42 +91,57 @@ def preset_names() -> list[str]:
     return sorted(path.stem for path in PRESET_FOLDER.glob("*.json"))
 
 
-def load_options(path: str | Path) -> ModelOptions:
+def load_options(path: str | Path, words: int = 0) -> ModelOptions:
     """Read and check an options.json; `path` may be one of `preset_names`.
 
-    Raises UserError naming the file, the key, and for an unknown key the nearest one known.
+    `words` is the size of the vocabulary that they are for, where there is one. Raises UserError naming the file, the
+    key, and for an unknown key the nearest one known.
     """
-    path = preset_path(path) if str(path) in preset_names() else Path(path)
+    path = PRESET_FOLDER / f"{path}.json" if str(path) in preset_names() else Path(path)
     content = read_json(path, f"give an options.json or one of {', '.join(preset_names())}")
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected a JSON object with lstm and char_cnn; is it an options.json?")
-    return parse_options(content, str(path))
+    options = parse_options(content, str(path))
+    if words and options.n_tokens_vocab not in (0, words):
+        raise UserError(
+            f"{path}: n_tokens_vocab is {options.n_tokens_vocab}, but the vocabulary of the text has {words} words;"
+            " mend it, or leave the key out"
+        )
+    return options
 
 
 def parse_options(content: dict, source: str = "options") -> ModelOptions:
     """Turn the content of an options.json into ModelOptions; raises UserError as `load_options` does."""
-    written = dict(_flattened(content, source))
-    places = {field.name: _SECTIONS.get(field.name, field.name) for field in dataclasses.fields(ModelOptions)}
-    known = [*places.values(), *_FIXED, *_IGNORED]
-    for place, value in written.items():
-        if place not in known:
-            match = difflib.get_close_matches(place, known, n=1)
-            raise UserError(f"{source}: unknown key '{place}'" + (f"; did you mean '{match[0]}'?" if match else ""))
-        if place in _FIXED and value not in _FIXED[place]:
-            allowed = " or ".join(map(json.dumps, _FIXED[place]))
-            raise UserError(f"{source}: {place} must be {allowed}, nothing else is implemented")
-    values = {}
-    for field in dataclasses.fields(ModelOptions):
-        place = places[field.name]
-        if place in written:
-            values[field.name] = _checked(field, written[place], f"{source}: {place}")
-        elif field.default is dataclasses.MISSING:
+    written = dict(content)
+    for section in ("lstm", "char_cnn", "char_cnn.embedding"):
+        inner = written.pop(section, {})
+        if not isinstance(inner, dict):
+            raise UserError(f"{source}: {section} must be an object of keys and values, not {json.dumps(inner)}")
+        written.update({f"{section}.{key}": value for key, value in inner.items()})
+    for place, allowed in _FIXED.items():
+        if written.pop(place, allowed[0]) not in allowed:
+            choice = " or ".join(map(json.dumps, allowed))
+            raise UserError(f"{source}: {place} must be {choice}, nothing else is implemented")
+    written.pop(_IGNORED, None)
+    for place in ("lstm.cell_clip", "lstm.proj_clip"):
+        if written.get(place, 0) is None:  # null is no clipping, in TensorFlow
+            del written[place]
+    filters = written.pop("char_cnn.filters", None)
+    values = {place: 0 if field.default is MISSING else field.default for place, field in _PLACES.items()}
+    ranges = {place: field.metadata["range"] for place, field in _PLACES.items()}
+    merge(values, written, source, ranges)
+    for place, value in values.items():
+        if value not in ranges[place]:  # the 0 of a key without a default
             raise UserError(f"{source}: has no '{place}'")
-    options = ModelOptions(**values)
+    for pair in filters if isinstance(filters, list) and filters else [None]:
+        if not (isinstance(pair, list) and len(pair) == 2 and all(type(n) is int and n > 0 for n in pair)):
+            raise UserError(f"{source}: char_cnn.filters must be a list of [width, number], such as [[1, 32], [2, 64]]")
+    values["char_cnn.filters"] = tuple(map(tuple, filters))
+    options = ModelOptions(**{_PLACES[place].name: value for place, value in values.items()})
     least = max(options.widest_filter, 3)
     if options.max_characters_per_token < least:
         raise UserError(
-            f"{source}: {places['max_characters_per_token']} is {options.max_characters_per_token} but must be at least"
+            f"{source}: char_cnn.max_characters_per_token is {options.max_characters_per_token} but must be at least"
             f" {least}, the widest filter"
         )
     return options
@@ -153,12 +150,9 @@ def parse_options(content: dict, source: str = "options") -> ModelOptions:
 def options_content(options: ModelOptions) -> dict:
     """Return the published form of the options, the inverse of `parse_options`."""
     content: dict = {"lstm": {}, "char_cnn": {"embedding": {}, "n_characters": CHARACTERS + 1}, "bidirectional": True}
-    for name, value in dataclasses.asdict(options).items():
-        *sections, key = _SECTIONS.get(name, name).split(".")
-        place = content
-        for section in sections:
-            place = place[section]
-        place[key] = value
+    for place, field in _PLACES.items():
+        *sections, key = place.split(".")
+        functools.reduce(dict.__getitem__, sections, content)[key] = getattr(options, field.name)
     return content
 
 
@@ -172,9 +166,8 @@ def options_path_of(weights: str | Path) -> Path:
 
     <name> is that of the weight file without its suffix and without _weights, as in published pairs of files.
     """
-    weights = Path(weights)
-    own = weights.with_name(f"{weights.stem.removesuffix('_weights')}_options.json")
-    return own if own.is_file() else weights.with_name("options.json")
+    own = _own_options_path(weights)
+    return own if own.is_file() else own.with_name("options.json")
 
 
 def free_options_path(weights: str | Path, options: ModelOptions) -> Path:
@@ -183,38 +176,12 @@ def free_options_path(weights: str | Path, options: ModelOptions) -> Path:
     That is options.json, or `<name>_options.json` where options.json belongs to other weights. Raises UserError where
     this has other content too: the options of other weights are never replaced.
     """
-    path = options_path_of(weights)
-    if path.name == "options.json" and path.is_file() and load_options(path) != options:
-        path = path.with_name(f"{Path(weights).stem.removesuffix('_weights')}_options.json")
-    elif path.is_file() and load_options(path) != options:
-        raise UserError(f"{path}: holds the options of other weights; choose another folder or name for the output")
-    return path
+    own = _own_options_path(weights)
+    for path in (options_path_of(weights), own):
+        if not path.is_file() or load_options(path) == options:
+            return path
+    raise UserError(f"{own}: holds the options of other weights; choose another folder or name for the output")
 
 
-def _flattened(content: dict, source: str, section: str = "") -> Iterator[tuple[str, object]]:
-    """Yield the values of an options.json by their places, such as lstm.dim."""
-    for key, value in content.items():
-        place = f"{section}{key}"
-        if place not in ("lstm", "char_cnn", "char_cnn.embedding"):
-            yield place, value
-        elif isinstance(value, dict):
-            yield from _flattened(value, source, f"{place}.")
-        else:
-            raise UserError(f"{source}: {place} must be an object of keys and values, not {json.dumps(value)}")
-
-
-def _checked(field: dataclasses.Field, value, place: str):
-    """Return the value of a field in its own type; UserError where its type or range is wrong."""
-    if field.name == "filters":
-        for pair in value if isinstance(value, list) and value else [None]:
-            if not (isinstance(pair, list) and len(pair) == 2 and all(type(n) is int and n > 0 for n in pair)):
-                raise UserError(f"{place} must be a list of [width, number], such as [[1, 32], [2, 64]]")
-        return tuple(map(tuple, value))
-    expected = {"int": int, "float": float, "bool": bool, "str": str}[field.type]
-    if expected is float and (type(value) is int or value is None):  # null, no clipping, in TensorFlow
-        value = float(value or 0)
-    if type(value) is not expected:
-        raise UserError(f"{place} must be of type {field.type}, not {json.dumps(value)}")
-    if field.name in _RANGES and value not in _RANGES[field.name]:
-        raise UserError(f"{place} is {value!r} but must be {_RANGES[field.name]}")
-    return value
+def _own_options_path(weights: str | Path) -> Path:
+    return Path(weights).with_name(f"{Path(weights).stem.removesuffix('_weights')}_options.json")

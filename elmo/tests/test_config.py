@@ -64,7 +64,7 @@ def test_configuration_and_data_complete_the_options(resolved):
 
 def test_options_for_another_vocabulary_are_refused(resolved, tmp_path):
     save_options(tmp_path / "o.json", dataclasses.replace(load_options("tiny"), n_tokens_vocab=80))
-    with pytest.raises(UserError, match="o.json: n_tokens_vocab is 80, but the vocabulary of text has 81"):
+    with pytest.raises(UserError, match="o.json: n_tokens_vocab is 80, but the vocabulary of the text has 81"):
         resolved("--options_path", tmp_path / "o.json")
 
 

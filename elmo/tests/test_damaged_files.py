@@ -9,7 +9,7 @@ from src.data.reader import Corpus, make_shards
 from src.data.sentences import read_sentences
 from src.data.tokenizer import read_documents
 from src.data.vocabulary import build_vocabulary, load_vocabulary
-from src.model_options import load_options, preset_path
+from src.model_options import PRESET_FOLDER, load_options
 from src.published_weights import read_weights
 
 
@@ -41,7 +41,7 @@ def test_vocabulary(prepared, tmp_path):
 
 def test_options(tmp_path):
     path = tmp_path / "options.json"
-    shutil.copy(preset_path("tiny"), path)
+    shutil.copy(PRESET_FOLDER / "tiny.json", path)
     assert read_damaged(path, lambda: load_options(path)) > 20
 
 

@@ -6,13 +6,13 @@ import json
 import pytest
 
 from src.model_options import (
+    PRESET_FOLDER,
     free_options_path,
     load_options,
     options_content,
     options_path_of,
     parse_options,
     preset_names,
-    preset_path,
     save_options,
 )
 from src.model_utils.runtime import UserError
@@ -23,7 +23,10 @@ def test_presets_survive_writing_and_reading(name, tmp_path):
     options = load_options(name)
     save_options(tmp_path / "options.json", options)
     assert load_options(tmp_path / "options.json") == options
-    assert json.loads(preset_path(name).read_text(encoding="utf-8")).keys() <= options_content(options).keys()
+    assert (
+        json.loads((PRESET_FOLDER / f"{name}.json").read_text(encoding="utf-8")).keys()
+        <= options_content(options).keys()
+    )
 
 
 def test_original_is_the_published_size():
@@ -33,7 +36,7 @@ def test_original_is_the_published_size():
 
 
 def changed(path: str, value):
-    content = json.loads(preset_path("tiny").read_text(encoding="utf-8"))
+    content = json.loads((PRESET_FOLDER / "tiny.json").read_text(encoding="utf-8"))
     *sections, key = path.split(".")
     place = content
     for section in sections:
@@ -58,7 +61,7 @@ def changed(path: str, value):
         ("char_cnn.n_characters", 300, "o: char_cnn.n_characters must be 261 or 262"),
         ("char_cnn.activation", "gelu", "o: char_cnn.activation is 'gelu' but must be relu or tanh"),
         ("char_cnn.max_characters_per_token", 2, "must be at least 3, the widest filter"),
-        ("lstm.dim", "many", 'o: lstm.dim must be of type int, not "many"'),
+        ("lstm.dim", "many", "o: lstm.dim must be of type int, not 'many'"),
         ("lstm.dim", 0, "o: lstm.dim is 0 but must be above 0"),
         ("dropout", 1.0, "o: dropout is 1.0 but must be at least 0 and below 1"),
         ("bidirectional", False, "o: bidirectional must be true"),
