@@ -22,31 +22,13 @@ from src.ops.sampled_softmax import LogUniformSampler, sampled_rows
 from src.random_streams import ORDER_OF_DOCUMENTS, ORDER_OF_SHARDS, SAMPLED_CLASSES
 
 
-class TextWindow(NamedTuple):
-    """T tokens of each of B rows as word ids (T, B), each direction in reading order; a target is the next token."""
-
-    forward: np.ndarray
-    forward_target: np.ndarray
-    backward: np.ndarray
-    backward_target: np.ndarray
-
-
-class TextInputs(NamedTuple):
-    """What the biLM reads: the distinct words of a window in two groups, and the window as rows of their table."""
+class TrainingInputs(NamedTuple):
+    """The inputs of a training step: the distinct words of a window, and the window as rows of their table."""
 
     char_ids: np.ndarray  # (N, w) int32, short words
     long_char_ids: np.ndarray  # (M, W) int32
     forward_index: np.ndarray  # (T, B) int32
     backward_index: np.ndarray  # (T, B) int32
-
-
-class TrainingInputs(NamedTuple):
-    """The inputs of a training step; the first four are those of TextInputs."""
-
-    char_ids: np.ndarray
-    long_char_ids: np.ndarray
-    forward_index: np.ndarray
-    backward_index: np.ndarray
     forward_target: np.ndarray  # (T * B,) int32, rows of `classes`
     backward_target: np.ndarray
     classes: np.ndarray  # (R,) int32, classes of the softmax that the step touches
@@ -55,22 +37,10 @@ class TrainingInputs(NamedTuple):
     dropout_keys: np.ndarray  # (2, B) int32
 
 
-class EvaluationInputs(NamedTuple):
-    """The inputs of FullLoss but for the state; the first four are those of TextInputs."""
-
-    char_ids: np.ndarray
-    long_char_ids: np.ndarray
-    forward_index: np.ndarray
-    backward_index: np.ndarray
-    forward_target: np.ndarray  # (T * B,) int32, classes of the softmax
-    backward_target: np.ndarray
-
-
 def shuffled(shard: Shard, seed) -> np.ndarray:
     """Return the ids of a shard with its documents in an order that the seed decides."""
-    ends = np.append(shard.starts[1:], len(shard.ids))
-    order = np.random.default_rng(seed).permutation(len(ends))
-    return np.concatenate([shard.ids[shard.starts[k] : ends[k]] for k in order])
+    documents = np.split(shard.ids, shard.starts[1:])
+    return np.concatenate([documents[k] for k in np.random.default_rng(seed).permutation(len(documents))])
 
 
 def steps_of(tokens: int, rows: int, steps: int) -> int:
@@ -78,25 +48,24 @@ def steps_of(tokens: int, rows: int, steps: int) -> int:
     return (tokens - 1) // rows // steps
 
 
-def unroll(ids: np.ndarray, rows: int, steps: int, first: int = 0) -> Iterator[TextWindow]:
-    """Divide a text into `rows` stretches and yield `steps` tokens of each at a time, from window `first` on.
+def unroll(ids: np.ndarray, rows: int, steps: int, first: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Divide a text into `rows` stretches and yield (text, target) of `steps` tokens each, from window `first` on.
 
-    The backward direction reads the same stretches from their ends, so both directions share the rarer words.
+    Both are ids (2, T, B), forward and backward, each in its order of reading; a target is the next token. The backward
+    direction reads the same stretches from their ends, so both directions share the rarer words.
     """
     count = steps_of(len(ids), rows, steps)
-    length = count * steps
-    starts = np.arange(rows) * length
-    ahead = ids[starts[:, None] + np.arange(length + 1)].T  # (length + 1, B)
-    back = ids[starts[:, None] + np.arange(length, -1, -1)].T  # (length + 1, B)
-    for k in range(first, count):
-        here, there = slice(k * steps, (k + 1) * steps), slice(k * steps + 1, (k + 1) * steps + 1)
-        yield TextWindow(ahead[here], ahead[there], back[here], back[there])
+    position = np.arange(count * steps + 1)[:, None] + np.arange(rows) * count * steps  # (count * steps + 1, B)
+    both = ids[np.stack((position, position[::-1]))]
+    for start in range(first * steps, count * steps, steps):
+        yield both[:, start : start + steps], both[:, start + 1 : start + steps + 1]
 
 
-def unroll_all(ids: np.ndarray, rows: int, steps: int) -> Iterator[tuple[TextWindow, np.ndarray]]:
-    """Divide a text into `rows` stretches, leaving out none of it, and yield (window, real) by `steps` tokens.
+def unroll_all(ids: np.ndarray, rows: int, steps: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Divide a text into `rows` stretches, leaving out none of it, and yield (text, target, real) by `steps` tokens.
 
-    `real` (T, B) is False behind the end of a stretch. Each pair of neighbours is predicted once in each direction.
+    Text and target as those of `unroll`; `real` (T, B) is False behind the end of a stretch. Each pair of neighbours is
+    predicted once in each direction.
     """
     pairs = len(ids) - 1
     length = -(-pairs // rows)
@@ -106,9 +75,10 @@ def unroll_all(ids: np.ndarray, rows: int, steps: int) -> Iterator[tuple[TextWin
     real = position < end - start
     ahead = np.clip(start + position, 0, pairs - 1)
     back = np.clip(end - 1 - position, 0, pairs - 1)
+    text, target = ids[np.stack((ahead, back + 1))], ids[np.stack((ahead + 1, back))]
     for first in range(0, len(position), steps):
         here = slice(first, first + steps)
-        yield TextWindow(ids[ahead[here]], ids[ahead[here] + 1], ids[back[here] + 1], ids[back[here]]), real[here]
+        yield text[:, here], target[:, here], real[here]
 
 
 class WordTable:
@@ -124,22 +94,15 @@ class WordTable:
         unknown = encode_words(shard.unknown, self.options.max_characters_per_token)
         self.rows = np.concatenate([self.known, unknown])
 
-    def text_inputs(self, forward: np.ndarray, backward: np.ndarray) -> TextInputs:
-        """Return the distinct words of two texts (T, B) in two groups, and the texts as rows of their table."""
-        distinct, inverse = np.unique(np.stack((forward, backward)), return_inverse=True)
+    def text_inputs(self, text: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Return the first four of TrainingInputs for the two directions of a text (2, T, B)."""
+        distinct, inverse = np.unique(text, return_inverse=True)
         char_ids, long_char_ids, rows = group_words(self.rows[distinct], self.options.widest_filter, self.multiples)
-        forward_index, backward_index = rows[inverse.reshape(2, *forward.shape)]
-        return TextInputs(char_ids, long_char_ids, forward_index, backward_index)
+        return char_ids, long_char_ids, *rows[inverse.reshape(text.shape)]
 
     def targets(self, text: np.ndarray) -> np.ndarray:
         """Return the classes of the softmax of a text: unknown words are one class."""
-        return np.where(text < self.size, text, UNKNOWN)
-
-    def evaluation_inputs(self, window: TextWindow) -> EvaluationInputs:
-        """Return the inputs of FullLoss for a window."""
-        text = self.text_inputs(window.forward, window.backward)
-        targets = (self.targets(target).reshape(-1) for target in (window.forward_target, window.backward_target))
-        return EvaluationInputs(*text, *(target.astype(np.int32) for target in targets))
+        return np.where(text < self.size, text, np.int32(UNKNOWN))
 
 
 class TrainingBatches:
@@ -185,8 +148,8 @@ class TrainingBatches:
             shard = self.corpus.shard(number)
             self.table.use(shard)
             ids = shuffled(shard, [self.seed, ORDER_OF_DOCUMENTS, epoch, int(number)])
-            for k, window in enumerate(unroll(ids, self.rows, self.unroll_steps, skipped), skipped):
-                yield self._batch(window, restart=k == 0, step=step)
+            for k, (text, target) in enumerate(unroll(ids, self.rows, self.unroll_steps, skipped), skipped):
+                yield self._batch(text, target, restart=k == 0, step=step)
                 step += 1
 
     def endless(self, _: int, first_step: int = 0) -> Iterator[Batch]:
@@ -195,15 +158,14 @@ class TrainingBatches:
         for number in itertools.count(epoch + 1):
             yield from self(number, first if number == epoch + 1 else 0)
 
-    def _batch(self, window: TextWindow, restart: bool, step: int) -> Batch:
-        mine = np.s_[:, self.mine]
-        text = self.table.text_inputs(window.forward[mine], window.backward[mine])
-        targets = [self.table.targets(target) for target in (window.forward_target, window.backward_target)]
+    def _batch(self, text: np.ndarray, target: np.ndarray, restart: bool, step: int) -> Batch:
+        mine = np.s_[:, :, self.mine]
+        target = self.table.targets(target)
         generator = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, 0, SAMPLED_CLASSES, step]))
-        classes, log_expected, row_of = sampled_rows(self.sampler, generator, np.concatenate(targets), self.positions)
+        classes, log_expected, row_of = sampled_rows(self.sampler, generator, target, self.positions)
         inputs = TrainingInputs(
-            *text,
-            *(row_of[target[mine]].reshape(-1) for target in targets),
+            *self.table.text_inputs(text[mine]),
+            *row_of[target[mine]].reshape(2, -1),
             classes=classes,
             log_expected=log_expected,
             restart=np.array([restart], np.float32),

@@ -43,15 +43,15 @@ class Evaluator:
             shard = corpus.shard(number)
             self.table.use(shard)
             state = [Tensor(np.zeros(shape, np.float32)) for shape in self.options.state_shapes(self.rows)]
-            for k, (window, real) in enumerate(unroll_all(shard.ids, self.rows, self.options.unroll_steps)):
-                inputs = self.table.evaluation_inputs(window)
+            for k, (text, target, real) in enumerate(unroll_all(shard.ids, self.rows, self.options.unroll_steps)):
+                target = self.table.targets(target).reshape(2, -1)  # (2, T * B)
+                inputs = *self.table.text_inputs(text), *target
                 start = time.perf_counter()
-                losses, *state = self.loss(*[Tensor(np.ascontiguousarray(array)) for array in inputs], *state)
+                losses, *state = self.loss(*map(Tensor, map(np.ascontiguousarray, inputs)), *state)
                 losses = losses.asnumpy().astype(np.float64)
                 if k:  # the first compiles
                     seconds, timed_tokens = seconds + time.perf_counter() - start, timed_tokens + int(real.sum())
-                begins_next = zip((inputs.forward_target, inputs.backward_target), (BEGIN, END))
-                weights = np.stack([(target != mark) & real.reshape(-1) for target, mark in begins_next])
+                weights = real.reshape(-1) & (target != [[BEGIN], [END]])  # not the mark that begins the next sentence
                 sums += (losses * weights).sum(1)
                 counts += weights.sum(1)
         forward, backward = sums / np.maximum(counts, 1)

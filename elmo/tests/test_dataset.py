@@ -20,23 +20,21 @@ def test_rows_continue_from_window_to_window_in_both_directions():
     assert steps_of(70, 3, 4) == 5
     windows = list(unroll(ids, 3, 4))
     assert len(windows) == 5
-    forward = np.concatenate([window.forward for window in windows])
-    targets = np.concatenate([window.forward_target for window in windows])
-    assert (targets == forward + 1).all() and (forward[0] == [100, 120, 140]).all()
+    texts, targets = (np.concatenate(arrays, 1) for arrays in zip(*windows))
+    forward, backward = texts
+    assert (targets[0] == forward + 1).all() and (forward[0] == [100, 120, 140]).all()
     assert sorted(forward.ravel()) == list(range(100, 160)), "every token is read once"
-    backward = np.concatenate([window.backward for window in windows])
-    targets = np.concatenate([window.backward_target for window in windows])
-    assert (targets == backward - 1).all() and (backward[0] == [120, 140, 160]).all()
+    assert (targets[1] == backward - 1).all() and (backward[0] == [120, 140, 160]).all()
     later = list(unroll(ids, 3, 4, first=3))
-    assert (later[0].forward == windows[3].forward).all()
+    assert (later[0][0] == windows[3][0]).all()
 
 
 def test_evaluation_predicts_every_pair_of_neighbours_once():
     ids = np.random.default_rng(0).permutation(53)
     forward, backward = [], []
-    for window, real in unroll_all(ids, 4, 5):
-        forward += list(zip(window.forward[real], window.forward_target[real]))
-        backward += list(zip(window.backward[real], window.backward_target[real]))
+    for text, target, real in unroll_all(ids, 4, 5):
+        forward += list(zip(text[0][real], target[0][real]))
+        backward += list(zip(text[1][real], target[1][real]))
     assert sorted(forward) == sorted(zip(ids[:-1], ids[1:]))
     assert sorted(backward) == sorted(zip(ids[1:], ids[:-1]))
 
@@ -72,11 +70,11 @@ def test_a_batch_holds_the_text(prepared, batches_of):
     shard = corpus.shard(number)
     ids = shuffled(shard, [1, 501, 1, number])
     words = vocabulary.words + shard.unknown
-    window = next(unroll(ids, 4, 5))
-    for place, k in zip(inputs.forward_index.ravel(), window.forward.ravel()):
+    text, target = next(unroll(ids, 4, 5))
+    for place, k in zip(inputs.forward_index.ravel(), text[0].ravel()):
         row = encode_word(words[k], 50)
         assert table[place][: len(row)] == row[: len(table[place])].tolist()
-    expected = np.where(window.forward_target < len(vocabulary), window.forward_target, UNKNOWN)
+    expected = np.where(target[0] < len(vocabulary), target[0], UNKNOWN)
     assert (inputs.classes[inputs.forward_target] == expected.ravel()).all()
     assert len(set(inputs.classes)) == len(inputs.classes) == len(inputs.log_expected)
 
