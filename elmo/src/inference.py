@@ -55,12 +55,7 @@ def build_bilm(options: ModelOptions, seed: int = 0) -> BiLanguageModel:
 
 def build_model(options: ModelOptions, vocabulary_size: int, seed: int = 0) -> LanguageModel:
     """Return a new biLM with its softmax."""
-    return LanguageModel(
-        bilm=build_bilm(options, seed),
-        vocabulary_size=vocabulary_size,
-        projection_dim=options.projection_dim,
-        seed=seed,
-    )
+    return LanguageModel(bilm=build_bilm(options, seed), vocabulary_size=vocabulary_size, seed=seed)
 
 
 def load_trained(ckpt_path: str | Path) -> tuple[LanguageModel, ModelOptions, Vocabulary]:
@@ -91,31 +86,22 @@ class WordEncoder:
     """Context-free vectors of words, computed once for each distinct word."""
 
     def __init__(self, network: BiLanguageModel, options: ModelOptions):
-        self.options = options
-        self.network = _Words(network)
-        self.network.set_train(False)
-        self.rows: dict[str, int] = {}
-        self.table = np.zeros((0, options.projection_dim), np.float32)
+        self.network, self.options = network.char_encoder, options
+        self.vectors: dict[str, np.ndarray] = {}
 
     def __call__(self, words: Sequence[str]) -> np.ndarray:
         """Return the vectors (len(words), P) float32."""
         distinct = dict.fromkeys(words)
-        if len(self.rows) + len(distinct) > KNOWN_WORDS:
-            self.rows, self.table = {}, self.table[:0]
-        new = [word for word in distinct if word not in self.rows]
+        if len(self.vectors) + len(distinct) > KNOWN_WORDS:
+            self.vectors = {}
+        new = [word for word in distinct if word not in self.vectors]
         if new:
-            self.table = np.concatenate([self.table, self._encode(new)])
-            self.rows.update(zip(new, range(len(self.rows), len(self.rows) + len(new))))
-        return self.table[[self.rows[word] for word in words]]
-
-    def _encode(self, words: list[str]) -> np.ndarray:
-        char_ids = encode_words(words, self.options.max_characters_per_token)
-        *groups, row_of = group_words(char_ids, self.options.widest_filter, WORDS)
-        vectors = []
-        for group, count in zip(groups, WORDS):
-            parts = range(0, len(group), count)
-            vectors += [self.network(Tensor(group[start : start + count])).asnumpy() for start in parts]
-        return np.concatenate(vectors)[row_of]
+            char_ids = encode_words(new, self.options.max_characters_per_token)
+            *groups, row_of = group_words(char_ids, self.options.widest_filter, WORDS)
+            parts = [part for group, count in zip(groups, WORDS) for part in np.split(group, len(group) // count)]
+            table = np.concatenate([self.network(Tensor(part)).asnumpy() for part in parts])
+            self.vectors.update(zip(new, table[row_of]))
+        return np.array([self.vectors[word] for word in words])
 
 
 class Embedder:
@@ -129,8 +115,6 @@ class Embedder:
     """
 
     def __init__(self, network: BiLanguageModel, options: ModelOptions, batch_size: int = 64, stateful: bool = True):
-        if batch_size < 1:
-            raise UserError(f"--batch_size {batch_size}: must be 1 or more")
         self.options, self.batch_size, self.stateful = options, batch_size, stateful
         self.words = WordEncoder(network, options)
         self.network = _Steps(network)
@@ -139,7 +123,8 @@ class Embedder:
 
     def restart(self) -> None:
         """Begin a new text: forget the state, and put the next sentence into row 0."""
-        self.state, self.next_row = self._empty_state(), 0
+        shapes = self.options.state_shapes(self.batch_size)
+        self.state, self.next_row = [Tensor(np.zeros(shape, np.float32)) for shape in shapes], 0
 
     def __call__(self, sentences: Sequence[Sequence[str]]) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (number of the sentence, layers (L + 1, words, 2P) float32), forward half first, as they are computed.
@@ -158,6 +143,8 @@ class Embedder:
 
     def _run(self, sentences: list[Sequence[str]]) -> list[np.ndarray]:
         """Run sentences in the rows in turn, each behind what its row holds before it; returns their layers."""
+        if not self.stateful:
+            self.restart()
         size, layers = self.options.projection_dim, self.options.n_layers
         begin, end = SPECIAL[:2]
         lengths = np.zeros(self.batch_size, np.int64)  # of the text of each row
@@ -171,37 +158,20 @@ class Embedder:
         for sentence, (row, first, last) in zip(sentences, spans):
             inputs[0, first:last, row] = self.words([begin, *sentence, end])
             inputs[1, first:last, row] = inputs[0, first:last, row][::-1]
-        state = [Tensor(array) for array in (self.state if self.stateful else self._empty_state())]
         outputs = np.empty((2, layers + 1, total, self.batch_size, size), np.float32)
         for start in range(0, total, STEPS):
             steps = slice(start, start + STEPS)
             counts = np.clip(lengths - start, 0, STEPS).astype(np.int32)
-            window, *state = self.network(Tensor(np.ascontiguousarray(inputs[:, steps])), *state, Tensor(counts))
+            x = Tensor(np.ascontiguousarray(inputs[:, steps]))
+            window, *self.state = self.network(x, *self.state, Tensor(counts))
             outputs[:, :, steps] = window.asnumpy()
-        if self.stateful:
-            self.state = [array.asnumpy() for array in state]
-            self.next_row = (self.next_row + len(sentences)) % self.batch_size
+        self.next_row = (self.next_row + len(sentences)) % self.batch_size
         results = []
         for row, first, last in spans:
             forward = outputs[0, :, first + 1 : last - 1, row]  # (L + 1, words, P)
             backward = outputs[1, :, first:last, row][:, ::-1][:, 1:-1]
             results.append(np.concatenate([forward, backward], 2))
         return results
-
-    def _empty_state(self) -> list[np.ndarray]:
-        """Return h (2, L, B, P) and c (2, L, B, H) before a text."""
-        return [np.zeros(shape, np.float32) for shape in self.options.state_shapes(self.batch_size)]
-
-
-class _Words(nn.Cell):
-    """The character encoder under a compilation of its own."""
-
-    def __init__(self, network):
-        super().__init__(auto_prefix=False)
-        self.encoder = network.char_encoder
-
-    def construct(self, char_ids):
-        return self.encoder(char_ids)
 
 
 class _Steps(nn.Cell):
@@ -213,7 +183,6 @@ class _Steps(nn.Cell):
 
     def construct(self, x, h, c, counts):
         """Map x (2, T, B, P) and the state to layers (2, L + 1, T, B, P) and the state after `counts` (B,) steps."""
-        net, keys = self.network, counts  # dropout, which needs keys, is off
-        forward = net.run_direction(net.forward_layers, net.forward_dropouts, x[0], h[0], c[0], keys, counts, True)
-        backward = net.run_direction(net.backward_layers, net.backward_dropouts, x[1], h[1], c[1], keys, counts, True)
-        return tuple(ops.stack(pair) for pair in zip(forward, backward))
+        keys = (counts, counts)  # of the dropout, which is off
+        forward, backward, h, c = self.network.run(x, h, c, keys, counts, True)
+        return ops.stack((forward, backward)), h, c

@@ -51,30 +51,17 @@ class BiLanguageModel(nn.Cell):
         )
 
         def layers(direction):
-            return nn.CellList(
-                [
-                    ProjectedLSTM(
-                        input_size=projection_dim,
-                        hidden_size=lstm_dim,
-                        output_size=projection_dim,
-                        cell_clip=cell_clip,
-                        proj_clip=proj_clip,
-                        seed=[seed, RECURRENT_LAYERS, direction, k],
-                    )
-                    for k in range(n_layers)
-                ]
-            )
+            sizes = {"input_size": projection_dim, "hidden_size": lstm_dim, "output_size": projection_dim}
+            clips = {"cell_clip": cell_clip, "proj_clip": proj_clip}
+            seeds = [[seed, RECURRENT_LAYERS, direction, k] for k in range(n_layers)]
+            return nn.CellList([ProjectedLSTM(**sizes, **clips, seed=layer_seed) for layer_seed in seeds])
 
         def dropouts(direction):
             seeds = [[seed, RECURRENT_DROPOUT, direction, k] for k in range(n_layers)]
-            return nn.CellList([KeyedDropout(dropout, projection_dim, dropout_seed) for dropout_seed in seeds])
+            return nn.CellList([KeyedDropout(dropout, projection_dim, layer_seed) for layer_seed in seeds])
 
         self.forward_layers, self.backward_layers = layers(0), layers(1)
         self.forward_dropouts, self.backward_dropouts = dropouts(0), dropouts(1)
-
-    def encode_words(self, char_ids, long_char_ids) -> Tensor:
-        """Map the words of both groups, (N, W) and (M, W') int32, to one table (N + M, P); see `group_words`."""
-        return ops.cat((self.char_encoder(char_ids), self.char_encoder(long_char_ids)))
 
     def construct(
         self, char_ids, long_char_ids, forward_index, backward_index, h, c, dropout_keys
@@ -88,28 +75,28 @@ class BiLanguageModel(nn.Cell):
         Returns the layers (L + 1, T, B, P) of each direction, in reading order, the word vectors first, and the state
         (h, c) after the last step, through which no gradient flows.
         """
-        table = self.encode_words(char_ids, long_char_ids)  # (N + M, P)
-        forward, forward_h, forward_c = self.run_direction(
-            self.forward_layers, self.forward_dropouts, ops.gather(table, forward_index, 0), h[0], c[0], dropout_keys[0]
+        table = ops.cat((self.char_encoder(char_ids), self.char_encoder(long_char_ids)))  # (N + M, P)
+        x = ops.gather(table, forward_index, 0), ops.gather(table, backward_index, 0)
+        return self.run(x, h, c, dropout_keys)
+
+    def run(self, x, h, c, dropout_keys, counts=None, forward_only=False) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Run both directions from their word vectors x (2, T, B, P), as `construct` does.
+
+        `counts` (B,) int32 in 0 ... T: the steps after which the state is wanted, where it is not all of them.
+        `forward_only` (a constant) says that no gradient will be asked for.
+        """
+        forward, forward_h, forward_c = self._direction(
+            self.forward_layers, self.forward_dropouts, x[0], h[0], c[0], dropout_keys[0], counts, forward_only
         )
-        backward, backward_h, backward_c = self.run_direction(
-            self.backward_layers,
-            self.backward_dropouts,
-            ops.gather(table, backward_index, 0),
-            h[1],
-            c[1],
-            dropout_keys[1],
+        backward, backward_h, backward_c = self._direction(
+            self.backward_layers, self.backward_dropouts, x[1], h[1], c[1], dropout_keys[1], counts, forward_only
         )
         return forward, backward, ops.stack((forward_h, backward_h)), ops.stack((forward_c, backward_c))
 
-    def run_direction(
-        self, layers, dropouts, x, h, c, dropout_keys, counts=None, forward_only=False
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _direction(self, layers, dropouts, x, h, c, dropout_keys, counts, forward_only):
         """Map x (T, B, P) and a direction's state h (L, B, P), c (L, B, H) to (L + 1, T, B, P) and the new state.
 
         As in bilm-tf, dropout acts on the input of a layer, and a skip connection adds that input to its output.
-        `counts` (B,) int32 in 0 ... T: the steps after which the state is wanted, where it is not all of them.
-        `forward_only` (a constant) says that no gradient will be asked for.
         """
         outputs, last_h, last_c = (x,), (), ()
         for k in range(self.n_layers):
@@ -127,11 +114,11 @@ class LanguageModel(nn.Cell):
     In a checkpoint the parameters of the biLM have the same names as without the softmax.
     """
 
-    def __init__(self, *, bilm: BiLanguageModel, vocabulary_size: int, projection_dim: int, seed: int):
+    def __init__(self, *, bilm: BiLanguageModel, vocabulary_size: int, seed: int):
         super().__init__(auto_prefix=False)
         self.bilm = bilm
-        random = np.random.default_rng([seed, SOFTMAX])
-        weight = random.normal(0, projection_dim**-0.5, (vocabulary_size, projection_dim)).astype(np.float32)
+        size = bilm.char_encoder.w_proj.shape[1]  # P
+        weight = np.random.default_rng([seed, SOFTMAX]).normal(0, size**-0.5, (vocabulary_size, size))
         # updated by rows: the optimizer of the network must not see them, see train_step.py
-        self.weight = Parameter(Tensor(weight), name="softmax.weight", requires_grad=False)
+        self.weight = Parameter(Tensor(weight.astype(np.float32)), name="softmax.weight", requires_grad=False)
         self.bias = Parameter(Tensor(np.zeros(vocabulary_size, np.float32)), name="softmax.bias", requires_grad=False)

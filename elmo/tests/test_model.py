@@ -62,7 +62,7 @@ def test_forgotten_words_are_encoded_again(model, monkeypatch):
     first = encoder(["a", "b", "a"])
     monkeypatch.setattr("src.inference.KNOWN_WORDS", 3)
     encoder(["c", "d"])
-    assert list(encoder.rows) == ["c", "d"]
+    assert list(encoder.vectors) == ["c", "d"]
     np.testing.assert_array_equal(encoder(["a", "b", "a"]), first)
 
 
