@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
 
+from src.model_utils.files import atomic_write
 from src.model_utils.runtime import UserError
 
 
@@ -25,12 +25,5 @@ def check_output_file(output: str | Path, **inputs: str | Path | None) -> None:
 @contextlib.contextmanager
 def atomic_hdf5(path: str | Path) -> Iterator[h5py.File]:
     """Open an HDF5 file for writing that takes its place only when complete."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with h5py.File(unfinished, "w") as file:
-            yield file
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with atomic_write(path, "wb") as unfinished, h5py.File(unfinished.name, "w") as file:
+        yield file

@@ -7,7 +7,6 @@ kept as text in the shard, because the character encoder reads even what the sof
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import tempfile
@@ -20,7 +19,7 @@ import numpy as np
 from src.data.tokenizer import read_documents
 from src.data.vocabulary import BEGIN, END, Vocabulary
 from src.model_utils.conversion import write_mindrecord
-from src.model_utils.files import atomic_write, read_json
+from src.model_utils.files import read_json, write_json
 from src.model_utils.runtime import UserError, log, quiet
 
 VERSION = 1
@@ -50,30 +49,27 @@ def make_shards(
 
     Unknown words are cut to `max_bytes` bytes of UTF-8, which is all that the character encoder can read.
     """
-    ids: list[int] = []
-    starts: list[int] = []
-    unknown: dict[str, int] = {}
+    ids, starts, unknown = [], [], {}
     counts.update(documents=0, sentences=0, words=0, unknown=0, cut=0, shard_tokens=[])
 
-    def shard():
+    def number(word: str) -> int:
+        if word in vocabulary.ids:
+            return vocabulary.ids[word]
+        data = word.encode()
+        if len(data) > max_bytes:
+            word = data[:max_bytes].decode(errors="ignore") or word  # not even one character fits
+            counts["cut"] += 1
+        counts["unknown"] += 1
+        return len(vocabulary) + unknown.setdefault(word, len(unknown))
+
+    def shard() -> Shard:
         counts["shard_tokens"].append(len(ids))
         return Shard(np.array(ids, np.int32), np.array(starts, np.int32), list(unknown))
 
     for document in documents:
         starts.append(len(ids))
         for words in document:
-            ids.append(BEGIN)
-            for word in words:
-                number = vocabulary.ids.get(word)
-                if number is None:
-                    data = word.encode()
-                    if len(data) > max_bytes:
-                        word = data[:max_bytes].decode(errors="ignore") or word  # not even one character fits
-                        counts["cut"] += 1
-                    counts["unknown"] += 1
-                    number = len(vocabulary) + unknown.setdefault(word, len(unknown))
-                ids.append(number)
-            ids.append(END)
+            ids += [BEGIN, *map(number, words), END]
             counts["words"] += len(words)
         counts["sentences"] += len(document)
         counts["documents"] += 1
@@ -113,12 +109,11 @@ def convert(source, target, vocabulary: Vocabulary, max_characters: int, tokeniz
         shutil.rmtree(work, ignore_errors=True)
     content = {"version": VERSION, "vocabulary": vocabulary.fingerprint, "max_characters": max_characters, **counts}
     content["tokens"] = sum(counts["shard_tokens"])
-    with atomic_write(description) as file:
-        json.dump(content, file)
+    write_json(description, content, indent=None)
     return content
 
 
-_COUNTED = {"vocabulary", "shard_tokens", "tokens", "words", "sentences", "documents"}
+_DESCRIPTION = {"version", "vocabulary", "shard_tokens", "tokens", "words", "sentences", "documents"}
 
 
 class Corpus:
@@ -126,16 +121,16 @@ class Corpus:
 
     def __init__(self, path, vocabulary: Vocabulary):
         self.path = Path(path)
-        try:
-            self.counts = read_json(f"{self.path}.json")
-            complete = isinstance(self.counts, dict) and self.path.is_file() and Path(f"{self.path}.db").is_file()
-        except UserError:
-            complete = False
         if not self.path.exists():
             raise UserError(
                 f"{self.path}: no such file; script/convert_dataset.sh writes it, unless VALID or HELDOUT is 0"
             )
-        if not complete or self.counts.get("version") != VERSION or not self.counts.keys() >= _COUNTED:
+        try:
+            self.counts = read_json(f"{self.path}.json")
+        except UserError:
+            self.counts = None
+        is_described = isinstance(self.counts, dict) and self.counts.keys() >= _DESCRIPTION
+        if not is_described or self.counts["version"] != VERSION or not Path(f"{self.path}.db").is_file():
             raise UserError(f"{self.path}: not complete; make it with script/convert_dataset.sh")
         if self.counts["vocabulary"] != vocabulary.fingerprint:
             raise UserError(f"{self.path}: was converted with another vocabulary; convert the text again with this one")

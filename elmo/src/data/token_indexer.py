@@ -21,23 +21,15 @@ def encode_word(word: str, max_characters: int) -> np.ndarray:
 
     `<S>` and `</S>` are one mark in place of bytes.
     """
-    row = np.full(max_characters, PADDING, np.int16)
-    if word in SPECIAL[:2]:
-        row[:3] = BEGIN_WORD, BEGIN_SENTENCE + SPECIAL.index(word), END_WORD
-        return row
-    data = word.encode()[: max_characters - 2]
-    row[0] = BEGIN_WORD
-    row[1 : 1 + len(data)] = np.frombuffer(data, np.uint8)
-    row[1 + len(data)] = END_WORD
-    return row
+    marks = {SPECIAL[0]: [BEGIN_SENTENCE], SPECIAL[1]: [END_SENTENCE]}
+    characters = [BEGIN_WORD, *marks.get(word, word.encode()[: max_characters - 2]), END_WORD]
+    return np.array(characters + [PADDING] * (max_characters - len(characters)), np.int16)
 
 
 def encode_words(words: list[str], max_characters: int) -> np.ndarray:
     """Return the rows of `encode_word` for all words, (N, max_characters) int16."""
-    rows = np.empty((len(words), max_characters), np.int16)
-    for row, word in zip(rows, words):
-        row[:] = encode_word(word, max_characters)
-    return rows
+    rows = [encode_word(word, max_characters) for word in words]
+    return np.array(rows, np.int16).reshape(-1, max_characters)
 
 
 def number_words(sentences: Sequence[Sequence[str]], steps: int = 0) -> tuple[list[str], np.ndarray, np.ndarray]:
