@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from src.data.reader import convert
-from src.data.tokenizer import TOKENIZERS
+from src.data.tokenizer import add_tokenizer_option
 from src.data.vocabulary import load_vocabulary
 from src.model_options import load_options
-from src.model_utils.configuration import Parser
-from src.model_utils.runtime import UserError, run
+from src.model_utils.configuration import Parser, at_least
+from src.model_utils.runtime import run
 from src.output_files import check_output_file
 
 
@@ -22,17 +22,9 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--options_path", metavar="FILE", required=True, help="options.json, or the name of a preset")
     parser.add_argument("--input_file", metavar="FILE|DIR", required=True, help="text file, or folder of text files")
     parser.add_argument("--output_file", metavar="FILE", required=True, help="MindRecord file to write")
-    parser.add_argument(
-        "--tokenizer",
-        choices=TOKENIZERS,
-        default="whitespace",
-        help="whitespace (default): a line is a sentence of words between spaces; words: raw text",
-    )
-    parser.add_argument("--shard_tokens", type=int, default=1_000_000, metavar="N", help="tokens of a shard")
-    args = parser.parse_args(argv)
-    if args.shard_tokens < 1:
-        raise UserError(f"--shard_tokens {args.shard_tokens}: must be 1 or more")
-    return args
+    add_tokenizer_option(parser)
+    parser.add_argument("--shard_tokens", type=at_least(1), default=1_000_000, metavar="N", help="tokens of a shard")
+    return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> dict:
@@ -40,13 +32,7 @@ def main(argv: Sequence[str] | None = None) -> dict:
     args = parse_arguments(argv)
     check_output_file(args.output_file, **{"--input_file": args.input_file, "--vocab_path": args.vocab_path})
     vocabulary = load_vocabulary(args.vocab_path)
-    options = load_options(args.options_path)
-    if options.n_tokens_vocab not in (0, len(vocabulary)):
-        raise UserError(
-            f"{args.options_path}: n_tokens_vocab is {options.n_tokens_vocab}, but {args.vocab_path} has"
-            f" {len(vocabulary)} words; mend it, or leave the key out"
-        )
-    width = options.max_characters_per_token
+    width = load_options(args.options_path, len(vocabulary)).max_characters_per_token
     counts = convert(args.input_file, args.output_file, vocabulary, width, args.tokenizer, args.shard_tokens)
     print(
         f"{Path(args.output_file)}: {counts['documents']} documents, {counts['sentences']} sentences,"

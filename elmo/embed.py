@@ -28,10 +28,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add_text_options(parser)
     parser.add_argument("--output_file", metavar="FILE", required=True, help="HDF5 file to write")
     parser.add_argument("--layers", choices=LAYERS, default="all", help="all (default), top, or their average")
-    parser.add_argument("--batch_size", type=int, default=64, metavar="N", help="sentences at once (default: 64)")
-    parser.add_argument(
-        "--stateless", action="store_true", help="start every sentence anew, so that it depends on no other"
-    )
+    parser.add_argument("--stateless", action="store_true", help="let no sentence depend on those before it")
     parser.add_argument("--forget_sentences", action="store_true", help="leave out sentence_to_index")
     return parser.parse_args(argv)
 

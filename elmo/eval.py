@@ -9,12 +9,12 @@ from pathlib import Path
 
 from src import config as config_module
 from src.data.reader import Corpus, convert
-from src.data.tokenizer import TOKENIZERS
+from src.data.tokenizer import add_tokenizer_option
 from src.inference import load_trained
 from src.metrics import Evaluator
-from src.model_utils.configuration import Parser
+from src.model_utils.configuration import Parser, at_least
 from src.model_utils.reporting import messages_to_stderr, print_result
-from src.model_utils.runtime import UserError, init_device, log, run
+from src.model_utils.runtime import init_device, log, run
 
 PARTS = ("heldout", "valid", "train")
 
@@ -23,27 +23,22 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = Parser(__doc__, config_file=False)
     parser.add_argument("--ckpt_path", metavar="FILE", required=True, help="checkpoint of train.py")
-    source = parser.add_mutually_exclusive_group()
+    source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument(
         "--data_url", "--preprocess_path", metavar="DIR|FILE", help="folder of convert_dataset.sh, or a .mindrecord"
     )
     source.add_argument("--input_file", metavar="FILE|DIR", help="text, instead of converted text")
     parser.add_argument("--split", choices=PARTS, default="heldout", help="part of the folder (default: heldout)")
-    parser.add_argument("--tokenizer", choices=TOKENIZERS, default="whitespace", help="of --input_file")
+    add_tokenizer_option(parser)
     parser.add_argument(
         "--eval_batch_size",
-        type=int,
+        type=at_least(1),
         default=config_module.elmo_cfg.eval_batch_size,
         metavar="N",
         help="rows that the text is divided into, each of which starts without a context (default: %(default)s)",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output, messages elsewhere")
-    args = parser.parse_args(argv)
-    if not args.data_url and not args.input_file:
-        raise UserError("no text given: --data_url DIR of script/convert_dataset.sh, or --input_file with text")
-    if args.eval_batch_size < 1:
-        raise UserError(f"--eval_batch_size {args.eval_batch_size}: must be 1 or more")
-    return args
+    return parser.parse_args(argv)
 
 
 def read_corpus(args, vocabulary, options, folder) -> Corpus:

@@ -16,7 +16,6 @@ from src.model_utils.configuration import Parser
 from src.model_utils.exporting import export, largest_difference, parse_export_arguments, write_mindir
 from src.model_utils.runtime import init_device, run
 
-FORMATS = ("MINDIR",)  # the loop over time has no form in ONNX with sizes that are not fixed
 FILE = "elmo.mindir"
 TOLERANCE = 1e-5  # largest difference of a value
 SENTENCES = (
@@ -31,7 +30,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read and check the command line."""
     parser = Parser(__doc__, config_file=False)
     add_model_options(parser)
-    return parse_export_arguments(parser, argv, FORMATS)
+    return parse_export_arguments(parser, argv, ("MINDIR",))  # ONNX has no loop over time whose sizes are not fixed
 
 
 def main(argv: Sequence[str] | None = None) -> float:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import argparse
 import heapq
 import json
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from src.data.sentences import add_text_options, read_sentences
 from src.data.tokenizer import split_line
 from src.inference import Embedder, add_model_options, load_model
-from src.model_utils.configuration import Parser
+from src.model_utils.configuration import Parser, at_least
 from src.model_utils.runtime import UserError, init_device, run
 
 MARK = "*"
@@ -26,15 +25,11 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("sentence", help="a sentence with the word in question between asterisks: He *left* early .")
     add_model_options(parser)
     add_text_options(parser)
-    parser.add_argument("--count", type=int, default=5, metavar="N", help="contexts to show (default: 5)")
+    parser.add_argument("--count", type=at_least(1), default=5, metavar="N", help="contexts to show (default: 5)")
     parser.add_argument("--layer", type=int, default=-1, metavar="K", help="0 is the word alone; default: the last")
     parser.add_argument("--same_word", action="store_true", help="only contexts of the same word: its senses")
     parser.add_argument("--json", action="store_true", help="one JSON object a context")
-    parser.add_argument("--batch_size", type=int, default=64, metavar="N", help="sentences at once (default: 64)")
-    args = parser.parse_args(argv)
-    if args.count < 1:
-        raise UserError(f"--count {args.count}: must be 1 or more")
-    return args
+    return parser.parse_args(argv)
 
 
 def marked_word(sentence: str, tokenizer: str) -> tuple[list[str], int]:
@@ -48,16 +43,14 @@ def marked_word(sentence: str, tokenizer: str) -> tuple[list[str], int]:
     return [*left, *word, *right], len(left)
 
 
-def nearest(
-    embedder: Embedder, sentences, excluded: list[str], query: np.ndarray, word: str | None, layer: int, count: int
-) -> list[tuple[float, list[str], int]]:
-    """Return (cosine, words, position) of the nearest contexts, best first; at most one of each sentence.
+def contexts_of(
+    embedder: Embedder, sentences, excluded: list[str], query: np.ndarray, word: str | None, layer: int
+) -> Iterator[tuple[float, list[str], int]]:
+    """Yield (cosine, words, position) of the context in each sentence that is nearest to the vector `query`.
 
     `sentences` yields lists of (line, words); the query's own sentence, `excluded`, is left out; `word` restricts the
     search to its occurrences.
     """
-    best: list = []
-    number = 0
     query = query / np.linalg.norm(query)
     for chunk in sentences:
         texts = [words for _, words in chunk if words != excluded and (word is None or word in words)]
@@ -67,11 +60,7 @@ def nearest(
             if word is not None:
                 cosines = np.where(np.array(texts[i]) == word, cosines, -2)
             position = int(cosines.argmax())
-            number += 1
-            heapq.heappush(best, (float(cosines[position]), number, texts[i], position))
-            if len(best) > count:
-                heapq.heappop(best)
-    return [(cosine, words, position) for cosine, _, words, position in sorted(best, reverse=True)]
+            yield float(cosines[position]), texts[i], position
 
 
 def main(argv: Sequence[str] | None = None) -> list[dict]:
@@ -86,16 +75,16 @@ def main(argv: Sequence[str] | None = None) -> list[dict]:
     ((_, layers),) = embedder([words])
     word = words[position] if args.same_word else None
     sentences = read_sentences(args.input_file, args.tokenizer, skip_blank=True)
-    contexts = nearest(embedder, sentences, words, layers[args.layer, position], word, args.layer, args.count)
-    if not contexts:
+    contexts = contexts_of(embedder, sentences, words, layers[args.layer, position], word, args.layer)
+    nearest = heapq.nlargest(args.count, contexts, key=lambda context: context[0])
+    if not nearest:
         raise UserError(f"{args.input_file}: holds no other '{word}'; leave out --same_word")
     answers = []
-    for cosine, context, at in contexts:
+    for cosine, context, at in nearest:
         answers.append({"cosine": round(cosine, 4), "word": context[at], "place": at, "sentence": " ".join(context)})
         left, right = " ".join(context[max(at - AROUND, 0) : at]), " ".join(context[at + 1 : at + 1 + AROUND])
         line = f"{cosine:.3f}  {left} {MARK}{context[at]}{MARK} {right}"
         print(json.dumps(answers[-1], ensure_ascii=False) if args.json else line)
-    sys.stdout.flush()
     return answers
 
 

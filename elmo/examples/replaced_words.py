@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from src.data.tokenizer import read_documents
 from src.inference import Embedder, add_model_options, load_model
-from src.model_utils.configuration import Parser
+from src.model_utils.configuration import Parser, at_least
 from src.model_utils.layers import KeyedDropout, dropout_keys, padding_mask
 from src.model_utils.recurrent import LSTM
 from src.model_utils.reporting import print_result
@@ -180,8 +180,7 @@ def predict(tagger: Tagger, sentences: list[Sentence]) -> list[tuple[Sentence, n
 
 def score(predictions: list[tuple[Sentence, np.ndarray]]) -> dict:
     """Return precision, recall and F1 of the replaced words."""
-    predicted = np.concatenate([logits > 0 for _, logits in predictions])
-    true = np.concatenate([sentence.replaced > 0 for sentence, _ in predictions])
+    predicted, true = np.concatenate([(logits > 0, sentence.replaced > 0) for sentence, logits in predictions], 1)
     correct, positives, replaced = (flags.sum() for flags in (predicted & true, predicted, true))
     return {
         "precision": correct / max(positives, 1),
@@ -230,14 +229,11 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add_model_options(parser)
     parser.add_argument("--data_url", metavar="DIR", required=True, help="folder of script/convert_dataset.sh")
     parser.add_argument("--vectors", nargs="+", choices=VECTORS, default=VECTORS, help="which to try (default: all)")
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="trainings of each tagger (default: 3)")
-    parser.add_argument("--epochs", type=int, default=10, metavar="N", help="of each training (default: 10)")
-    parser.add_argument("--show", type=int, default=0, metavar="N", help="sentences to show with the predictions")
+    parser.add_argument("--seeds", type=at_least(1), default=3, metavar="N", help="trainings of each (default: 3)")
+    parser.add_argument("--epochs", type=at_least(1), default=10, metavar="N", help="of each training (default: 10)")
+    parser.add_argument("--show", type=at_least(0), default=0, metavar="N", help="sentences to show as predicted")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
-    args = parser.parse_args(argv)
-    if min(args.seeds, args.epochs) < 1 or args.show < 0:
-        raise UserError(f"--seeds {args.seeds} --epochs {args.epochs} --show {args.show}: at least 1, 1 and 0")
-    return args
+    return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> dict:

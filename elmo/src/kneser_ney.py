@@ -14,9 +14,9 @@ import numpy as np
 
 from src.data.tokenizer import read_documents
 from src.data.vocabulary import BEGIN, END, UNKNOWN, Vocabulary, load_vocabulary
-from src.model_utils.configuration import Parser
+from src.model_utils.configuration import Parser, at_least
 from src.model_utils.reporting import print_result
-from src.model_utils.runtime import UserError, run
+from src.model_utils.runtime import run
 
 
 @dataclass
@@ -92,9 +92,8 @@ def _discount(keys, counts, contexts, n_contexts: int) -> _Order:
     """Take the discounts from the counts and give their share to the lower order."""
     n = np.bincount(np.minimum(counts, 5), minlength=6).astype(float)
     ratio = n[1] / max(n[1] + 2 * n[2], 1)
-    discounts = np.zeros(4)
-    for c in (1, 2, 3):
-        discounts[c] = np.clip(c - (c + 1) * ratio * n[c + 1] / n[c], 0, c) if n[c] else 0
+    c = np.arange(4)
+    discounts = np.clip(c - (c + 1) * ratio * n[1:5] / np.maximum(n[:4], 1), 0, c) * (n[:4] > 0)
     taken = discounts[np.minimum(counts, 3)]
     totals = np.bincount(contexts, counts, minlength=n_contexts)
     backoff = np.bincount(contexts, taken, minlength=n_contexts) / np.maximum(totals, 1)
@@ -106,9 +105,7 @@ def read_ids(path: str | Path, vocabulary: Vocabulary, max_tokens: int = 0) -> n
     ids: list[int] = []
     for document in read_documents(path, "whitespace"):
         for words in document:
-            ids.append(BEGIN)
-            ids += [vocabulary.ids.get(word, UNKNOWN) for word in words]
-            ids.append(END)
+            ids += [BEGIN, *(vocabulary.ids.get(word, UNKNOWN) for word in words), END]
         if 0 < max_tokens <= len(ids):
             break
     return np.array(ids, np.int32)
@@ -118,13 +115,11 @@ def main(argv: Sequence[str] | None = None) -> dict:
     """Train and score as the command line says; returns the result."""
     parser = Parser(__doc__, config_file=False, device=False, prog="python -m src.kneser_ney")
     parser.add_argument("folder", metavar="DIR", help="folder of script/convert_dataset.sh")
-    parser.add_argument("--order", type=int, default=5, help="longest n-grams (default 5)")
+    parser.add_argument("--order", type=at_least(1), default=5, help="longest n-grams (default 5)")
     parser.add_argument("--split", choices=("heldout", "valid"), default="heldout", help="text to score")
-    parser.add_argument("--max_tokens", type=int, default=0, help="of the training text; 0 for all of it (default)")
+    parser.add_argument("--max_tokens", type=at_least(0), default=0, help="to train on; 0 for all (default)")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     args = parser.parse_args(argv)
-    if args.order < 1 or args.max_tokens < 0:
-        raise UserError(f"--order {args.order} --max_tokens {args.max_tokens}: at least 1, and 0 or more")
     folder, start = Path(args.folder), time.monotonic()
     vocabulary = load_vocabulary(folder / "vocab.txt")
     train = read_ids(folder / "train.txt", vocabulary, args.max_tokens)

@@ -172,7 +172,7 @@ def test_conversion_keeps_the_options_of_other_weights(published, tmp_path, exit
         ("", "", "text.txt: empty"),
         ("one\n\ntwo\n", "", "text.txt:2: a line without words; remove it"),
         (b"\xff\xfe\n", "", "text.txt:1: not"),
-        ("one\n", "--batch_size 0", "--batch_size 0: must be 1 or more"),
+        ("one\n", "--batch_size 0", "argument --batch_size: must be 1 or more, not 0"),
         ("one\n", "--layer top", "did you mean '--layers'?"),
         ("one\n", "--options_path {folder}/lost.json", "lost.json: no such file"),
         ("one\n", "--options_path small", "'char_embed' has shape (261, 4), the options say (261, 16)"),
@@ -206,7 +206,7 @@ def test_a_mistake_gets_one_line_and_no_output(published, tmp_path, exit_of, tex
         ),
         (tokenizer, "text.txt out --seeds 3", "did you mean '--seed'?"),
         (vocabulary, "text.txt", "the following arguments are required: FILE"),
-        (kneser_ney, "folder --order five", "argument --order: invalid int value: 'five'"),
+        (kneser_ney, "folder --order five", "argument --order: invalid whole_number value: 'five'"),
         (sample_data, "folder --document 3", "did you mean '--documents'?"),
     ],
 )

@@ -7,7 +7,8 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
-from src.data.tokenizer import TOKENIZERS, split_line
+from src.data.tokenizer import add_tokenizer_option, split_line
+from src.model_utils.configuration import at_least
 from src.model_utils.files import read_lines
 from src.model_utils.runtime import UserError
 
@@ -17,12 +18,8 @@ CHUNK = 2048  # lines that are held in memory, and whose short and long ones are
 def add_text_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that name a text and how its lines are divided into words."""
     parser.add_argument("--input_file", metavar="FILE", required=True, help="text in UTF-8, one sentence a line")
-    parser.add_argument(
-        "--tokenizer",
-        choices=TOKENIZERS,
-        default="whitespace",
-        help="whitespace (default): words stand between spaces; words: raw text",
-    )
+    add_tokenizer_option(parser)
+    parser.add_argument("--batch_size", type=at_least(1), default=64, help="sentences at once (default: 64)")
 
 
 def read_sentences(path: str | Path, tokenizer: str, skip_blank: bool = False) -> Iterator[list[tuple[str, list[str]]]]:

@@ -6,6 +6,7 @@ vocabulary, the MindRecord files and any other language model to compare with ar
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import functools
 import html
@@ -21,7 +22,6 @@ from src.model_utils.configuration import Parser
 from src.model_utils.files import atomic_write, read_lines
 from src.model_utils.runtime import UserError, log, run
 
-TOKENIZERS = ("words", "whitespace")
 PARTS = ("train", "valid", "heldout")
 SENTENCE_MARKS = ("<S>", "</S>")  # every sentence gets them later, so in a text they are no words
 MANY = 100  # files or documents from which on a corpus is divided by them
@@ -111,6 +111,12 @@ def split_line(line: str, tokenizer: str) -> list[str]:
     return [word for word in words if word not in SENTENCE_MARKS]
 
 
+def add_tokenizer_option(parser: argparse.ArgumentParser, default: str = "whitespace") -> None:
+    """Add the option that names the tokenizer of `split_line`."""
+    text = "whitespace: a line is a sentence of words between spaces; words: raw text (default: %(default)s)"
+    parser.add_argument("--tokenizer", choices=("whitespace", "words"), default=default, help=text)
+
+
 def read_documents(path: str | Path, tokenizer: str = "words") -> Iterator[list[list[str]]]:
     """Yield the documents of a text file, or of all files of a folder and those below it, in the order of their names.
 
@@ -119,26 +125,18 @@ def read_documents(path: str | Path, tokenizer: str = "words") -> Iterator[list[
     and looks for words and sentences itself. Raises UserError for a missing, empty or undecodable file.
     """
     for file in text_files(path):
-        document: list[list[str]] = []
-        for _, line in read_lines(file):
-            if not line.strip():
-                if document:
-                    yield document
-                document = []
-            else:
-                document += _sentences(line, tokenizer)
-        if document:
-            yield document
+        for _, lines in itertools.groupby(read_lines(file), lambda line: not line[1].strip()):
+            document = [words for _, line in lines for words in _sentences(line, tokenizer)]
+            if document:
+                yield document
 
 
 def _sentences(line: str, tokenizer: str) -> list[list[str]]:
     """Return the sentences of a line; a line without a word has none."""
     if tokenizer == "whitespace":
-        sentences = [split_line(line, tokenizer)]
-    else:
-        pieces = (split_line(piece, tokenizer) for piece in _LINE_BREAK.split(line))
-        sentences = [sentence for words in pieces for sentence in split_sentences(words)]
-    return [words for words in sentences if words]
+        return [words] if (words := split_line(line, tokenizer)) else []
+    pieces = (split_line(piece, tokenizer) for piece in _LINE_BREAK.split(line))
+    return [sentence for words in pieces for sentence in split_sentences(words)]
 
 
 def text_files(path: str | Path) -> list[Path]:
@@ -248,7 +246,7 @@ def main(argv: Sequence[str] | None = None) -> dict:
     parser = Parser(__doc__, config_file=False, device=False, prog="python -m src.data.tokenizer")
     parser.add_argument("input", metavar="FILE|DIR", help="text file, or folder of text files")
     parser.add_argument("output", metavar="DIR", help="folder of train.txt, valid.txt and heldout.txt")
-    parser.add_argument("--tokenizer", choices=TOKENIZERS, default="words", help="default: words; whitespace for 1BW")
+    add_tokenizer_option(parser, default="words")
     parser.add_argument("--valid", type=float, default=0.002, metavar="SHARE", help="for validation (default 0.002)")
     parser.add_argument("--heldout", type=float, default=0.01, metavar="SHARE", help="held out (default 0.01)")
     parser.add_argument("--seed", type=int, default=0, help="of the division and the order (default 0)")

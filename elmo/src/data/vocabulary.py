@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from src.data.tokenizer import TOKENIZERS, read_documents
-from src.model_utils.configuration import Parser
+from src.data.tokenizer import add_tokenizer_option, read_documents
+from src.model_utils.configuration import Parser, at_least
 from src.model_utils.files import atomic_write, read_lines
 from src.model_utils.runtime import UserError, run
 from src.output_files import check_output_file
@@ -57,7 +57,7 @@ def load_vocabulary(path: str | Path) -> Vocabulary:
             raise UserError(f"{path}:{number + 1}: must be {special}; the first three lines are {' '.join(SPECIAL)}")
     seen: set[str] = set()
     for number, word in enumerate(words, 1):
-        if not word or word in seen or len(word.split()) != 1:
+        if word in seen or len(word.split()) != 1:
             what = "occurs twice" if word in seen else "is not one word"
             raise UserError(f"{path}:{number}: '{word}' {what}; one word a line, each once")
         seen.add(word)
@@ -85,8 +85,7 @@ def build_vocabulary(
     """
     counts: Counter = Counter()
     for document in documents:
-        for sentence in document:
-            counts.update(sentence)
+        counts.update(itertools.chain.from_iterable(document))
     kept = [word for word, count in counts.items() if count >= min_count and word not in SPECIAL]
     kept.sort(key=lambda word: (-counts[word], word))
     if max_size:
@@ -99,14 +98,12 @@ def main(argv: Sequence[str] | None = None) -> Vocabulary:
     parser = Parser(__doc__, config_file=False, device=False, prog="python -m src.data.vocabulary")
     parser.add_argument("input", metavar="FILE|DIR", help="text file, or folder of text files")
     parser.add_argument("output", metavar="FILE", help="vocabulary file to write")
-    parser.add_argument("--tokenizer", choices=TOKENIZERS, default="whitespace", help="default: whitespace")
-    parser.add_argument("--min_count", type=int, default=3, help="a word seen less often is <UNK> (default 3)")
-    parser.add_argument("--max_size", type=int, default=0, help="at most so many words; 0 for any number (default)")
+    add_tokenizer_option(parser)
+    parser.add_argument("--min_count", type=at_least(1), default=3, help="a word seen less often is <UNK> (default 3)")
+    parser.add_argument("--max_size", type=at_least(0), default=0, help="words at most; 0 for any number (default)")
     args = parser.parse_args(argv)
-    if args.min_count < 1 or args.max_size < 0 or 0 < args.max_size <= len(SPECIAL):
-        raise UserError(
-            f"--min_count {args.min_count} --max_size {args.max_size}: at least 1, and 0 or more than {len(SPECIAL)}"
-        )
+    if 0 < args.max_size <= len(SPECIAL):
+        raise UserError(f"--max_size {args.max_size}: must be 0 or more than {len(SPECIAL)}")
     check_output_file(args.output, text=args.input)
     vocabulary, counts = build_vocabulary(read_documents(args.input, args.tokenizer), args.min_count, args.max_size)
     if not counts:
