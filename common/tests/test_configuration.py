@@ -14,6 +14,7 @@ from src.model_utils.configuration import (
     Range,
     allowed_ranges,
     apply_settings,
+    at_least,
     boolean,
     load_config,
     require,
@@ -215,6 +216,14 @@ def test_booleans_are_true_or_false():
     parser.add_argument("--preprocess", type=boolean)
     with pytest.raises(UserError, match="expected true or false, not 'maybe'"):
         parser.parse_args(["--preprocess", "maybe"])
+
+
+def test_the_least_value_of_an_option_is_checked():
+    parser = Parser("", config_file=False, device=False)
+    parser.add_argument("--count", type=at_least(1))
+    assert parser.parse_args(["--count", "1"]).count == 1
+    with pytest.raises(UserError, match="argument --count: must be 1 or more, not 0"):
+        parser.parse_args(["--count", "0"])
 
 
 # help
