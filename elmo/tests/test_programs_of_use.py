@@ -193,7 +193,7 @@ def test_a_mistake_gets_one_line_and_no_output(published, tmp_path, exit_of, tex
 @pytest.mark.parametrize(
     ("program", "arguments", "message"),
     [
-        (evaluation, "--ckpt_path a.ckpt --config_path a.yaml", "unrecognized arguments: --config_path"),
+        (evaluation, "--ckpt_path a.ckpt --data_url a --config_path a.yaml", "unrecognized arguments: --config_path"),
         (
             convert_weights,
             "--input a.ckpt --output a.hdf5 --device_target CPU",
