@@ -3,7 +3,7 @@
 loop        what people write: an LSTM cell with projection called at every step, gradients by autograd, words at the
             full width of 50 characters
 strongest   the fastest form found here: the products with the inputs before the loop, the gradient of the loop by
-            hand as in elmo/src/modules/projected_lstm.py, short words at a smaller width
+            hand, short words at a smaller width
 
 Both encode the distinct words of a batch only, and no padding among them. PyTorch's nn.LSTM has projections but clips
 nothing, so neither can use it. Time-major throughout: T steps, B rows.
@@ -115,7 +115,7 @@ class Strongest(Loop):
 
 
 class _Recurrence(torch.autograd.Function):
-    """elmo/src/modules/projected_lstm.py in PyTorch, with results written in place where that is faster."""
+    """The recurrence of elmo/src/modules/projected_lstm.py with its gradient by hand, and results written in place where that is faster."""
 
     @staticmethod
     def forward(ctx, x, h, c, w_x, w_h, bias, w_p, cell_clip, proj_clip) -> tuple[Tensor, Tensor, Tensor]:

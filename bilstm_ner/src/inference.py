@@ -90,7 +90,7 @@ class Decoder:
     def __call__(self, samples: list[Sample], progress: str = "") -> list[list[str]]:
         """Return the best tags of every sample, in their order."""
         scores = path_scores(self.tagger, self.vocabulary)
-        paths = self.decoded(samples, lambda *batch: viterbi(*batch, *scores), progress)
+        paths = self.decoded(samples, lambda emissions, lengths: viterbi(emissions, lengths, *scores), progress)
         return [self._tags(path) for path in paths]
 
     def best(self, samples: list[Sample], count: int) -> list[list[tuple[list[str], float]]]:

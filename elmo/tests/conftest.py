@@ -110,9 +110,9 @@ def without_validation(prepared, tmp_path_factory):
 @pytest.fixture(scope="session")
 def small_options(tmp_path_factory):
     """Path of the options of a biLM with dropout whose graph is small."""
-    from src.model_options import preset_path
+    from src.model_options import PRESET_FOLDER
 
-    content = json.loads(preset_path("tiny").read_text(encoding="utf-8"))
+    content = json.loads((PRESET_FOLDER / "tiny.json").read_text(encoding="utf-8"))
     content["lstm"]["n_layers"] = 1
     content["char_cnn"]["filters"] = [[1, 8], [2, 8]]
     path = tmp_path_factory.mktemp("options") / "options.json"
