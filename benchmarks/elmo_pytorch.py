@@ -115,7 +115,7 @@ class Strongest(Loop):
 
 
 class _Recurrence(torch.autograd.Function):
-    """The recurrence of elmo/src/modules/projected_lstm.py with its gradient by hand, and results written in place where that is faster."""
+    """The recurrence of ProjectedLSTM with its gradient by hand, and results in place where that is faster."""
 
     @staticmethod
     def forward(ctx, x, h, c, w_x, w_h, bias, w_p, cell_clip, proj_clip) -> tuple[Tensor, Tensor, Tensor]:
