@@ -174,7 +174,17 @@ def test_every_problem_is_printed_once_and_ends_with_code_1(house, capsys):
 
 
 def test_lines_of_copies_count_once_and_a_commit_can_be_named(house, capsys):
-    root = house({"run.sh": "echo\n", "gru/script/run.sh": "echo\n" * 2, "notes.md": "no code\n"})
+    text = (
+        '"""Of a module."""\n\n# why\ndef f():\n    """Of a\n    function."""\n    return """no\n\n    docstring"""\n'
+    )
+    root = house(
+        {
+            "run.sh": "# why\n\necho\n",
+            "gru/script/run.sh": "echo\n" * 2,
+            "gru/script/f.py": text,
+            "notes.md": "no code\n",
+        }
+    )
 
     def git(*arguments):
         subprocess.run(["git", "-c", "user.name=n", "-c", "user.email=e", *arguments], cwd=root, check=True)
@@ -184,9 +194,10 @@ def test_lines_of_copies_count_once_and_a_commit_can_be_named(house, capsys):
     git("commit", "-qm", "first")
     (root / "run.sh").unlink()
     git("rm", "-q", "run.sh")
-    assert count_lines.count_lines(root, "HEAD") == {".": [1, 0], "common": [3, 0], "gru": [18, 2]}
-    assert count_lines.count_lines(root) == {"common": [3, 0], "gru": [18, 2]}
+    assert count_lines.code_lines("f.py", text) == 4
+    assert count_lines.count_lines(root, "HEAD") == {".": [1, 3, 0], "common": [3, 3, 0], "gru": [14, 27, 2]}
+    assert count_lines.count_lines(root) == {"common": [3, 3, 0], "gru": [14, 27, 2]}
     capsys.readouterr()
     assert count_lines.main([], root) == 0
-    assert capsys.readouterr().out.splitlines()[-1].split() == ["all", "21", "2", "23"]
+    assert capsys.readouterr().out.splitlines()[-1].split() == ["all", "17", "30", "2"]
     assert count_lines.main(["nowhere"], root) == 2
