@@ -96,14 +96,9 @@ class LanguageModelLoss(nn.Cell):
         targets = ops.minimum(targets, self.size - 1)
         forward, backward = ops.split(states, self.hidden_size, 2)  # (T, B, H)
         before = _shifted(wanted, -k) * real.astype(ms.float32)  # not at the padding behind a sentence
-        loss = self._of(forward, self.next_weight, self.next_bias, _shifted(targets, k), _shifted(wanted, k))
-        loss += self._of(backward, self.previous_weight, self.previous_bias, _shifted(targets, -k), before)
+        loss = self.loss(forward, self.next_weight, self.next_bias, _shifted(targets, k), _shifted(wanted, k))
+        loss += self.loss(backward, self.previous_weight, self.previous_bias, _shifted(targets, -k), before)
         return loss / batch
-
-    def _of(self, states, weight, bias, targets, shares):
-        """Return the summed loss of the states (T, B, H) of one direction."""
-        states = states.reshape(-1, self.hidden_size)
-        return self.loss(states, weight, bias, targets.reshape(-1), shares.reshape(-1))
 
 
 def _shifted(x, k: int):

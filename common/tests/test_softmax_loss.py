@@ -33,7 +33,7 @@ class Tripled(nn.Cell):
 
 
 def example(rows, inputs, classes, scale=1.0, seed=0):
-    """Hidden, weight, bias, targets and shares, every third of them 0 with a target that is none."""
+    """Hidden, weight, bias, targets and shares, every third of which is 0."""
     random = np.random.default_rng(seed)
     shapes = (rows, inputs), (classes, inputs), (classes,)
     arrays = [(random.standard_normal(shape) * scale).astype(np.float32) for shape in shapes]

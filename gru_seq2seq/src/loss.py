@@ -23,11 +23,9 @@ class TranslationLoss(nn.Cell):
         """Map the arrays of a TranslationInputs to the scalar loss."""
         network = self.network
         hidden = network.hidden(source, source_lengths, target_input, dropout_keys)
-        targets = target_output.reshape(-1)
-        real = (targets != PAD).astype(ms.float32)
+        real = (target_output != PAD).astype(ms.float32)  # (T, B)
         tokens = real.sum()
         if self.sum_over_processes is not None:  # a process may have more tokens than another
             tokens = self.sum_over_processes(tokens) / self.processes
-        return self.loss(
-            hidden, network.output_embedding, network.output_bias, targets, real / ops.maximum(tokens, 1.0)
-        )
+        shares = real / ops.maximum(tokens, 1.0)
+        return self.loss(hidden, network.output_embedding, network.output_bias, target_output, shares)

@@ -67,9 +67,8 @@ class LanguageModelLoss(nn.Cell):
 
     def _one_direction(self, states, candidates, targets, shares):
         """Return the scalar loss of states (T, B, H) with the words targets (T, B), each with its share (T * B,)."""
-        targets = ops.maximum(targets.reshape(-1) - 1, 0)  # (T * B,), indices of candidates; any for padding
-        bias = ops.zeros_like(candidates[:, 0])
-        return self.loss(states.reshape(-1, self.hidden_size), candidates, bias, targets, shares)
+        targets = ops.maximum(targets - 1, 0)  # (T, B), indices of candidates; any for padding
+        return self.loss(states, candidates, ops.zeros_like(candidates[:, 0]), targets, shares)
 
 
 class PretrainingInputs(NamedTuple):

@@ -32,9 +32,10 @@ class SoftmaxLoss(nn.Cell):
     def construct(self, hidden, weight, bias, targets, shares) -> Tensor:
         """Return the scalar loss.
 
-        hidden (N, E) is what the layer with weight (V, E) and bias (V,) reads, targets (N,) int32 are classes, shares
-        (N,) float32 those of the rows in the loss: rows of share 0 have no part in it, whatever their target.
+        hidden (..., E) is what the layer with weight (V, E) and bias (V,) reads, N rows in all; targets, N int32, are
+        classes; shares, N float32, are those of the rows in the loss, 0 for rows that have no part in it.
         """
+        hidden, targets, shares = hidden.reshape(-1, weight.shape[1]), targets.reshape(-1), shares.reshape(-1)
         if self.native:
             return self.kernel(hidden, weight, bias, targets, shares, *self.settings)[0].reshape(())
         own = (hidden.astype(ms.float32) * ops.gather(weight, targets, 0)).sum(1) + ops.gather(bias, targets, 0)  # (N,)
