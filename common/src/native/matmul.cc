@@ -13,8 +13,6 @@ constexpr int ROWS = 6, PANEL = 4;
 constexpr int ROWS = 4, PANEL = 3;
 #endif
 
-constexpr int DEPTH = 256;  // rows of a panel that stay in the cache while they meet the rows of a
-
 int vectors(int columns) { return (columns + W - 1) / W; }
 
 // The panels of a matrix are as equal in width as can be: 5 vectors are 3 and 2, not 4 and 1.
@@ -48,11 +46,11 @@ NATIVE_INLINE Vec in_register(Vec v) {
 }
 
 template <int M, int N>
-NATIVE_INLINE void tile(const float *const *a, long a_from, long a_stride, const float *b, long depth, int columns,
+NATIVE_INLINE void tile(const float *const *a, long a_stride, const float *b, long depth, int columns,
                         const float *const *start, float *const *out, int first) {
   Vec sums[M][N] = {};
   const float *rows[M];
-  for (int m = 0; m < M; m++) rows[m] = a[m] + a_from;
+  for (int m = 0; m < M; m++) rows[m] = a[m];
 #pragma GCC unroll 4
   for (long k = 0; k < depth; k++, b += N * W) {
     Vec right[N];
@@ -79,20 +77,15 @@ void matmul(const float *const *a, long a_stride, int rows, const PackedMatrix &
   if (!rows) return;
   int blocks = (rows + ROWS - 1) / ROWS;
   for_panels(b.columns, [&](int first, int width) {
-    for (int from = 0; from < std::max(b.depth, 1); from += DEPTH) {
-      const float *const *sum = from ? (const float *const *)out : start;
-      const float *panel = b.panel(first) + (long)from * width * W;
-      const int depth = std::min(DEPTH, b.depth - from);
-      for (int k = 0, m = 0; k < blocks; k++) {
-        int count = rows / blocks + (k < rows % blocks);
-        with_constant<ROWS>(count, [&](auto M) {
-          with_constant<PANEL>(width, [&](auto N) {
-            tile<M, N>(a + m, from * a_stride, a_stride, panel, depth, b.columns, sum ? sum + m : nullptr, out + m,
-                       first * W);
-          });
+    for (int k = 0, m = 0; k < blocks; k++) {
+      int count = rows / blocks + (k < rows % blocks);
+      with_constant<ROWS>(count, [&](auto M) {
+        with_constant<PANEL>(width, [&](auto N) {
+          tile<M, N>(a + m, a_stride, b.panel(first), b.depth, b.columns, start ? start + m : nullptr, out + m,
+                     first * W);
         });
-        m += count;
-      }
+      });
+      m += count;
     }
   });
 }
