@@ -14,7 +14,7 @@ from src.inference import load_trained
 from src.metrics import Evaluator
 from src.model_utils.configuration import Parser, at_least
 from src.model_utils.reporting import messages_to_stderr, print_result
-from src.model_utils.runtime import init_device, log, run
+from src.model_utils.runtime import UserError, init_device, log, run
 
 PARTS = ("heldout", "valid", "train")
 
@@ -23,7 +23,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = Parser(__doc__, config_file=False)
     parser.add_argument("--ckpt_path", metavar="FILE", required=True, help="checkpoint of train.py")
-    source = parser.add_mutually_exclusive_group(required=True)
+    source = parser.add_mutually_exclusive_group()
     source.add_argument(
         "--data_url", "--preprocess_path", metavar="DIR|FILE", help="folder of convert_dataset.sh, or a .mindrecord"
     )
@@ -38,7 +38,10 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="rows that the text is divided into, each of which starts without a context (default: %(default)s)",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output, messages elsewhere")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if not args.data_url and not args.input_file:
+        raise UserError("no text given: --data_url DIR of script/convert_dataset.sh, or --input_file with text")
+    return args
 
 
 def read_corpus(args, vocabulary, options, folder) -> Corpus:

@@ -193,7 +193,7 @@ def test_a_mistake_gets_one_line_and_no_output(published, tmp_path, exit_of, tex
 @pytest.mark.parametrize(
     ("program", "arguments", "message"),
     [
-        (evaluation, "--ckpt_path a.ckpt --data_url a --config_path a.yaml", "unrecognized arguments: --config_path"),
+        (evaluation, "--ckpt_path a.ckpt --config_path a.yaml", "unrecognized arguments: --config_path"),
         (
             convert_weights,
             "--input a.ckpt --output a.hdf5 --device_target CPU",
@@ -206,7 +206,7 @@ def test_a_mistake_gets_one_line_and_no_output(published, tmp_path, exit_of, tex
         ),
         (tokenizer, "text.txt out --seeds 3", "did you mean '--seed'?"),
         (vocabulary, "text.txt", "the following arguments are required: FILE"),
-        (kneser_ney, "folder --order five", "argument --order: invalid whole_number value: 'five'"),
+        (kneser_ney, "folder --order five", "argument --order: invalid int value: 'five'"),
         (sample_data, "folder --document 3", "did you mean '--documents'?"),
     ],
 )
@@ -260,7 +260,7 @@ def test_export_agrees_with_the_checkpoint_or_leaves_the_older_file(published, t
     arguments = "--ckpt_path", published.ckpt, "--output_dir", tmp_path / "new", "--device_target", "CPU"
     code, out, err = exit_of(export.main, *arguments)
     assert code == 0, err
-    assert f"{tmp_path}/new/elmo.mindir: ok, differs by " in out
+    assert out.splitlines()[-1].startswith(f"{tmp_path}/new/elmo.mindir: ok, differs by ")
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["elmo.mindir", "options.json"]
 
     monkeypatch.setattr(export, "Embedder", lambda *_, **__: enumerate)

@@ -146,7 +146,8 @@ def test_stopped_and_resumed_run_is_the_uninterrupted_one(preprocessed, uninterr
         assert code == 2 and err.startswith("error: interrupted after epoch ") and err.count("\n") == 1, err
         flags = ["--resume"]
     train.main(options(preprocessed, tmp_path, "--resume"))
-    assert f"resumed from {tmp_path}/lstm-" in capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert err == "" and f"resumed from {tmp_path}/lstm-" in out
     assert_same_run(uninterrupted, tmp_path)
 
 

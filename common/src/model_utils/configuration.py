@@ -129,6 +129,7 @@ def at_least(least: int) -> Callable[[str], int]:
             raise argparse.ArgumentTypeError(f"must be {least} or more, not {text}")
         return int(text)
 
+    whole_number.__name__ = "int"  # as argparse says it of any other text
     return whole_number
 
 

@@ -1,1 +1,1 @@
-"""Operations that MindSpore lacks, or has only in a slower form."""
+"""Operations that MindSpore lacks."""
