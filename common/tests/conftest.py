@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from shared_fixtures import exit_of  # noqa: F401
+from shared_fixtures import exit_of, kernels_as_at_the_start  # noqa: F401
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 

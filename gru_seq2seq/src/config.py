@@ -63,10 +63,10 @@ gru_seq2seq_cfg_ascend = edict(gru_seq2seq_cfg, keep_checkpoint_max=10)
 _tiny = edict(
     vocab_size=150,
     buckets=1,
-    embed_size=32,
-    hidden_size=48,
+    embed_size=48,
+    hidden_size=64,
     dropout=0.1,
-    num_epochs=12,
+    num_epochs=8,
     batch_size=32,
     learning_rate=0.01,
     label_smoothing=0.0,

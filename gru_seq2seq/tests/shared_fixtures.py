@@ -17,3 +17,12 @@ def exit_of(capsys):
         return (left.value.code, *capsys.readouterr())
 
     return call
+
+
+@pytest.fixture(autouse=True)
+def kernels_as_at_the_start():
+    """Undoes what an entry point has said about the kernels: export.py turns them off."""
+    from src.model_utils import runtime
+
+    yield
+    runtime._native = True

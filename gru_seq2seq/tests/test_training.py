@@ -30,7 +30,7 @@ def options(trained, folder, **changes):
 
 
 def test_it_learns(trained):
-    assert trained.result["best_valid_bleu"] > 70 and trained.result["valid_perplexity"] < 1.5
+    assert trained.result["best_valid_bleu"] > 95 and trained.result["valid_perplexity"] < 1.5
     records = [json.loads(line) for line in (trained.outputs / "metrics.jsonl").read_text().splitlines()]
     assert records[0]["loss"] > 5 * records[-1]["train_loss"]
     names = {path.name for path in trained.outputs.iterdir()}
@@ -64,7 +64,7 @@ def test_resumed_training_ends_in_the_same_weights(trained, without_validation, 
 
 
 def test_performance_and_pre_trained(trained, tmp_path, exit_of):
-    arguments = options(trained, tmp_path, performance_steps=3, hidden_size=48)
+    arguments = options(trained, tmp_path, performance_steps=3, hidden_size=64)
     result = train.main([*arguments, "--pre_trained", str(trained.best)])
     assert result["steps"] == 3 and result["tokens_per_second"] > 0
     assert not list(tmp_path.iterdir()), "it leaves nothing"
