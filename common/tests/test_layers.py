@@ -8,6 +8,7 @@ import pytest
 from mindspore import Tensor, nn
 
 from src.model_utils.layers import AddBias, KeyedDropout, RunInThreadPool, dropout_keys, repeat_over_time
+from src.model_utils.runtime import init_device
 
 
 def run(cell, *arrays):
@@ -26,10 +27,16 @@ def correlations(a, b):
     return a.T @ b / len(a)
 
 
-def test_dropout_is_its_numpy_definition():
+@pytest.fixture(params=[True, False], ids=["native", "mindspore"])
+def kernels(request):
+    init_device("CPU", native=request.param)
+
+
+@pytest.mark.parametrize("shape", [(200, 64), (3, 200, 64), (0, 200, 64)])
+def test_dropout_is_its_numpy_definition(kernels, shape):
     keys = dropout_keys(1, 5, 200)
     dropout = KeyedDropout(0.3, 64, [1, 2]).set_train(True)
-    x = np.random.default_rng(0).normal(0, 1, (200, 64)).astype(np.float32)
+    x = np.random.default_rng(0).normal(0, 1, shape).astype(np.float32)
     factors = dropout.multipliers.asnumpy().astype(np.int64)
     product = ((keys.reshape(-1, 1) * factors + 2**31) % 2**32) - 2**31  # what 32-bit integers wrap to
     kept = product >= int(0.3 * 2**32) - 2**31
@@ -52,7 +59,7 @@ def test_dropout_repeats_and_differs_by_key_layer_and_seed():
         assert 0.4 < (mask == other).mean() < 0.6
 
 
-def test_dropout_is_the_same_at_every_step_of_a_sequence():
+def test_dropout_is_the_same_at_every_step_of_a_sequence(kernels):
     dropout = KeyedDropout(0.5, 8, [0]).set_train(True)
     outputs = run(dropout, np.ones((6, 5, 8), np.float32), dropout_keys(0, 0, 5))
     assert np.all(outputs == outputs[:1]) and 0 < (outputs == 0).mean() < 1
@@ -99,7 +106,7 @@ class SquaredSum(nn.Cell):
         return (self.dropout(x, keys) ** 2).sum() / 2
 
 
-def test_dropout_passes_gradients_of_kept_values_only():
+def test_dropout_passes_gradients_of_kept_values_only(kernels):
     x, keys = np.random.default_rng(0).normal(0, 1, (5, 40)).astype(np.float32), dropout_keys(0, 3, 5)
     dropout = KeyedDropout(0.2, 40, [0]).set_train(True)
     kept = run(dropout, np.ones((5, 40), np.float32), keys) > 0

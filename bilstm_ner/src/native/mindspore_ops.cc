@@ -8,6 +8,7 @@
 
 #include "adam.h"
 #include "crf.h"
+#include "dropout.h"
 #include "recurrent.h"
 #include "softmax_loss.h"
 
@@ -155,23 +156,37 @@ Shapes SoftmaxLossInferShape(int *, int64_t **shapes, void *) {
   return {{1}, {shapes[0][0], shapes[0][1]}, {shapes[1][0], shapes[1][1]}, {shapes[1][0]}};
 }
 
-// the settings of adam.h (7,), then all weights, all first and all second moments, which are changed in place, and all
-// gradients -> norm (1,)
+// the settings of adam.h (6,) and the rates, then what is changed in place: the counts of adam.h, all weights, all first
+// moments, all second moments and all averages, if there are any; at last all gradients -> norm (1,)
 int Adam(int count, void **p, int *ranks, int64_t **shapes, const char **, void *, void *) {
-  const int arrays = (count - 2) / 4;
-  if (count != 4 * arrays + 2) return 1;
-  float **in = (float **)p + 1;
+  const float *s = (float *)p[0];
+  const bool averaged = s[4] > 0;
+  const int first = 5 + averaged, arrays = (count - first - 1) / (4 + averaged);
+  if (count != first + 1 + arrays * (4 + averaged)) return 1;
+  float **in = (float **)p + first;
   std::vector<Weights> weights;
   for (int k = 0; k < arrays; k++) {
     long size = 1;
-    for (int axis = 0; axis < ranks[k + 1]; axis++) size *= shapes[k + 1][axis];
-    weights.push_back({size, in[k], in[arrays + k], in[2 * arrays + k], in[3 * arrays + k]});
+    for (int axis = 0; axis < ranks[first + k]; axis++) size *= shapes[first + k][axis];
+    weights.push_back({size, in[k], in[arrays + k], in[2 * arrays + k], averaged ? in[3 * arrays + k] : nullptr,
+                       in[(3 + averaged) * arrays + k]});
   }
-  const float *s = (float *)p[0];
-  *(float *)p[count - 1] = (float)adam_update(weights, {s[0], s[1], s[2], s[3], s[4], s[5], s[6]});
+  const AdamCounts counts{(int32_t *)p[2], (float *)p[3], (float *)p[4], averaged ? (float *)p[5] : nullptr};
+  const long rates = ranks[1] ? shapes[1][0] : 1;
+  *(float *)p[count - 1] = (float)adam_update(weights, {s[0], s[1], s[2], s[3], s[4], s[5]}, (float *)p[1], rates, counts);
   return 0;
 }
 Sizes AdamInferShape(int *, int64_t **, void *) { return {1}; }
+
+// x (..., B, E), keys (B,), multipliers (E,), threshold (1,), all three int32, and the scale (1,) -> x with dropout
+int KeyedDropout(int count, void **p, int *ranks, int64_t **shapes, const char **, void *, void *) {
+  if (count != 6) return 1;
+  const int64_t *sizes = shapes[0], last = ranks[0] - 1;
+  keyed_dropout((float *)p[0], last == 2 ? sizes[0] : 1, (int)sizes[last - 1], (int)sizes[last], (int32_t *)p[1],
+                (int32_t *)p[2], *(int32_t *)p[3], *(float *)p[4], (float *)p[5]);
+  return 0;
+}
+Sizes KeyedDropoutInferShape(int *ranks, int64_t **shapes, void *) { return Sizes(shapes[0], shapes[0] + ranks[0]); }
 
 // emissions, transitions, start, end, lengths -> paths (T, B) and scores (B,)
 int CRFViterbi(int count, void **p, int *, int64_t **shapes, const char **, void *, void *) {

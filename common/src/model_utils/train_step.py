@@ -42,15 +42,14 @@ class TrainStep(nn.Cell):
         self.reduce = nn.DistributedGradReducer(self.weights, mean=True, degree=size) if size > 1 else None
         self.sum_over_ranks = ops.AllReduce() if size > 1 else None
         self.ranks = size
-        self.update = (
-            FusedAdam(optimizer, gradient_clip) if loss_scaler is None and FusedAdam.serves(optimizer) else None
-        )
         self.average = WeightAverage(self.weights, weight_average, average_every) if weight_average else None
+        fused = loss_scaler is None and FusedAdam.serves(optimizer)
+        self.update = FusedAdam(optimizer, gradient_clip, self.average) if fused else None
         self.map = ops.HyperMap()
 
     def __call__(self, *batch):
         result = super().__call__(*batch)
-        if self.average is not None:  # a graph of its own
+        if self.average is not None and self.update is None:  # a graph of its own
             self.average.count_step()
         return result
 
@@ -83,34 +82,39 @@ class TrainStep(nn.Cell):
 
 
 class FusedAdam(nn.Cell):
-    """Clipping and nn.Adam's update in one operator of the project's own kernels (src/native/adam.cc).
+    """Clipping, nn.Adam's update and the average in one operator of the project's own kernels (src/native/adam.cc).
 
-    It works on the parameters of an nn.Adam, so a checkpoint is the same. What MindSpore does for it takes some ten
-    operators a weight, each of which passes over the weight or its gradient.
+    It works on the parameters of an nn.Adam and a WeightAverage, so a checkpoint is the same. What MindSpore does for
+    it takes some ten operators a weight, each of which passes over the weight or its gradient.
     """
 
-    def __init__(self, optimizer: nn.Adam, gradient_clip: float):
+    def __init__(self, optimizer: nn.Adam, gradient_clip: float, average: WeightAverage | None):
         super().__init__(auto_prefix=False)
-        self.optimizer = optimizer
-        self.weights, self.first, self.second = optimizer.parameters, optimizer.moment1, optimizer.moment2
-        self.kernel = native_ops.adam(len(self.weights))
-        self.gradient_clip = Tensor(gradient_clip, ms.float32)
+        self.rates = self.rates_of(optimizer)
+        state = [optimizer.global_step, optimizer.beta1_power, optimizer.beta2_power]
+        state += [] if average is None else [average.updates]
+        state += [*optimizer.parameters, *optimizer.moment1, *optimizer.moment2]
+        state += [] if average is None else average.copies
+        self.state = ms.ParameterTuple(state)
+        betas = [float(beta.asnumpy()) for beta in (optimizer.beta1, optimizer.beta2, optimizer.eps)]
+        decay = (0, 1) if average is None else (average.decay, average.every)
+        self.settings = Tensor([*betas, gradient_clip, *decay], ms.float32)
+        self.kernel = native_ops.adam(len(optimizer.parameters), average is not None)
+
+    @staticmethod
+    def rates_of(optimizer: nn.Optimizer) -> ms.Parameter | nn.Cell:
+        """Return the learning rates of all steps: one, or a list, as MindSpore keeps it in a cell."""
+        return getattr(optimizer.learning_rate, "learning_rate", optimizer.learning_rate)
 
     @staticmethod
     def serves(optimizer: nn.Optimizer) -> bool:
         """Whether the kernels are in use, and the optimizer is one whose update this is."""
-        return type(optimizer) is nn.Adam and not optimizer.exec_weight_decay and native.enabled()
+        is_plain = type(optimizer) is nn.Adam and not optimizer.exec_weight_decay
+        return is_plain and isinstance(FusedAdam.rates_of(optimizer), ms.Parameter) and native.enabled()
 
     def construct(self, gradients) -> Tensor:
         """Update the weights; returns the norm of the gradients before clipping."""
-        optimizer = self.optimizer
-        rate = optimizer.get_lr()
-        step = ops.assign_add(optimizer.global_step, optimizer.global_step_increase_tensor)
-        power1 = ops.assign(optimizer.beta1_power, optimizer.beta1_power * optimizer.beta1)
-        power2 = ops.assign(optimizer.beta2_power, optimizer.beta2_power * optimizer.beta2)
-        settings = (rate, optimizer.beta1, optimizer.beta2, power1, power2, optimizer.eps, self.gradient_clip)
-        settings = ops.depend(ops.stack([number.reshape(()) for number in settings]), step)
-        return self.kernel(settings, *self.weights, *self.first, *self.second, *gradients)[0]
+        return self.kernel(self.settings, self.rates, *self.state, *gradients)[0]
 
 
 def squared_sum(gradient: Tensor) -> Tensor:

@@ -1,22 +1,32 @@
-// The update of Adam (Kingma & Ba 2015) with clipping by the global norm, for all weights of a network at once.
+// The update of Adam (Kingma & Ba 2015) with clipping by the global norm and a moving average of the weights, for all
+// weights of a network at once.
 #pragma once
+#include <cstdint>
 #include <vector>
 
 namespace native {
 
-// One array of weights with its two moments, which are changed in place, and its gradient.
+// One array of weights with its two moments and its average (null without one), which are changed in place, and its
+// gradient.
 struct Weights {
   long size;
-  float *values, *first, *second;
+  float *values, *first, *second, *average;
   const float *gradient;
 };
 
-// `beta1_power` and `beta2_power` are those of this step; `clip` is the largest norm, 0 for none.
+// `clip` is the largest norm, 0 for none; the average has a decay (0: there is none) and a step between two updates.
 struct AdamSettings {
-  float rate, beta1, beta2, beta1_power, beta2_power, epsilon, clip;
+  float beta1, beta2, epsilon, clip, decay, every;
 };
 
-// Returns the norm of the gradient before clipping.
-double adam_update(const std::vector<Weights> &weights, const AdamSettings &settings);
+// What a step counts on: the number of steps, the powers of beta1 and beta2, and the steps that the average knows of.
+struct AdamCounts {
+  int32_t *steps;
+  float *beta1_power, *beta2_power, *averaged;
+};
+
+// Step number n has the rate rates[n], or the last one. Returns the norm of the gradient before clipping.
+double adam_update(const std::vector<Weights> &weights, const AdamSettings &settings, const float *rates, long count,
+                   const AdamCounts &counts);
 
 }  // namespace native

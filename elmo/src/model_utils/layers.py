@@ -6,6 +6,8 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
+from src.model_utils import native, native_ops
+
 
 def padding_mask(lengths: Tensor, max_length: int) -> Tensor:
     """Return (T, B, 1) float32: 1 at the padded steps of each sequence, 0 at the real ones. `lengths` is (B,) int32."""
@@ -75,14 +77,18 @@ class KeyedDropout(nn.Cell):
             raise ValueError(f"dropout must lie in [0, 1), not {p}")
         self.p = p
         odd = np.random.default_rng([size] + list(seed)).integers(2**31, size=size, dtype=np.int64) * 2 + 1
-        self.multipliers = Tensor(odd.astype(np.uint32).view(np.int32).reshape(1, -1))  # (1, E)
-        self.threshold = int(p * 2**32) - 2**31  # a signed hash below it drops the value
+        self.multipliers = Tensor(odd.astype(np.uint32).view(np.int32))  # (E,)
+        self.threshold = Tensor([int(p * 2**32) - 2**31], ms.int32)  # a signed hash below it drops the value
+        self.scale = Tensor([1 / (1 - p)], ms.float32)
+        self.kernel = native_ops.keyed_dropout() if p > 0 and native.enabled() else None
 
     def construct(self, x, keys) -> Tensor:
-        """Drop values of x (..., B, E) with the keys (B,) int32; the identity outside training."""
+        """Drop values of x (T, B, E) or (B, E) with the keys (B,) int32; the identity outside training."""
         if self.training and self.p > 0:
-            kept = keys.reshape(-1, 1) * self.multipliers >= self.threshold  # (B, E)
-            mask = kept.astype(x.dtype) / (1 - self.p)
+            if self.kernel is not None and x.dtype == ms.float32:
+                return self.kernel(x, keys, self.multipliers, self.threshold, self.scale)
+            kept = keys.reshape(-1, 1) * self.multipliers.reshape(1, -1) >= self.threshold  # (B, E)
+            mask = kept.astype(x.dtype) * self.scale.astype(x.dtype)
             x = x * (mask if x.ndim == 2 else repeat_over_time(mask, x.shape[0]))
         return x
 

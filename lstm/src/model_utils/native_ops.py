@@ -103,16 +103,34 @@ def softmax_loss() -> ops.Custom:
     return operator("SoftmaxLoss", 7, 4, integers=(3, 6), bprop=bprop)
 
 
-def adam(count: int) -> ops.Custom:
-    """Return the operator that updates `count` weights by Adam, with clipping by their global norm.
+def adam(weights: int, averaged: bool) -> ops.Custom:
+    """Return the operator that updates so many weights by Adam, with clipping by their global norm.
 
-    Inputs: rate, beta1, beta2, their powers at this step, epsilon and the largest norm (0: none), all in one (7,); then
-    all weights, all first moments and all second moments, which it changes in place, and all gradients. Output: the
-    norm of the gradients before clipping (1,).
+    Inputs: beta1, beta2, epsilon, the largest norm (0: none), and decay and interval of the average (0: none), all in
+    one (6,); the rates of all steps; then what it changes in place: the number of steps (1,) int32, the powers of beta1
+    and beta2 and, if averaged, how many steps the average knows of, all weights, all first moments, all second moments
+    and, if averaged, all averages; at last all gradients. Output: the norm of the gradients before clipping (1,).
     """
-    update = operator("Adam", 1 + 4 * count, 1)
-    changed = range(1, 1 + 3 * count)
-    access = [sig.sig_rw.RW_WRITE if k in changed else sig.sig_rw.RW_READ for k in range(1 + 4 * count)]
+    counts, arrays = 3 + averaged, (3 + averaged) * weights
+    inputs = 2 + counts + arrays + weights
+    update = operator("Adam", inputs, 1, integers=(2,))
+    changed = range(2, 2 + counts + arrays)
+    access = [sig.sig_rw.RW_WRITE if k in changed else sig.sig_rw.RW_READ for k in range(inputs)]
     update.set_signatures([sig.make_sig(f"x{k}", rw) for k, rw in enumerate(access)])
     update.add_prim_attr("side_effect_mem", True)  # else MindSpore may hand over copies
     return update
+
+
+def keyed_dropout() -> ops.Custom:
+    """Return the operator of a KeyedDropout (model_utils/layers.py).
+
+    Inputs: x (T, B, E) or (B, E), keys (B,), multipliers (E,) and threshold (1,), all three int32, and the scale (1,)
+    of what is kept. Output: x with dropout.
+    """
+    gradient = operator("KeyedDropout", 5, 1, integers=(1, 2, 3))
+
+    def bprop(x, keys, multipliers, threshold, scale, out, dout):
+        zeros = ops.zeros_like(keys), ops.zeros_like(multipliers), ops.zeros_like(threshold), ops.zeros_like(scale)
+        return (gradient(dout, keys, multipliers, threshold, scale),) + zeros
+
+    return operator("KeyedDropout", 5, 1, integers=(1, 2, 3), bprop=bprop)

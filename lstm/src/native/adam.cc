@@ -13,7 +13,8 @@ constexpr long PART = 1 << 14;  // floats that a thread takes at once; W divides
 
 }  // namespace
 
-double adam_update(const std::vector<Weights> &weights, const AdamSettings &settings) {
+double adam_update(const std::vector<Weights> &weights, const AdamSettings &settings, const float *rates, long count,
+                   const AdamCounts &counts) {
   struct Part {
     const Weights *weights;
     long first, end;
@@ -36,7 +37,13 @@ double adam_update(const std::vector<Weights> &weights, const AdamSettings &sett
   for (double each : squares) norm += each;
   norm = std::sqrt(norm);
   const float scale = settings.clip > 0 && !(norm <= settings.clip) ? settings.clip / (float)(norm + 1e-12) : 1.0f;
-  const float rate = settings.rate * std::sqrt(1 - settings.beta2_power) / (1 - settings.beta1_power);
+  *counts.beta1_power *= settings.beta1;
+  *counts.beta2_power *= settings.beta2;
+  const float rate = rates[std::min<long>((*counts.steps)++, count - 1)] * std::sqrt(1 - *counts.beta2_power) /
+                     (1 - *counts.beta1_power);
+  float decay = 0;  // of the average, if this step updates it: see weight_average.py
+  if (settings.decay > 0 && std::fmod(++*counts.averaged, settings.every) == 0)
+    decay = std::pow(std::min((1 + *counts.averaged) / (10 + *counts.averaged), settings.decay), settings.every);
   parallel((int)parts.size(), [&](int k) {
     const Part &part = parts[k];
     for (long i = part.first; i < part.end; i += W) {
@@ -46,7 +53,12 @@ double adam_update(const std::vector<Weights> &weights, const AdamSettings &sett
       m += (1.0f - settings.beta1) * (g - m);
       v += (1.0f - settings.beta2) * (g * g - v);
       store(first, m, lanes), store(second, v, lanes);
-      store(values, load(values, lanes) - rate * m / (sqrt_of(v) + settings.epsilon), lanes);
+      const Vec changed = load(values, lanes) - rate * m / (sqrt_of(v) + settings.epsilon);
+      store(values, changed, lanes);
+      if (decay > 0) {
+        float *average = part.weights->average + i;
+        store(average, load(average, lanes) * decay + changed * (1 - decay), lanes);
+      }
     }
   });
   return norm;
