@@ -7,7 +7,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from src import random_streams
-from src.model_utils.layers import KeyedDropout
+from src.model_utils.layers import AddBias, KeyedDropout
 from src.model_utils.recurrent import LSTM
 
 
@@ -33,9 +33,8 @@ class Embedding(nn.Cell):
         """Map characters (T, B) and bigrams (T + 1, B), both int32, to vectors (T, B, E)."""
         x = ops.gather(self.character_table, characters, 0)  # (T, B, C)
         if self.with_bigrams:
-            pairs = ops.stack((bigrams[:-1], bigrams[1:]), 2)  # (T, B, 2), the bigrams that it ends and begins
-            pairs = ops.gather(self.bigram_table, pairs, 0)  # (T, B, 2, P)
-            x = ops.cat((x, pairs.reshape(*characters.shape, -1)), 2)  # (T, B, E)
+            pairs = ops.gather(self.bigram_table, bigrams, 0)  # (T + 1, B, P)
+            x = ops.cat((x, pairs[:-1], pairs[1:]), 2)  # (T, B, E): the bigrams that it ends and begins
         return x
 
 
@@ -86,7 +85,7 @@ class Tagger(nn.Cell):
             self.transitions = Parameter(Tensor(np.zeros((tags, tags), np.float32)), name="transitions")
             self.start = Parameter(Tensor(np.zeros(tags, np.float32)), name="start")
             self.end = Parameter(Tensor(np.zeros(tags, np.float32)), name="end")
-        self.matmul_nt = ops.MatMul(transpose_b=True)
+        self.matmul_nt, self.add_bias = ops.MatMul(transpose_b=True), AddBias()
 
     def construct(self, characters, bigrams, lengths, dropout_keys, forward_only=False) -> Tensor:
         """Map characters (T, B), bigrams (T + 1, B), lengths (B,) and dropout_keys (B,), int32, to scores (T, B, K).
@@ -104,5 +103,5 @@ class Tagger(nn.Cell):
     def scores(self, states) -> Tensor:
         """Map outputs of the LSTM (T, B, 2H) to scores (T, B, K)."""
         steps, batch, size = states.shape
-        scores = self.matmul_nt(states.reshape(-1, size), self.weight.astype(states.dtype)) + self.bias  # (T * B, K)
-        return scores.reshape(steps, batch, -1)
+        scores = self.matmul_nt(states.reshape(-1, size), self.weight.astype(states.dtype))  # (T * B, K)
+        return self.add_bias(scores.astype(ms.float32), self.bias).reshape(steps, batch, -1)
