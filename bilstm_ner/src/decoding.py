@@ -1,4 +1,4 @@
-"""Best tag sequences of a linear-chain model in NumPy, which is faster here than a loop in the graph.
+"""Best tag sequences of a linear-chain model on the host, which is faster than a loop in the graph.
 
 The score of a path is the sum of its emissions and of its transitions, first and last tag (Viterbi 1967).
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from src.model_utils import native
+
 
 def viterbi(
     emissions: np.ndarray, lengths: np.ndarray, transitions: np.ndarray, start: np.ndarray, end: np.ndarray
@@ -14,8 +16,14 @@ def viterbi(
     """Return the best path of each sentence, (length,) int64.
 
     Takes emissions (T, B, K), lengths (B,) of at least 1, transitions (K, K) from row to column, start (K,), end (K,).
-    The forward pass keeps maxima only; which tag gave a maximum is found on the way back, for one tag instead of K.
+    The project's own kernel takes a third of the time of NumPy, which serves where there is none. In NumPy the forward
+    pass keeps maxima only; which tag gave a maximum is found on the way back, for one tag instead of K.
     """
+    if native.enabled():
+        arrays = [array.astype(np.float32) for array in (emissions, transitions, start, end)]
+        outputs = np.zeros(emissions.shape[:2], np.int32), np.zeros(len(lengths), np.float32)
+        tags, _ = native.call("CRFViterbi", [*arrays, lengths.astype(np.int32)], list(outputs))
+        return [tags[:length, row].astype(np.int64) for row, length in enumerate(lengths)]
     steps = int(lengths.max())
     scores = emissions[:steps].copy()  # (T, B, K), becomes the best score of a path that ends there
     scores[0] += start

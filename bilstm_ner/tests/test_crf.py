@@ -122,7 +122,9 @@ def test_long_sentences_stay_finite():
 
 
 @pytest.mark.parametrize(("tags", "forbid"), [(1, False), (2, True), (3, False), (4, True)])
-def test_viterbi_and_best_paths_are_those_of_all_paths(tags, forbid):
+@pytest.mark.parametrize("kernels", [True, False], ids=["native", "numpy"])
+def test_viterbi_and_best_paths_are_those_of_all_paths(tags, forbid, kernels):
+    init_device("CPU", native=kernels)
     emissions, transitions, start, end, lengths = potentials(tags, 11 + tags, forbid)
     best_tags = viterbi(emissions, lengths, transitions, start, end)
     for row, length in enumerate(lengths):
