@@ -158,19 +158,18 @@ def gru_reference(x, lengths, state, directions, dy):
     x, state, dy = x.astype(float), state.astype(float), dy.astype(float)
     outputs, dx, d_state, gradients = [], np.zeros(x.shape), np.zeros(state.shape), []
     for number, weights in enumerate(directions):
-        weight_ih, weight_hh, bias = (array.astype(float) for array in weights)
+        weight_ih, weight_hh, bias_ih, bias_hh = (array.astype(float) for array in weights)
         units = weight_hh.shape[1]
-        bias_a, bias_r, bias_z, bias_n = np.split(bias, 4)
         y, mine = np.zeros((steps, batch, units)), [np.zeros(array.shape) for array in weights]
         d_y = dy[:, :, number * units : (number + 1) * units]
         for row in range(batch):
             h, kept = state[row], []
             times = range(lengths[row])
             for t in reversed(times) if number else times:
-                x_r, x_z, x_n = np.split(weight_ih @ x[t, row], 3)
-                h_r, h_z, a = np.split(weight_hh @ h, 3)
-                r, z, a = sigmoid(x_r + h_r + bias_r), sigmoid(x_z + h_z + bias_z), a + bias_a
-                n = np.tanh(x_n + bias_n + r * a)
+                x_r, x_z, x_n = np.split(weight_ih @ x[t, row] + bias_ih, 3)
+                h_r, h_z, a = np.split(weight_hh @ h + bias_hh, 3)
+                r, z = sigmoid(x_r + h_r), sigmoid(x_z + h_z)
+                n = np.tanh(x_n + r * a)
                 kept.append((t, h, a, r, z, n))
                 h = y[t, row] = n + z * (h - n)
             dh = np.zeros(units)
@@ -181,7 +180,8 @@ def gru_reference(x, lengths, state, directions, dy):
                 to_x, to_h = np.concatenate([dr, dz, dn]), np.concatenate([dr, dz, da])
                 mine[0] += np.outer(to_x, x[t, row])
                 mine[1] += np.outer(to_h, h)
-                mine[2] += np.concatenate([da, dr, dz, dn])
+                mine[2] += to_x
+                mine[3] += to_h
                 dx[t, row] += weight_ih.T @ to_x
                 dh = dh * z + weight_hh.T @ to_h
             d_state[row] += dh
@@ -197,7 +197,7 @@ def gru_reference(x, lengths, state, directions, dy):
 def test_gru_outputs_and_gradients_equal_a_loop_in_float64(shape, directions):
     steps, batch, inputs, units = shape
     x, lengths, weights, dy = lstm_example(*shape, directions)
-    weights = [(weight_ih[: 3 * units], weight_hh[: 3 * units], bias) for weight_ih, weight_hh, bias in weights]
+    weights = [(w_ih[: 3 * units], w_hh[: 3 * units], bias[: 3 * units], bias[units:]) for w_ih, w_hh, bias in weights]
     state = np.random.default_rng(1).standard_normal((batch, units)).astype(np.float32) * (directions == 1)
     flat = [array for each in weights for array in each]
     given = [x, lengths, state, *flat] if directions == 1 else [x, lengths, *flat]  # two begin with zeros

@@ -53,10 +53,10 @@ class GRU(nn.Cell):
         if lengths is None:
             return self.step(x[0], state).expand_dims(0)
         if self.native:
-            inputs = () if self.bidirectional else (state,)
-            for k in range(0, len(self.weights), 4):
-                inputs += self._kernel_weights(*self.weights[k : k + 4])
-            return self.forward_kernel(x, lengths, *inputs) if forward_only else self.kernel(x, lengths, *inputs)[0]
+            inputs = (x, lengths) if self.bidirectional else (x, lengths, state)
+            if forward_only:
+                return self.forward_kernel(*inputs, *self.weights)
+            return self.kernel(*inputs, *self.weights)[0]
         padded = padding_mask(lengths, x.shape[0]) > 0  # (T, B, 1)
         if not self.bidirectional:
             return self._run(x, padded, state, *self.weights)
@@ -78,12 +78,6 @@ class GRU(nn.Cell):
         if not self.bidirectional:
             return last
         return ops.cat((last[:, : self.hidden_size], outputs[0][:, self.hidden_size :]), 1)
-
-    def _kernel_weights(self, weight_ih, weight_hh, bias_ih, bias_hh):
-        """Return the weights of a direction with one bias (4H,), as the kernel wants them: see native_ops.gru."""
-        size = self.hidden_size
-        both = bias_ih[: 2 * size] + bias_hh[: 2 * size]
-        return weight_ih, weight_hh, ops.cat((bias_hh[2 * size :], both, bias_ih[2 * size :]))
 
     def _run(self, x, padded, state, weight_ih, weight_hh, bias_ih, bias_hh):
         """Return the states (T, B, H) of one direction over x (T, B, I), `padded` (T, B, 1)."""

@@ -2,6 +2,7 @@
 //
 // Each takes the pointers of its inputs and then of its outputs, with their shapes, and returns 0, or 1 where the number
 // of pointers is wrong. NameInferShape gives the shapes of the outputs; -1 is a size that only the running graph knows.
+#include <algorithm>
 #include <cstdint>
 #include <type_traits>
 #include <vector>
@@ -20,35 +21,51 @@ typedef std::vector<Sizes> Shapes;
 namespace {
 
 // An operator of a recurrent layer. Inputs: x, lengths, state (a GRU of one direction: h; projected: h, c), weight_ih,
-// weight_hh and bias of each direction, projected: projection and clips. Outputs: y, projected: the last h and c, and in
-// training `saved`. The gradient takes the same inputs, y, saved and dy and gives those of x (where WITH_DX), of the state
-// of a GRU, of the weights and biases, and of the projection.
+// weight_hh and bias (a GRU: bias_ih, bias_hh) of each direction, projected: projection and clips. Outputs: y, projected:
+// the last h and c, and in training `saved`. The gradient takes the same inputs, y, saved and dy and gives those of x
+// (where WITH_DX), of the state of a GRU, of the weights and biases, and of the projection.
 template <Kind KIND, int D, bool WITH_DX>
 struct Recurrent {
   static constexpr bool PROJECTED = KIND == Kind::ProjectedLSTM;
   static constexpr int STATES = PROJECTED ? 2 : KIND == Kind::GRU && D == 1;
-  static constexpr int WEIGHTS = 2 + STATES, INPUTS = WEIGHTS + 3 * D + 2 * PROJECTED, OUTPUTS = PROJECTED ? 3 : 1;
+  static constexpr int EACH = KIND == Kind::GRU ? 4 : 3;  // weights and biases of a direction
+  static constexpr int WEIGHTS = 2 + STATES, INPUTS = WEIGHTS + EACH * D + 2 * PROJECTED, OUTPUTS = PROJECTED ? 3 : 1;
   static constexpr int STATE_GRADIENTS = KIND == Kind::GRU && D == 1;
 
   static RecurrentLayer layer_of(void **p, int64_t **shapes) {
-    float **in = (float **)p, **weights = in + WEIGHTS, **projection = weights + 3 * D;
-    const int64_t *matrix = PROJECTED ? shapes[WEIGHTS + 3 * D] : shapes[WEIGHTS + 1];  // (H, P) or (G H, H)
+    float **in = (float **)p, **weights = in + WEIGHTS, **projection = weights + EACH * D;
+    const int64_t *matrix = PROJECTED ? shapes[WEIGHTS + EACH * D] : shapes[WEIGHTS + 1];  // (H, P) or (G H, H)
     RecurrentLayer layer{};
     layer.kind = KIND, layer.directions = D;
     layer.steps = (int)shapes[0][0], layer.batch = (int)shapes[0][1], layer.inputs = (int)shapes[0][2];
     layer.units = (int)(PROJECTED ? matrix[0] : matrix[1]), layer.outputs = (int)matrix[1];
     layer.x = in[0], layer.lengths = (int *)p[1];
     layer.first_h = STATES > 0 ? in[2] : nullptr, layer.first_c = STATES > 1 ? in[3] : nullptr;
-    for (int d = 0; d < D; d++, weights += 3)
+    for (int d = 0; d < D; d++, weights += EACH)
       layer.weight_ih[d] = weights[0], layer.weight_hh[d] = weights[1], layer.bias[d] = weights[2];
     if (PROJECTED) layer.projection = projection[0], layer.clips = projection[1];
     return layer;
+  }
+
+  // The kernel's bias of a GRU, that of W_hn h and then those of r, z and n: made of bias_ih and bias_hh.
+  static std::vector<float> join_biases(RecurrentLayer &layer, void **p) {
+    const int units = layer.units;
+    std::vector<float> joined(EACH == 4 ? D * 4 * units : 0);
+    for (int d = 0; d < D && EACH == 4; d++) {
+      const float *ih = (float *)p[WEIGHTS + 4 * d + 2], *hh = (float *)p[WEIGHTS + 4 * d + 3];
+      float *bias = &joined[d * 4 * units];
+      layer.bias[d] = bias;
+      for (int k = 0; k < units; k++) bias[k] = hh[2 * units + k];
+      for (int k = 0; k < 3 * units; k++) bias[units + k] = k < 2 * units ? ih[k] + hh[k] : ih[k];
+    }
+    return joined;
   }
 
   template <bool TRAINING>
   static int run(int count, void **p, int64_t **shapes) {
     if (count != INPUTS + OUTPUTS + TRAINING) return 1;
     RecurrentLayer layer = layer_of(p, shapes);
+    const std::vector<float> biases = join_biases(layer, p);
     float **out = (float **)p + INPUTS;
     layer.y = out[0];
     if (PROJECTED) layer.last_h = out[1], layer.last_c = out[2];
@@ -74,18 +91,29 @@ struct Recurrent {
   }
 
   static int run_gradient(int count, void **p, int64_t **shapes) {
-    if (count != INPUTS + 3 + WITH_DX + STATE_GRADIENTS + 3 * D + PROJECTED) return 1;
+    if (count != INPUTS + 3 + WITH_DX + STATE_GRADIENTS + EACH * D + PROJECTED) return 1;
     RecurrentLayer layer = layer_of(p, shapes);
+    std::vector<float> biases = join_biases(layer, p);
     float **rest = (float **)p + INPUTS, **out = rest + 3;
     layer.y = rest[0], layer.saved = rest[1];
     RecurrentGradients gradients{};
     gradients.dy = rest[2];
     if (WITH_DX) gradients.dx = *out++;
     if (STATE_GRADIENTS) gradients.first_h = *out++;
-    for (int d = 0; d < D; d++, out += 3)
-      gradients.weight_ih[d] = out[0], gradients.weight_hh[d] = out[1], gradients.bias[d] = out[2];
+    std::vector<float> of_biases(biases.size());
+    float **weights = out;
+    for (int d = 0; d < D; d++, out += EACH) {
+      gradients.weight_ih[d] = out[0], gradients.weight_hh[d] = out[1];
+      gradients.bias[d] = EACH == 4 ? &of_biases[d * 4 * layer.units] : out[2];
+    }
     if (PROJECTED) gradients.projection = *out;
     recurrent_backward(layer, gradients);
+    for (int d = 0; d < D && EACH == 4; d++) {  // what r and z get goes to both
+      const float *joined = gradients.bias[d];
+      std::copy_n(joined + layer.units, 3 * layer.units, weights[4 * d + 2]);
+      std::copy_n(joined + layer.units, 2 * layer.units, weights[4 * d + 3]);
+      std::copy_n(joined, layer.units, weights[4 * d + 3] + 2 * layer.units);
+    }
     return 0;
   }
 
@@ -94,8 +122,8 @@ struct Recurrent {
     Shapes result;
     if (WITH_DX) result.push_back(sizes(0, 3));
     if (STATE_GRADIENTS) result.push_back(sizes(2, 2));
-    for (int k = WEIGHTS; k < WEIGHTS + 3 * D; k++) result.push_back(sizes(k, (k - WEIGHTS) % 3 == 2 ? 1 : 2));
-    if (PROJECTED) result.push_back(sizes(WEIGHTS + 3 * D, 2));
+    for (int k = WEIGHTS; k < WEIGHTS + EACH * D; k++) result.push_back(sizes(k, (k - WEIGHTS) % EACH < 2 ? 2 : 1));
+    if (PROJECTED) result.push_back(sizes(WEIGHTS + EACH * D, 2));
     return result;
   }
 };

@@ -23,10 +23,10 @@ def gru(directions: int) -> tuple[ops.Custom, ops.Custom]:
     """Return the operators of a GRU layer for training and for inference.
 
     Inputs: x (T, B, I), lengths (B,) int32, with one direction the state (B, H) before the first step, then weight_ih
-    (3H, I), weight_hh (3H, H) and bias (4H,) of each direction; the bias is that of W_hn h, then those of r, z and n.
-    Outputs as those of `lstm`.
+    (3H, I), weight_hh (3H, H), bias_ih and bias_hh (3H,) of each direction, gates in the order r, z, n. Outputs as
+    those of `lstm`.
     """
-    return _recurrent(f"GRU{directions}", 2 + (directions == 1) + 3 * directions, constants=(1,))
+    return _recurrent(f"GRU{directions}", 2 + (directions == 1) + 4 * directions, constants=(1,))
 
 
 def projected_lstm() -> tuple[ops.Custom, ops.Custom]:
@@ -43,23 +43,23 @@ def _recurrent(name: str, inputs: int, constants: tuple[int, ...], outputs: int 
     """Return an operator whose gradient is that of all inputs but the `constants`, and its form for inference."""
     gradient = operator(f"{name}Gradient", inputs + 3, inputs - len(constants), integers=(1,))
 
+    zeros_like = ops.ZerosLike()
+
     def gradients(values, out, dout):
         found = gradient(*values, out[0], out[outputs], dout[0])
-        results, k = (), 0
-        for number in range(inputs):
-            if number in constants:
-                results += (ops.zeros_like(values[number]),)
-            else:
-                results += (found[k],)
-                k += 1
-        return results
+        if constants == (1,):
+            return (found[0], zeros_like(values[1])) + found[1:]
+        if constants == (0, 1):
+            return (zeros_like(values[0]), zeros_like(values[1])) + found
+        none = zeros_like(values[1]), zeros_like(values[2]), zeros_like(values[3])
+        return found[:1] + none + found[1:5] + (zeros_like(values[8]),)
 
     # graph mode wants to see how many inputs there are
     def bprop_5(x, lengths, a, b, c, out, dout):
         return gradients((x, lengths, a, b, c), out, dout)
 
-    def bprop_6(x, lengths, a, b, c, d, out, dout):
-        return gradients((x, lengths, a, b, c, d), out, dout)
+    def bprop_7(x, lengths, a, b, c, d, e, out, dout):
+        return gradients((x, lengths, a, b, c, d, e), out, dout)
 
     def bprop_8(x, lengths, a, b, c, d, e, f, out, dout):
         return gradients((x, lengths, a, b, c, d, e, f), out, dout)
@@ -67,7 +67,10 @@ def _recurrent(name: str, inputs: int, constants: tuple[int, ...], outputs: int 
     def bprop_9(x, lengths, a, b, c, d, e, f, g, out, dout):
         return gradients((x, lengths, a, b, c, d, e, f, g), out, dout)
 
-    bprop = {5: bprop_5, 6: bprop_6, 8: bprop_8, 9: bprop_9}[inputs]
+    def bprop_10(x, lengths, a, b, c, d, e, f, g, h, out, dout):
+        return gradients((x, lengths, a, b, c, d, e, f, g, h), out, dout)
+
+    bprop = {5: bprop_5, 7: bprop_7, 8: bprop_8, 9: bprop_9, 10: bprop_10}[inputs]
     training = operator(name, inputs, outputs + 1, integers=(1,), bprop=bprop)
     return training, operator(f"{name}Inference", inputs, outputs, integers=(1,))
 
