@@ -27,7 +27,7 @@ class GRU(nn.Cell):
     def __init__(self, *, input_size: int, hidden_size: int, bidirectional: bool, seed):
         super().__init__()
         self.hidden_size = hidden_size
-        self.bidirectional = bidirectional
+        self.bidirectional, self.output_size = bidirectional, (1 + bidirectional) * hidden_size
         random = np.random.default_rng(seed)
         weights = []
         for suffix in ("", "_reverse")[: 1 + bidirectional]:
@@ -40,8 +40,10 @@ class GRU(nn.Cell):
         self.native = native.enabled()
         if self.native:
             self.kernel, self.forward_kernel = native_ops.gru(1 + bidirectional)
-        self.matmul_nt = ops.MatMul(transpose_b=True)
-        self.add_bias = AddBias()
+        self.matmul_nt, self.add_bias = ops.MatMul(transpose_b=True), AddBias()
+        self.sigmoid, self.tanh, self.split_gates = ops.Sigmoid(), ops.Tanh(), ops.Split(1, 3)
+        self.concat, self.reverse_sequence = ops.Concat(1), ops.ReverseSequence(0, 1)
+        self.first_step = ops.StridedSlice(end_mask=0b010, shrink_axis_mask=0b001)  # of some columns of all rows
 
     def construct(self, x, lengths, state=None, forward_only=False) -> Tensor:
         """Map x (T, B, I) and lengths (B,) int32 to outputs (T, B, H * directions).
@@ -51,7 +53,7 @@ class GRU(nn.Cell):
         T = 1, of one direction.
         """
         if lengths is None:
-            return self.step(x[0], state).expand_dims(0)
+            return self.step(x.reshape(-1, x.shape[2]), state).reshape(1, -1, self.hidden_size)
         if self.native:
             inputs = (x, lengths) if self.bidirectional else (x, lengths, state)
             if forward_only:
@@ -72,12 +74,11 @@ class GRU(nn.Cell):
 
     def last_states(self, outputs, lengths) -> Tensor:
         """Return the states (B, H * directions) in which each direction ends, of outputs (T, B, H * directions)."""
-        steps, rows, columns = outputs.shape
-        places = ops.maximum(lengths - 1, 0) * rows + ops.arange(rows).astype(lengths.dtype)
-        last = ops.gather(outputs.reshape(steps * rows, columns), places, 0)
+        size, ones = self.hidden_size, (1, 1, 1)
+        last = self.first_step(self.reverse_sequence(outputs, lengths), (0, 0, 0), (1, 0, size), ones)
         if not self.bidirectional:
             return last
-        return ops.cat((last[:, : self.hidden_size], outputs[0][:, self.hidden_size :]), 1)
+        return self.concat((last, self.first_step(outputs, (0, 0, size), (1, 0, self.output_size), ones)))
 
     def _run(self, x, padded, state, weight_ih, weight_hh, bias_ih, bias_hh):
         """Return the states (T, B, H) of one direction over x (T, B, I), `padded` (T, B, 1)."""
@@ -94,10 +95,10 @@ class GRU(nn.Cell):
     def _next_state(self, from_input, state, weight_hh, bias_hh):
         """Return the state after `state` (B, H), of an input's part in the gates (B, 3H)."""
         from_state = self.add_bias(self.matmul_nt(state, weight_hh), bias_hh)  # (B, 3H)
-        x_r, x_z, x_n = ops.split(from_input, self.hidden_size, 1)
-        h_r, h_z, h_n = ops.split(from_state, self.hidden_size, 1)
-        n = ops.tanh(x_n + ops.sigmoid(x_r + h_r) * h_n)
-        return n + ops.sigmoid(x_z + h_z) * (state - n)
+        x_r, x_z, x_n = self.split_gates(from_input)
+        h_r, h_z, h_n = self.split_gates(from_state)
+        n = self.tanh(x_n + self.sigmoid(x_r + h_r) * h_n)
+        return n + self.sigmoid(x_z + h_z) * (state - n)
 
 
 def _orthogonal_or_uniform(random, rows: int, columns: int) -> np.ndarray:

@@ -12,7 +12,7 @@ from mindspore import Parameter, Tensor, nn, ops
 
 from src import random_streams
 from src.gru import GRU
-from src.model_utils.layers import AddBias, KeyedDropout, padding_mask
+from src.model_utils.layers import AddBias, KeyedDropout
 from src.tokenization import PAD
 
 MASKED = -1e4  # a score that leaves exactly no weight in a float32 softmax, and fits into float16
@@ -33,6 +33,13 @@ class Linear(nn.Dense):
         super().__init__(inputs, outputs, weight_init=Tensor(weight), bias_init="zeros", has_bias=bias)
         self.bias_add = AddBias()
 
+    def construct(self, x) -> Tensor:
+        """Map x (..., inputs) to (..., outputs)."""
+        rows = self.matmul(x.reshape(-1, self.in_channels), self.weight)
+        if self.has_bias:
+            rows = self.bias_add(rows, self.bias)
+        return rows if x.ndim == 2 else rows.reshape(*x.shape[:-1], self.out_channels)
+
 
 class Attention(nn.Cell):
     """Weights over the memory of a source.
@@ -48,8 +55,8 @@ class Attention(nn.Cell):
         if self.additive:
             self.query = Linear(inputs=query_size, outputs=query_size, seed=[*seed, 1], bias=False)
             self.score = Linear(inputs=query_size, outputs=1, seed=[*seed, 2], bias=False)
-        self.batch_matmul = ops.BatchMatMul()
-        self.batch_matmul_nt = ops.BatchMatMul(transpose_b=True)
+        self.batch_matmul, self.batch_matmul_nt = ops.BatchMatMul(), ops.BatchMatMul(transpose_b=True)
+        self.expand_dims, self.softmax = ops.ExpandDims(), ops.Softmax((-1,))
 
     def construct(self, queries, memory, keys, mask) -> tuple[Tensor, Tensor]:
         """Return contexts (B, T, M) and weights (B, T, S) of queries (B, T, Q).
@@ -62,7 +69,7 @@ class Attention(nn.Cell):
             scores = self.score(ops.tanh(sums)).squeeze(-1)  # (B, T, S)
         else:
             scores = self.batch_matmul_nt(queries, keys)  # (B, T, S)
-        weights = ops.softmax(scores + mask.expand_dims(1), -1)
+        weights = self.softmax(scores + self.expand_dims(mask, 1))
         return self.batch_matmul(weights, memory), weights
 
 
@@ -151,6 +158,12 @@ class Seq2Seq(nn.Cell):
 
         self.encoder_norms, self.decoder_norms = norms(encoder_layers), norms(decoder_layers)
         self.matmul_nt, self.add_bias = ops.MatMul(transpose_b=True), AddBias()
+        # functions of mindspore.ops, methods of tensors and Python's numbers take longer to compile than these
+        self.gather, self.transpose = ops.Gather(), ops.Transpose()
+        self.concat_layers, self.concat_columns = ops.Concat(0), ops.Concat(2)
+        self.equal, self.not_equal, self.cast, self.sum = ops.Equal(), ops.NotEqual(), ops.Cast(), ops.ReduceSum()
+        self.tanh, self.log_softmax, self.pad = ops.Tanh(), ops.LogSoftmax(-1), Tensor(PAD, ms.int32)
+        self.stack_layers, self.unstack_layers = ops.Stack(1), ops.Unstack(1)
 
     def construct(self, source, source_lengths, target_input, dropout_keys) -> Tensor:
         """Return logits (T * B, V) of the tokens that follow each of target_input (T, B).
@@ -162,26 +175,27 @@ class Seq2Seq(nn.Cell):
     def hidden(self, source, source_lengths, target_input, dropout_keys) -> Tensor:
         """Return what the output layer reads, (T * B, E), for the inputs of `construct`."""
         states, memory = self._encode(source, source_lengths, dropout_keys)
-        lengths = (target_input != PAD).astype(ms.int32).sum(0)  # (B,)
+        lengths = self.sum(self.cast(self.not_equal(target_input, self.pad), ms.int32), (0,))  # (B,)
         return self._decode(target_input, lengths, states, memory, dropout_keys)[0]
 
     def encode(self, source, source_lengths) -> tuple[Tensor, ...]:
         """Return states (B, L, H) of source (S, B), and the memory, some arrays with the sentence on axis 0."""
         states, memory = self._encode(source, source_lengths, None)
-        return (ops.stack(states, 1),) + memory
+        return (self.stack_layers(states),) + memory
 
     def decode_step(self, tokens, state, *memory) -> tuple[Tensor, Tensor, Tensor]:
         """Return log-probabilities (N, V) of the next token, the next state and attention weights (N, S).
 
         tokens (N,) int32 are the last ones, state (N, L, H) and memory (N, ...) those of their sentences.
         """
-        states = ops.unstack(state, axis=1)
-        hidden, outputs, weights = self._decode(tokens.expand_dims(0), None, states, memory, None)
-        return ops.log_softmax(self._logits(hidden), -1), ops.cat(outputs).transpose(1, 0, 2), weights.squeeze(1)
+        states = self.unstack_layers(state)
+        hidden, outputs, weights = self._decode(tokens.reshape(1, -1), None, states, memory, None)
+        state = self.transpose(self.concat_layers(outputs), (1, 0, 2))
+        return self.log_softmax(self._logits(hidden)), state, weights.reshape(-1, weights.shape[2])
 
     def _encode(self, source, lengths, dropout_keys):
         """Return the decoder's first states, L times (B, H), and memory (B, S, H), keys (B, S, H) and mask (B, S)."""
-        x = ops.gather(self.source_embedding, source, 0)  # (S, B, E)
+        x = self.gather(self.source_embedding, source, 0)  # (S, B, E)
         last = None
         for k in range(len(self.encoder)):
             x = self.source_dropout[k](x, dropout_keys)
@@ -190,11 +204,11 @@ class Seq2Seq(nn.Cell):
             outputs = self.encoder_norms[k](outputs)
             x = outputs if k == 0 else x + outputs
         x = self.source_dropout[len(self.encoder)](x, dropout_keys)
-        memory = x.transpose(1, 0, 2)  # (B, S, H)
-        mask = padding_mask(lengths, source.shape[0]).squeeze(2).transpose(1, 0) * MASKED  # (B, S)
+        memory = self.transpose(x, (1, 0, 2))  # (B, S, H)
+        mask = self.transpose(self.cast(self.equal(source, self.pad), ms.float32), (1, 0)) * MASKED  # (B, S)
         states = ()
         for k in range(len(self.bridge)):
-            states += (ops.tanh(self.bridge[k](last)),)
+            states += (self.tanh(self.bridge[k](last)),)
         return states, (memory, self.attention.memory_key(memory), mask)
 
     def _decode(self, tokens, lengths, states, memory, dropout_keys):
@@ -203,7 +217,7 @@ class Seq2Seq(nn.Cell):
         Reads tokens (T, B) with their lengths (B,), or a single step (1, B) without; of Bahdanau's decoder the weights
         are those of the last step, (B, 1, S).
         """
-        x = ops.gather(self.target_embedding, tokens, 0)  # (T, B, E)
+        x = self.gather(self.target_embedding, tokens, 0)  # (T, B, E)
         x = self.target_dropout[0](x, dropout_keys)
         if self.recurrent_attention:
             x, contexts, weights = self._attend_by_step(x, states[0], memory)  # (T, B, H) each
@@ -211,16 +225,16 @@ class Seq2Seq(nn.Cell):
         else:
             outputs = (self.decoder[0](x, lengths, states[0]),)  # (T, B, H)
             x = self.decoder_norms[0](outputs[0])
-            contexts, weights = self.attention(x.transpose(1, 0, 2), *memory)  # (B, T, H)
-            contexts = contexts.transpose(1, 0, 2)  # (T, B, H)
+            contexts, weights = self.attention(self.transpose(x, (1, 0, 2)), *memory)  # (B, T, H)
+            contexts = self.transpose(contexts, (1, 0, 2))  # (T, B, H)
         for k in range(1, len(self.decoder)):
             below = self.target_dropout[k](x, dropout_keys)
             if self.attends_below:
-                below = ops.cat((below, contexts), 2)  # (T, B, 2H)
+                below = self.concat_columns((below, contexts))  # (T, B, 2H)
             outputs += (self.decoder[k](below, lengths, states[k]),)  # (T, B, H)
             x = x + self.decoder_norms[k](outputs[k])
-        joint = self.joint_dropout[0](ops.cat((x, contexts), 2), dropout_keys)  # (T, B, 2H)
-        joint = self.joint_dropout[1](ops.tanh(self.joint(joint)), dropout_keys)  # (T, B, E)
+        joint = self.joint_dropout[0](self.concat_columns((x, contexts)), dropout_keys)  # (T, B, 2H)
+        joint = self.joint_dropout[1](self.tanh(self.joint(joint)), dropout_keys)  # (T, B, E)
         return joint.reshape(-1, joint.shape[-1]), outputs, weights
 
     def _attend_by_step(self, x, state, memory):
