@@ -41,7 +41,7 @@ ctc_cfg = edict(
     batch_size=16,  # largest number of utterances per step, over all processes [>= 1]
     batch_frames=6000,  # largest number of frames per step, with padding, over all processes [>= 1]
     num_buckets=8,  # length buckets [>= 1]
-    pad_to_bucket=True,  # pad to the bucket: faster, one compilation a bucket; false pads to the longest utterance
+    pad_to_bucket=True,  # false pads to the longest utterance: slower, one compilation without the project's kernels
     learning_rate=0.001,  # peak rate [> 0]
     lr_shape="cosine",  # after the warm-up; step multiplies by lr_decay [cosine | linear | step]
     lr_decay=0.5,  # factor of lr_shape step [> 0]

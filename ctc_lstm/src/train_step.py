@@ -7,6 +7,7 @@ from mindspore import nn
 from src.features import feature_size
 from src.loss import CTCLoss
 from src.lr_schedule import warmup_decay
+from src.model_utils import native
 from src.model_utils.runtime import quiet
 from src.model_utils.train_step import TrainStep, mixed_precision
 from src.network import CTCNet, dynamic_inputs
@@ -33,6 +34,6 @@ def build_step(network: CTCNet, config, rates: list[float]) -> TrainStep:
         )
     scaler = mixed_precision(network, config.amp_level)
     step = TrainStep(loss_network, optimizer, config.gradient_clip, config.weight_average, loss_scaler=scaler)
-    if not config.pad_to_bucket:
+    if native.enabled() or not config.pad_to_bucket:  # the kernels are as fast for shapes that vary
         step.set_inputs(*dynamic_inputs(feature_size(config)))
     return step
