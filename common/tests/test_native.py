@@ -422,6 +422,50 @@ def run_softmax_loss(rows, inputs, classes):
     return native.call("SoftmaxLoss", [*arrays, targets, shares, *settings], outputs)
 
 
+# -- the convolutions of characters
+
+
+def char_convolution_reference(char_ids, embedding, weights, bias, d_best):
+    """Return the highest scores and the gradients of all in float64; weights (width, D, F_k) of each width."""
+    embedding, weights = embedding.astype(float), [array.astype(float) for array in weights]
+    best, first = np.zeros(d_best.shape), 0
+    d_embedding, d_weights = np.zeros(embedding.shape), [np.zeros(array.shape) for array in weights]
+    for array, gradient in zip(weights, d_weights):
+        for n, ids in enumerate(char_ids):
+            windows = [ids[p : p + len(array)] for p in range(len(ids) - len(array) + 1)]
+            scores = np.array([np.einsum("jd,jdf->f", embedding[window], array) for window in windows])
+            for f, place in enumerate(scores.argmax(0)):
+                best[n, first + f] = scores[place, f] + bias[first + f]
+                d_score = d_best[n, first + f]
+                gradient[:, :, f] += d_score * embedding[windows[place]]
+                np.add.at(d_embedding, windows[place], d_score * array[:, :, f])
+        first += array.shape[2]
+    return best, d_embedding, np.concatenate([gradient.reshape(-1) for gradient in d_weights]), d_best.sum(0)
+
+
+@pytest.mark.parametrize(
+    "words, length, characters, dim, sizes",
+    [(1, 1, 1, 1, [(1, 1)]), (5, 9, 7, 3, [(1, 2), (3, 70), (9, 5)]), (40, 12, 30, 16, [(2, 64), (7, 17)])],
+)
+def test_char_convolutions_and_their_gradients_equal_a_loop_in_float64(words, length, characters, dim, sizes):
+    random = np.random.default_rng(words)
+    char_ids = random.integers(0, characters, (words, length)).astype(np.int32)
+    char_ids[::2, length // 2 :] = characters - 1  # padding
+    filters = sum(number for _, number in sizes)
+    shapes = [(characters, dim), *((width, dim, number) for width, number in sizes), (filters,), (words, filters)]
+    embedding, *weights, bias, d_best = (random.normal(0, 1, shape).astype(np.float32) for shape in shapes)
+    flat = np.concatenate([array.reshape(-1) for array in weights])
+    inputs = [char_ids, embedding, flat, bias, np.array(sizes, np.int32)]
+    both = [empty(words, filters), empty(words, filters)]
+    best, place = native.call("CharConvolution", inputs, both)
+    outputs = [empty(*array.shape) for array in (embedding, flat, bias)]
+    gradients = native.call("CharConvolutionGradient", [*inputs, place, d_best], outputs)
+    for found, expected in zip(
+        [best, *gradients], char_convolution_reference(char_ids, embedding, weights, bias, d_best)
+    ):
+        assert relative_difference(found, expected) < 1e-5
+
+
 # -- threads, processes, compilers
 
 

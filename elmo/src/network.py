@@ -75,7 +75,7 @@ class BiLanguageModel(nn.Cell):
         Returns the layers (L + 1, T, B, P) of each direction, in reading order, the word vectors first, and the state
         (h, c) after the last step, through which no gradient flows.
         """
-        table = ops.cat((self.char_encoder(char_ids), self.char_encoder(long_char_ids)))  # (N + M, P)
+        table = self.char_encoder(char_ids, long_char_ids)  # (N + M, P)
         x = ops.gather(table, forward_index, 0), ops.gather(table, backward_index, 0)
         return self.run(x, h, c, dropout_keys)
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "adam.h"
+#include "char_convolution.h"
 #include "crf.h"
 #include "dropout.h"
 #include "recurrent.h"
@@ -133,6 +134,12 @@ CRF crf_of(void **p, int64_t **shapes) {
           (float *)p[2],     (float *)p[3],     (int32_t *)p[4]};
 }
 
+native::CharConvolution char_layer_of(void **p, int64_t **shapes) {
+  return {(int)shapes[0][0], (int)shapes[0][1], (int)shapes[1][0], (int)shapes[1][1], (int)shapes[3][0],
+          (int)shapes[4][0], (int *)p[0],       (float *)p[1],     (float *)p[2],     (float *)p[3],
+          (int *)p[4]};
+}
+
 }  // namespace
 
 #define OPERATOR(name, call, outputs)                                                                    \
@@ -205,6 +212,31 @@ int Adam(int count, void **p, int *ranks, int64_t **shapes, const char **, void 
   return 0;
 }
 Sizes AdamInferShape(int *, int64_t **, void *) { return {1}; }
+
+// char_ids, embedding, weights, bias, sizes -> best, place (int32)
+int CharConvolution(int count, void **p, int *, int64_t **shapes, const char **, void *, void *) {
+  if (count != 7) return 1;
+  const native::CharConvolution layer = char_layer_of(p, shapes);
+  for (long k = 0; k < (long)layer.words * layer.length; k++)
+    if ((unsigned)layer.char_ids[k] >= (unsigned)layer.characters) return 1;
+  char_convolution(layer, (float *)p[5], (int *)p[6]);
+  return 0;
+}
+Shapes CharConvolutionInferShape(int *, int64_t **shapes, void *) {
+  const Sizes both = {shapes[0][0], shapes[3][0]};
+  return {both, both};
+}
+
+// the same inputs, place, the gradient of best -> gradients of embedding, weights, bias
+int CharConvolutionGradient(int count, void **p, int *, int64_t **shapes, const char **, void *, void *) {
+  if (count != 10) return 1;
+  float **out = (float **)p + 7;
+  char_convolution_gradient(char_layer_of(p, shapes), (int *)p[5], (float *)p[6], out[0], out[1], out[2]);
+  return 0;
+}
+Shapes CharConvolutionGradientInferShape(int *, int64_t **shapes, void *) {
+  return {{shapes[1][0], shapes[1][1]}, {shapes[2][0]}, {shapes[3][0]}};
+}
 
 // x (..., B, E), keys (B,), multipliers (E,), threshold (1,), all three int32, and the scale (1,) -> x with dropout
 int KeyedDropout(int count, void **p, int *ranks, int64_t **shapes, const char **, void *, void *) {

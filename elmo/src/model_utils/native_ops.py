@@ -106,6 +106,21 @@ def softmax_loss() -> ops.Custom:
     return operator("SoftmaxLoss", 7, 4, integers=(3, 6), bprop=bprop)
 
 
+def char_convolution() -> ops.Custom:
+    """Return the operator of a character encoder's convolutions, each with the maximum over all places of a word.
+
+    Inputs: char_ids (N, W) int32, embedding (C, D), the weights (width * D, number) of all widths in one, flat, the
+    bias (F,), and the widths and numbers of filters (K, 2) int32. Outputs: the highest scores (N, F), and their places.
+    """
+    gradient = operator("CharConvolutionGradient", 7, 3, integers=(0, 4))
+
+    def bprop(char_ids, embedding, weights, bias, sizes, out, dout):
+        gradients = gradient(char_ids, embedding, weights, bias, sizes, out[1], dout[0])
+        return (ops.zeros_like(char_ids), *gradients, ops.zeros_like(sizes))
+
+    return operator("CharConvolution", 5, 2, integers=(0, 4), bprop=bprop)
+
+
 def adam(weights: int, averaged: bool) -> ops.Custom:
     """Return the operator that updates so many weights by Adam, with clipping by their global norm.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
+from src.model_utils import native, native_ops
 from src.model_utils.layers import AddBias
 from src.modules.activations import tanh
 from src.modules.highway import Highway
@@ -34,7 +35,6 @@ class CharEncoder(nn.Cell):
     ):
         super().__init__()
         random = np.random.default_rng([seed, CHAR_ENCODER])
-        self.char_dim = char_dim
         self.widths = tuple(width for width, _ in filters)
         self.activation = {"relu": ops.relu, "tanh": tanh}[activation]
         size = sum(number for _, number in filters)
@@ -55,21 +55,36 @@ class CharEncoder(nn.Cell):
         self.w_proj = parameter(random.normal(0, size**-0.5, (size, output_size)), "w_proj")
         self.b_proj = parameter(np.zeros(output_size), "b_proj")
         self.matmul, self.add_bias = ops.MatMul(), AddBias()
+        self.join, self.map = ops.Concat(0), ops.HyperMap()
+        self.native = native.enabled()
+        if self.native:
+            self.kernel = native_ops.char_convolution()
+            self.sizes = Tensor(np.array(filters, np.int32))
         self.highest = ops.ArgMaxWithValue(axis=1)  # the gradient of ReduceMax takes much longer
 
-    def construct(self, char_ids) -> Tensor:
-        """Map char_ids (N, W) int32 to word vectors (N, P)."""
-        n_words, length = char_ids.shape
-        characters = ops.gather(self.char_embed, char_ids, 0)  # (N, W, D)
-        pooled = ()
-        for k in range(len(self.widths)):
-            width = self.widths[k]
-            places = length - width + 1
-            windows = ops.cat([characters[:, j : j + places] for j in range(width)], 2)  # (N, places, width * D)
-            scores = self.matmul(windows.reshape(n_words * places, width * self.char_dim), self.w_cnn[k])
-            best = self.highest(scores.reshape(n_words, places, -1))[1]  # (N, F_k)
-            pooled += (self.activation(self.add_bias(best, self.b_cnn[k])),)
-        x = ops.cat(pooled, 1)  # (N, F)
+    def construct(self, *groups) -> Tensor:
+        """Map groups of char_ids (N_k, W_k) int32 to word vectors (N, P), N = N_1 + N_2 + ..."""
+        bias = self.join(self.b_cnn)  # (F,)
+        weights = self.join(self.map(_flat, self.w_cnn)) if self.native else self.w_cnn
+        x = self.activation(self.join(self.map(ops.partial(self.highest_scores, weights, bias), groups)))  # (N, F)
         for highway in self.highways:
             x = highway(x)
         return self.add_bias(self.matmul(x, self.w_proj), self.b_proj)  # (N, P)
+
+    def highest_scores(self, weights, bias, char_ids) -> Tensor:
+        """Map char_ids (N_k, W_k) to the highest score of each filter, (N_k, F)."""
+        if self.native:
+            return self.kernel(char_ids, self.char_embed, weights, bias, self.sizes)[0]
+        n_words, length = char_ids.shape
+        characters = ops.gather(self.char_embed, char_ids, 0)  # (N, W, D)
+        best = ()
+        for k in range(len(self.widths)):
+            places = length - self.widths[k] + 1
+            windows = ops.cat([characters[:, j : j + places] for j in range(self.widths[k])], 2)
+            scores = self.matmul(windows.reshape(n_words * places, -1), weights[k])  # (N * places, F_k)
+            best += (self.highest(scores.reshape(n_words, places, -1))[1],)
+        return self.add_bias(ops.cat(best, 1), bias)
+
+
+def _flat(weight):
+    return weight.reshape(-1)
