@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mindspore as ms
+import numpy as np
 from mindspore import Tensor, nn, ops
 
 from src.model_utils.softmax_loss import SoftmaxLoss
@@ -10,16 +11,18 @@ from src.network import BiLanguageModel, LanguageModel
 
 
 class TrainingLoss(nn.Cell):
-    """Mean sampled softmax loss of both directions, whose rows of the softmax begin with the `sampled` rivals.
+    """Mean sampled softmax loss of so many `predictions`, whose rows of the softmax begin with the `sampled` rivals.
 
     Every logit is corrected by the log of its class's expected count in a sample (Jean et al. 2015, section 3;
     TensorFlow's documentation of candidate sampling). A target that was sampled itself has the same corrected logit
     there, so its loss is the plain softmax over the sample; a target outside is one more term.
     """
 
-    def __init__(self, *, bilm: BiLanguageModel, sampled: int):
+    def __init__(self, *, bilm: BiLanguageModel, sampled: int, predictions: int):
         super().__init__(auto_prefix=False)
         self.bilm = bilm
+        self.join = ops.Concat(0)
+        self.shares = Tensor(np.full(predictions, 1 / predictions, np.float32))
         self.loss = SoftmaxLoss(sampled=sampled)
 
     def construct(self, text, targets, h, c, dropout_keys, weight, bias, log_expected) -> tuple[Tensor, Tensor, Tensor]:
@@ -29,11 +32,8 @@ class TrainingLoss(nn.Cell):
         (T * B,) int32, rows of weight (R, P); h, c: the state before the first step.
         """
         forward, backward, new_h, new_c = self.bilm(*text, h, c, dropout_keys)
-        size = weight.shape[1]
-        hidden = ops.cat((forward[-1].reshape(-1, size), backward[-1].reshape(-1, size)))  # (2 * T * B, P)
-        targets = ops.cat(targets)
-        shares = ops.full_like(targets, 1 / len(targets), dtype=ms.float32)
-        loss = self.loss(hidden, weight, bias - log_expected, targets, shares)
+        hidden, targets = self.join((forward[-1], backward[-1])), self.join(targets)  # (2 * T, B, P), (2 * T * B,)
+        loss = self.loss(hidden, weight, bias - log_expected, targets, self.shares)
         return loss, new_h, new_c
 
 

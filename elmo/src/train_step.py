@@ -8,8 +8,9 @@ from mindspore import Parameter, Tensor, nn, ops
 
 from src.loss import TrainingLoss
 from src.model_options import ModelOptions
+from src.model_utils import native, native_ops
 from src.model_utils.runtime import quiet, rank_and_size
-from src.model_utils.train_step import scaled, squared_sum
+from src.model_utils.train_step import FusedAdam, scaled, squared_sum
 from src.network import LanguageModel
 
 
@@ -25,9 +26,6 @@ class TrainOneStep(nn.Cell):
     def __init__(self, *, model: LanguageModel, options: ModelOptions, config, rates: list[float]):
         super().__init__(auto_prefix=False)
         self.model = model
-        self.loss_network = TrainingLoss(
-            bilm=model.bilm, sampled=min(options.n_negative_samples_batch, len(model.weight))
-        )
         self.optimizer = build_optimizer(config, model.bilm.trainable_params(), rates)
         self.weights = self.optimizer.parameters
         self.loss_factor = config.loss_factor
@@ -44,6 +42,9 @@ class TrainOneStep(nn.Cell):
         rank, self.ranks = rank_and_size()
         rows = options.batch_size
         self.first, self.rows = rank * rows // self.ranks, rows // self.ranks
+        sampled = min(options.n_negative_samples_batch, len(model.weight))
+        predictions = 2 * self.rows * options.unroll_steps
+        self.loss_network = TrainingLoss(bilm=model.bilm, sampled=sampled, predictions=predictions)
         shapes = options.state_shapes(rows)
         self.h, self.c = parameter("state.h", shapes[0]), parameter("state.c", shapes[1])
         self.gradients = ms.value_and_grad(self._loss, (0, 1), self.weights, has_aux=True)
@@ -51,46 +52,40 @@ class TrainOneStep(nn.Cell):
         self.sum_over_ranks = ops.AllReduce() if self.ranks > 1 else None
         self.gather_ranks = ops.AllGather() if self.ranks > 1 else None
         self.map = ops.HyperMap()
+        self.update = None
+        if native.enabled():
+            tables = model.weight, model.bias, self.squares, self.bias_squares
+            self.update = FusedUpdate(self.optimizer, tables, config.softmax_lr_factor, self.gradient_clip)
 
     def _loss(self, weight, bias, text, targets, log_expected, h, c, dropout_keys):
         loss, h, c = self.loss_network(text, targets, h, c, dropout_keys, weight, bias, log_expected)
         return loss * self.loss_factor, h, c
 
-    def construct(
-        self,
-        char_ids,
-        long_char_ids,
-        forward_index,
-        backward_index,
-        forward_target,
-        backward_target,
-        classes,
-        log_expected,
-        restart,
-        dropout_keys,
-    ) -> tuple[Tensor, Tensor]:
+    def construct(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Take one step on TrainingInputs (see dataset.py); returns the loss and the gradient norm before clipping."""
+        text, targets = inputs[:4], inputs[4:6]
+        classes, log_expected, restart, dropout_keys = inputs[6:]
         h, c = self._mine(self.h) * (1 - restart), self._mine(self.c) * (1 - restart)
         weight, bias = ops.gather(self.model.weight, classes, 0), ops.gather(self.model.bias, classes, 0)
-        text = (char_ids, long_char_ids, forward_index, backward_index)
-        (loss, h, c), (rows, gradients) = self.gradients(
-            weight, bias, text, (forward_target, backward_target), log_expected, h, c, dropout_keys
-        )
+        (loss, h, c), (rows, gradients) = self.gradients(weight, bias, text, targets, log_expected, h, c, dropout_keys)
         d_weight, d_bias = rows
         if self.reduce is not None:
             gradients = self.reduce(gradients)
             loss = self.sum_over_ranks(loss) / self.ranks
             d_weight, d_bias = self.sum_over_ranks(d_weight) / self.ranks, self.sum_over_ranks(d_bias) / self.ranks
-        norm = ops.sqrt(ops.addn(self.map(squared_sum, gradients)) + squared_sum(d_weight) + squared_sum(d_bias))
-        if self.gradient_clip > 0:
-            scale = ops.minimum(self.gradient_clip / (norm + 1e-12), 1.0)
-            gradients = self.map(ops.partial(scaled, scale), gradients)
-            d_weight, d_bias = d_weight * scale, d_bias * scale
         done = self.updates + 1  # a new tensor: what reads the parameter itself might see it after its update
-        rate = ops.gather(self.rates, done - 1, 0)
-        self._adagrad(self.model.weight, self.squares, classes, weight, d_weight, rate)
-        self._adagrad(self.model.bias, self.bias_squares, classes, bias, d_bias, rate)
-        loss = ops.depend(loss, self.optimizer(gradients))
+        if self.update is not None:
+            norm = self.update(classes, d_weight, d_bias, gradients)
+        else:
+            norm = ops.sqrt(ops.addn(self.map(squared_sum, gradients)) + squared_sum(d_weight) + squared_sum(d_bias))
+            if self.gradient_clip > 0:
+                scale = ops.minimum(self.gradient_clip / (norm + 1e-12), 1.0)
+                gradients = self.map(ops.partial(scaled, scale), gradients)
+                d_weight, d_bias = d_weight * scale, d_bias * scale
+            rate = ops.gather(self.rates, done - 1, 0)
+            self._adagrad(self.model.weight, self.squares, classes, weight, d_weight, rate)
+            self._adagrad(self.model.bias, self.bias_squares, classes, bias, d_bias, rate)
+            loss = ops.depend(loss, self.optimizer(gradients))
         ops.assign(self.updates, done)
         ops.assign(self.h, self._everyone(h))
         ops.assign(self.c, self._everyone(c))
@@ -110,6 +105,30 @@ class TrainOneStep(nn.Cell):
         if self.ranks == 1:
             return state
         return self.gather_ranks(state.transpose(2, 0, 1, 3)).transpose(1, 2, 0, 3)
+
+
+class FusedUpdate(nn.Cell):
+    """Clipping and both updates in one operator of the project's own kernels (src/native/adam.cc).
+
+    It works on the parameters of the optimizer and on `tables`: weight and bias of the softmax and their squares.
+    """
+
+    def __init__(self, optimizer: nn.Optimizer, tables, softmax_lr_factor: float, gradient_clip: float):
+        super().__init__(auto_prefix=False)
+        adam = isinstance(optimizer, nn.Adam)
+        counts, moments, betas = [optimizer.global_step], optimizer.accum if not adam else (), [0] * 3
+        if adam:
+            counts += [optimizer.beta1_power, optimizer.beta2_power]
+            moments = [*optimizer.moment1, *optimizer.moment2]
+            betas = [float(value.asnumpy()) for value in (optimizer.beta1, optimizer.beta2, optimizer.eps)]
+        self.state = ms.ParameterTuple([*counts, *tables, *optimizer.parameters, *moments])
+        self.settings = Tensor([*betas, gradient_clip, softmax_lr_factor, adam], ms.float32)
+        self.rates = FusedAdam.rates_of(optimizer)
+        self.kernel = native_ops.sampled_update(len(optimizer.parameters), adam)
+
+    def construct(self, classes, d_weight, d_bias, gradients) -> Tensor:
+        """Update everything; returns the norm of the gradients before clipping."""
+        return self.kernel(self.settings, self.rates, classes, *self.state, d_weight, d_bias, *gradients).reshape(())
 
 
 def build_optimizer(config, weights, rates: list[float]) -> nn.Optimizer:

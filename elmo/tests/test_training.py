@@ -118,6 +118,16 @@ def test_killed_training_resumes_to_the_bit(without_validation, small_options, t
     assert_same(whole, again)
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "adagrad"])
+def test_the_kernels_train_as_the_operators_of_mindspore(without_validation, small_options, tmp_path, optimizer):
+    """Weights, moments, squares, counts and state are the same after three steps, whose gradients are clipped."""
+    settings = {"max_steps": 3, "options_path": small_options, "optimizer": optimizer, "loss_factor": 20}
+    for native in ("true", "false"):
+        train.main(options(without_validation, tmp_path / native, native=native, **settings))
+    one, two = (load_checkpoint(tmp_path / native / "elmo-1_3.ckpt")[0] for native in ("true", "false"))
+    assert_same(one, two, rtol=1e-3, atol=1e-5)
+
+
 def test_two_processes_train_as_one(without_validation, small_options, tmp_path, capsys):
     if not Path(sys.executable).with_name("msrun").exists():
         pytest.skip("msrun, which MindSpore installs, is not beside this Python")

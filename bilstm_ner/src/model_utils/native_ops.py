@@ -130,9 +130,22 @@ def adam(weights: int, averaged: bool) -> ops.Custom:
     and, if averaged, all averages; at last all gradients. Output: the norm of the gradients before clipping (1,).
     """
     counts, arrays = 3 + averaged, (3 + averaged) * weights
-    inputs = 2 + counts + arrays + weights
-    update = operator("Adam", inputs, 1, integers=(2,))
-    changed = range(2, 2 + counts + arrays)
+    return _update("Adam", 2 + counts + arrays + weights, range(2, 2 + counts + arrays), integers=(2,))
+
+
+def sampled_update(weights: int, with_adam: bool) -> ops.Custom:
+    """Return the operator that updates the rows of a softmax by Adagrad and so many weights by Adagrad or by Adam.
+
+    All are clipped by their global norm, which is the output, (1,). Inputs: see src/native/mindspore_ops.cc.
+    """
+    first, moments = 8 + 2 * with_adam, 1 + with_adam
+    changed = range(3, first + weights * (1 + moments))
+    return _update("SampledUpdate", changed.stop + 2 + weights, changed, integers=(2, 3))
+
+
+def _update(name: str, inputs: int, changed: range, integers: tuple[int, ...]) -> ops.Custom:
+    """Return an operator that changes some of its inputs in place."""
+    update = operator(name, inputs, 1, integers)
     access = [sig.sig_rw.RW_WRITE if k in changed else sig.sig_rw.RW_READ for k in range(inputs)]
     update.set_signatures([sig.make_sig(f"x{k}", rw) for k, rw in enumerate(access)])
     update.add_prim_attr("side_effect_mem", True)  # else MindSpore may hand over copies

@@ -134,6 +134,12 @@ CRF crf_of(void **p, int64_t **shapes) {
           (float *)p[2],     (float *)p[3],     (int32_t *)p[4]};
 }
 
+long size_of(int rank, const int64_t *shape) {
+  long size = 1;
+  while (rank--) size *= *shape++;
+  return size;
+}
+
 native::CharConvolution char_layer_of(void **p, int64_t **shapes) {
   return {(int)shapes[0][0], (int)shapes[0][1], (int)shapes[1][0], (int)shapes[1][1], (int)shapes[3][0],
           (int)shapes[4][0], (int *)p[0],       (float *)p[1],     (float *)p[2],     (float *)p[3],
@@ -201,10 +207,8 @@ int Adam(int count, void **p, int *ranks, int64_t **shapes, const char **, void 
   float **in = (float **)p + first;
   std::vector<Weights> weights;
   for (int k = 0; k < arrays; k++) {
-    long size = 1;
-    for (int axis = 0; axis < ranks[first + k]; axis++) size *= shapes[first + k][axis];
-    weights.push_back({size, in[k], in[arrays + k], in[2 * arrays + k], averaged ? in[3 * arrays + k] : nullptr,
-                       in[(3 + averaged) * arrays + k]});
+    weights.push_back({size_of(ranks[first + k], shapes[first + k]), in[k], in[arrays + k], in[2 * arrays + k],
+                       averaged ? in[3 * arrays + k] : nullptr, in[(3 + averaged) * arrays + k], 1});
   }
   const AdamCounts counts{(int32_t *)p[2], (float *)p[3], (float *)p[4], averaged ? (float *)p[5] : nullptr};
   const long rates = ranks[1] ? shapes[1][0] : 1;
@@ -212,6 +216,35 @@ int Adam(int count, void **p, int *ranks, int64_t **shapes, const char **, void 
   return 0;
 }
 Sizes AdamInferShape(int *, int64_t **, void *) { return {1}; }
+
+// beta1, beta2, epsilon, the largest norm, the factor of the rate of a softmax, whether Adam updates the others, all in one
+// (6,), the rates, and the classes (R,) int32 whose rows Adagrad updates. Then what is changed in place: the number of steps
+// and, with Adam, the powers; weight (V, P) and bias (V,) of the softmax and their sums of squares; all weights and all of
+// each of their moments. At last the gradients of the rows, (R, P) and (R,), and all others -> norm (1,)
+int SampledUpdate(int count, void **p, int *ranks, int64_t **shapes, const char **, void *, void *) {
+  const float *s = (float *)p[0];
+  const bool adam = s[5] > 0;
+  const int first = adam ? 10 : 8, arrays = (count - first - 3) / (3 + adam);
+  if (count != first + 3 + arrays * (3 + adam)) return 1;
+  float **softmax = (float **)p + first - 4, **in = (float **)p + first, **gradients = in + (2 + adam) * arrays;
+  std::vector<Weights> weights;
+  for (int k = 0; k < arrays; k++)
+    weights.push_back({size_of(ranks[first + k], shapes[first + k]), in[k], in[arrays + k],
+                       adam ? in[2 * arrays + k] : nullptr, nullptr, gradients[2 + k], 1});
+  const long width = shapes[first - 4][1];
+  for (long row = 0; row < shapes[2][0]; row++) {
+    const long at = ((int *)p[2])[row];
+    if (at < 0 || at >= shapes[first - 4][0]) return 1;
+    weights.push_back({width, softmax[0] + at * width, softmax[2] + at * width, nullptr, nullptr,
+                       gradients[0] + row * width, s[4]});
+    weights.push_back({1, softmax[1] + at, softmax[3] + at, nullptr, nullptr, gradients[1] + row, s[4]});
+  }
+  const AdamCounts counts{(int32_t *)p[3], adam ? (float *)p[4] : nullptr, adam ? (float *)p[5] : nullptr, nullptr};
+  *(float *)p[count - 1] =
+      (float)adam_update(weights, {s[0], s[1], s[2], s[3], 0, 1}, (float *)p[1], shapes[1][0], counts);
+  return 0;
+}
+Sizes SampledUpdateInferShape(int *, int64_t **, void *) { return {1}; }
 
 // char_ids, embedding, weights, bias, sizes -> best, place (int32)
 int CharConvolution(int count, void **p, int *, int64_t **shapes, const char **, void *, void *) {

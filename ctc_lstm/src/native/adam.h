@@ -1,17 +1,18 @@
-// The update of Adam (Kingma & Ba 2015) with clipping by the global norm and a moving average of the weights, for all
-// weights of a network at once.
+// The update of Adam (Kingma & Ba 2015) or Adagrad (Duchi et al. 2011) with clipping by the global norm and a moving average
+// of the weights, for all weights of a network at once.
 #pragma once
 #include <cstdint>
 #include <vector>
 
 namespace native {
 
-// One array of weights with its two moments and its average (null without one), which are changed in place, and its
-// gradient.
+// One array of weights with its two moments and its average (null without one), which are changed in place, its gradient,
+// and a factor of its rate. Adagrad has one moment, the sum of squares, and no average.
 struct Weights {
   long size;
   float *values, *first, *second, *average;
   const float *gradient;
+  float factor;
 };
 
 // `clip` is the largest norm, 0 for none; the average has a decay (0: there is none) and a step between two updates.
@@ -19,7 +20,8 @@ struct AdamSettings {
   float beta1, beta2, epsilon, clip, decay, every;
 };
 
-// What a step counts on: the number of steps, the powers of beta1 and beta2, and the steps that the average knows of.
+// What a step counts on: the number of steps, the powers of beta1 and beta2 (null for Adagrad alone), and the steps that
+// the average knows of.
 struct AdamCounts {
   int32_t *steps;
   float *beta1_power, *beta2_power, *averaged;

@@ -37,10 +37,13 @@ double adam_update(const std::vector<Weights> &weights, const AdamSettings &sett
   for (double each : squares) norm += each;
   norm = std::sqrt(norm);
   const float scale = settings.clip > 0 && !(norm <= settings.clip) ? settings.clip / (float)(norm + 1e-12) : 1.0f;
-  *counts.beta1_power *= settings.beta1;
-  *counts.beta2_power *= settings.beta2;
-  const float rate = rates[std::min<long>((*counts.steps)++, count - 1)] * std::sqrt(1 - *counts.beta2_power) /
-                     (1 - *counts.beta1_power);
+  float rate = rates[std::min<long>((*counts.steps)++, count - 1)];
+  const float plain_rate = rate;
+  if (counts.beta1_power) {
+    *counts.beta1_power *= settings.beta1;
+    *counts.beta2_power *= settings.beta2;
+    rate = rate * std::sqrt(1 - *counts.beta2_power) / (1 - *counts.beta1_power);
+  }
   float decay = 0;  // of the average, if this step updates it: see weight_average.py
   if (settings.decay > 0 && std::fmod(++*counts.averaged, settings.every) == 0)
     decay = std::pow(std::min((1 + *counts.averaged) / (10 + *counts.averaged), settings.decay), settings.every);
@@ -49,11 +52,18 @@ double adam_update(const std::vector<Weights> &weights, const AdamSettings &sett
     for (long i = part.first; i < part.end; i += W) {
       const int lanes = (int)std::min<long>(W, part.end - i);
       float *values = part.weights->values + i, *first = part.weights->first + i, *second = part.weights->second + i;
-      Vec g = load(part.weights->gradient + i, lanes) * scale, m = load(first, lanes), v = load(second, lanes);
+      const Vec g = load(part.weights->gradient + i, lanes) * scale;
+      if (!part.weights->second) {
+        const Vec squares = load(first, lanes) + g * g;
+        store(first, squares, lanes);
+        store(values, load(values, lanes) - plain_rate * part.weights->factor * g / sqrt_of(squares), lanes);
+        continue;
+      }
+      Vec m = load(first, lanes), v = load(second, lanes);
       m += (1.0f - settings.beta1) * (g - m);
       v += (1.0f - settings.beta2) * (g * g - v);
       store(first, m, lanes), store(second, v, lanes);
-      const Vec changed = load(values, lanes) - rate * m / (sqrt_of(v) + settings.epsilon);
+      const Vec changed = load(values, lanes) - rate * part.weights->factor * m / (sqrt_of(v) + settings.epsilon);
       store(values, changed, lanes);
       if (decay > 0) {
         float *average = part.weights->average + i;
