@@ -84,9 +84,9 @@ class Elmo(nn.Cell):
         c = ops.zeros((2, self.n_layers, batch, self.sizes[1]), ms.float32)
         forward, backward, _, _ = net(
             char_ids, long_char_ids, index, reverse(index, framed), h, c, ops.stack((dropout_keys, dropout_keys + 1))
-        )  # (L + 1, T + 2, B, P)
+        )  # L + 1 of (T + 2, B, P)
         backward = ops.stack([reverse(layer, framed) for layer in backward])
-        layers = ops.cat((forward, backward), 3)[:, 1:-1]  # (L + 1, T, B, 2P)
+        layers = ops.cat((ops.stack(forward), backward), 3)[:, 1:-1]  # (L + 1, T, B, 2P)
         if not self.fine_tune:
             layers = ops.stop_gradient(layers)
         mask = (ops.arange(steps - 2).reshape(-1, 1) < lengths.reshape(1, -1)).astype(ms.float32)  # (T, B)

@@ -185,4 +185,4 @@ class _Steps(nn.Cell):
         """Map x (2, T, B, P) and the state to layers (2, L + 1, T, B, P) and the state after `counts` (B,) steps."""
         keys = (counts, counts)  # of the dropout, which is off
         forward, backward, h, c = self.network.run(x, h, c, keys, counts, True)
-        return ops.stack((forward, backward)), h, c
+        return ops.stack((ops.stack(forward), ops.stack(backward))), h, c

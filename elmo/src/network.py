@@ -62,50 +62,55 @@ class BiLanguageModel(nn.Cell):
 
         self.forward_layers, self.backward_layers = layers(0), layers(1)
         self.forward_dropouts, self.backward_dropouts = dropouts(0), dropouts(1)
+        self.gather, self.reshape, self.stack, self.unstack = ops.Gather(), ops.Reshape(), ops.Stack(), ops.Unstack()
 
     def construct(
         self, char_ids, long_char_ids, forward_index, backward_index, h, c, dropout_keys
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor, Tensor]:
         """Run both directions over T steps.
 
         char_ids (N, W), long_char_ids (M, W'): the distinct words; forward_index, backward_index (T, B): rows of their
         common table, in reading order; h (2, L, B, P), c (2, L, B, H) float32: the state of both directions before the
         first step; dropout_keys (2, B) int32, ignored outside training.
 
-        Returns the layers (L + 1, T, B, P) of each direction, in reading order, the word vectors first, and the state
+        Returns the L + 1 layers (T, B, P) of each direction, in reading order, the word vectors first, and the state
         (h, c) after the last step, through which no gradient flows.
         """
         table = self.char_encoder(char_ids, long_char_ids)  # (N + M, P)
-        x = ops.gather(table, forward_index, 0), ops.gather(table, backward_index, 0)
-        return self.run(x, h, c, dropout_keys)
+        x = self.gather(table, forward_index, 0), self.gather(table, backward_index, 0)
+        keys = self.unstack(dropout_keys)
+        return self.run(x, h, c, keys, ops.zeros_like(keys[0]) + forward_index.shape[0])
 
-    def run(self, x, h, c, dropout_keys, counts=None, forward_only=False) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Run both directions from their word vectors x (2, T, B, P), as `construct` does.
+    def run(
+        self, x, h, c, dropout_keys, counts, forward_only=False
+    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor, Tensor]:
+        """Run both directions from their word vectors x, twice (T, B, P), as `construct` does.
 
-        `counts` (B,) int32 in 0 ... T: the steps after which the state is wanted, where it is not all of them.
+        dropout_keys, twice (B,); counts (B,) int32 in 0 ... T: the steps after which the state is wanted.
         `forward_only` (a constant) says that no gradient will be asked for.
         """
-        forward, forward_h, forward_c = self._direction(
-            self.forward_layers, self.forward_dropouts, x[0], h[0], c[0], dropout_keys[0], counts, forward_only
-        )
-        backward, backward_h, backward_c = self._direction(
-            self.backward_layers, self.backward_dropouts, x[1], h[1], c[1], dropout_keys[1], counts, forward_only
-        )
-        return forward, backward, ops.stack((forward_h, backward_h)), ops.stack((forward_c, backward_c))
+        hs = self.unstack(self.reshape(h, (-1, *h.shape[2:])))  # 2L of (B, P)
+        cs = self.unstack(self.reshape(c, (-1, *c.shape[2:])))  # 2L of (B, H)
+        forward, hs_0, cs_0 = self._direction(0, x[0], hs, cs, dropout_keys[0], counts, forward_only)
+        backward, hs_1, cs_1 = self._direction(1, x[1], hs, cs, dropout_keys[1], counts, forward_only)
+        new_h, new_c = self.stack(hs_0 + hs_1), self.stack(cs_0 + cs_1)
+        return forward, backward, self.reshape(new_h, h.shape), self.reshape(new_c, c.shape)
 
-    def _direction(self, layers, dropouts, x, h, c, dropout_keys, counts, forward_only):
-        """Map x (T, B, P) and a direction's state h (L, B, P), c (L, B, H) to (L + 1, T, B, P) and the new state.
+    def _direction(self, number, x, hs, cs, dropout_keys, counts, forward_only):
+        """Map x (T, B, P) and the states of both directions to the layers and new states of one of them.
 
         As in bilm-tf, dropout acts on the input of a layer, and a skip connection adds that input to its output.
         """
-        outputs, last_h, last_c = (x,), (), ()
+        layers = self.backward_layers if number else self.forward_layers
+        dropouts = self.backward_dropouts if number else self.forward_dropouts
+        outputs, new_hs, new_cs = (x,), (), ()
         for k in range(self.n_layers):
             x = dropouts[k](x, dropout_keys)
-            hidden, h_after, c_after = layers[k](x, h[k], c[k], counts, forward_only)  # (T, B, P), (B, P), (B, H)
-            last_h, last_c = last_h + (h_after,), last_c + (c_after,)
+            state = number * self.n_layers + k
+            hidden, h, c = layers[k](x, hs[state], cs[state], counts, forward_only)  # (T, B, P), (B, P), (B, H)
             x = hidden + x if self.skip and k > 0 else hidden
-            outputs += (x,)
-        return ops.stack(outputs), ops.stack(last_h), ops.stack(last_c)
+            outputs, new_hs, new_cs = outputs + (x,), new_hs + (h,), new_cs + (c,)
+        return outputs, new_hs, new_cs
 
 
 class LanguageModel(nn.Cell):

@@ -89,6 +89,7 @@ class Losses(nn.Cell):
 
     def loss(self, *inputs):
         forward, backward, h, c = self.network(*inputs)
+        forward, backward = ops.stack(forward), ops.stack(backward)
         # not a plain sum of squares: the layers must differ in what they get
         return ops.square(forward[-1] - 0.1).sum() + ops.square(backward[-1] + 0.2).sum(), forward, backward, h, c
 

@@ -55,15 +55,16 @@ class ProjectedLSTM(nn.Cell):
         On a CPU the project's own kernel runs all steps (src/native/recurrent.cc); elsewhere, and where that is not in
         use, they are written out.
         """
-        h, c = ops.stop_gradient(h), ops.stop_gradient(c)
         steps, batch, size = x.shape
         if counts is None:
             counts = ops.full((batch,), steps, dtype=ms.int32)
         if self.native:
-            kernel = self.forward_kernel if forward_only else self.kernel
-            bias = self.bias + self.forget_bias
-            results = kernel(x, counts, h, c, self.w_x, self.w_h, bias, self.w_p, self.clips)
-            return results[0], ops.stop_gradient(results[1]), ops.stop_gradient(results[2])
+            weights = self.w_x, self.w_h, self.bias + self.forget_bias, self.w_p, self.clips
+            if forward_only:
+                return self.forward_kernel(x, counts, h, c, *weights)
+            y, h, c, _ = self.kernel(x, counts, h, c, *weights)
+            return y, h, c
+        h, c = ops.stop_gradient(h), ops.stop_gradient(c)
         hs, cs = (h,), (c,)
         for inputs in ops.split(self.inputs(x.reshape(steps * batch, size)), batch):  # the gradient of slices is slow
             h, c = self.step(inputs, h, c)
