@@ -12,6 +12,7 @@ from easydict import EasyDict
 from src import config as config_module
 from src.dataset import Sample, Vocabulary, evaluation_batches, load_vocabulary
 from src.decoding import best_paths, viterbi
+from src.model_utils import native
 from src.model_utils.checkpoint import load_checkpoint, load_into
 from src.model_utils.configuration import load_config
 from src.model_utils.evaluation import Forward
@@ -72,7 +73,7 @@ class Decoder:
     """Tags sentences in length-sorted batches; the network is compiled once for all batch sizes and lengths."""
 
     def __init__(self, network: Tagger, vocabulary: Vocabulary, config: EasyDict):
-        self.network = Forward(network, dynamic_inputs())
+        self.network = Forward(network, dynamic_inputs(), in_thread_pool=not native.enabled())
         self.tagger, self.vocabulary, self.config = network, vocabulary, config
 
     def decoded(self, samples: list[Sample], decode: Callable = real_emissions, progress: str = "") -> list:

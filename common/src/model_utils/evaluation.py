@@ -20,12 +20,13 @@ class Forward(nn.Cell):
 
     `inputs` are the network's inputs but `forward_only`, as tensors without data. The last are the dropout keys, which
     nothing reads outside training; without `has_keys` they are left out, and the lengths before them stand for them.
+    `in_thread_pool` is for graphs whose time goes to MindSpore's own kernels (see RunInThreadPool).
     """
 
-    def __init__(self, network: nn.Cell, inputs: Sequence[Tensor], has_keys: bool = True):
+    def __init__(self, network: nn.Cell, inputs: Sequence[Tensor], has_keys: bool = True, in_thread_pool: bool = True):
         super().__init__(auto_prefix=False)
         self.network, self.has_keys = network, has_keys
-        self.run_in_thread_pool = RunInThreadPool()
+        self.run_in_thread_pool = RunInThreadPool() if in_thread_pool else None
         self.set_train(False)
         self.set_inputs(*inputs)
 
@@ -34,7 +35,7 @@ class Forward(nn.Cell):
         if not self.has_keys:
             inputs += (inputs[-1],)
         outputs = self.network(*inputs, True).astype(ms.float32)
-        return self.run_in_thread_pool(outputs, inputs[-1])
+        return outputs if self.run_in_thread_pool is None else self.run_in_thread_pool(outputs, inputs[-1])
 
     def outputs(
         self, batches: Iterable[tuple[np.ndarray, Inputs]], total: int, progress: str = ""
