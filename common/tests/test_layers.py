@@ -114,6 +114,13 @@ def test_dropout_passes_gradients_of_kept_values_only(kernels):
     np.testing.assert_allclose(found, np.where(kept, x / 0.8**2, 0), rtol=1e-5)
 
 
+@pytest.mark.parametrize(("keys", "columns"), [(4, 8), (6, 8), (5, 7)])
+def test_dropout_of_other_sizes_is_refused(kernels, keys, columns):
+    dropout = KeyedDropout(0.5, 8, [0]).set_train(True)
+    with pytest.raises((RuntimeError, ValueError)):
+        run(dropout, np.ones((3, 5, columns), np.float32), dropout_keys(0, 0, keys))
+
+
 def test_dropout_keys_are_a_pure_function():
     keys = dropout_keys(5, 1000, 300)
     assert keys.dtype == np.int32 and keys.shape == (300,) and len(set(keys.tolist())) == 300

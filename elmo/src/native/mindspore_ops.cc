@@ -1,7 +1,7 @@
 // The kernels as MindSpore custom operators of the kind "aot": see ops.Custom in its documentation.
 //
 // Each takes the pointers of its inputs and then of its outputs, with their shapes, and returns 0, or 1 where the number
-// of pointers is wrong. NameInferShape gives the shapes of the outputs; -1 is a size that only the running graph knows.
+// of pointers is wrong, or what they hold does not fit together. NameInferShape gives the shapes of the outputs; -1 is a size that only the running graph knows.
 #include <algorithm>
 #include <cstdint>
 #include <type_traits>
@@ -275,6 +275,7 @@ Shapes CharConvolutionGradientInferShape(int *, int64_t **shapes, void *) {
 int KeyedDropout(int count, void **p, int *ranks, int64_t **shapes, const char **, void *, void *) {
   if (count != 6) return 1;
   const int64_t *sizes = shapes[0], last = ranks[0] - 1;
+  if (shapes[1][0] != sizes[last - 1] || shapes[2][0] != sizes[last]) return 1;
   keyed_dropout((float *)p[0], last == 2 ? sizes[0] : 1, (int)sizes[last - 1], (int)sizes[last], (int32_t *)p[1],
                 (int32_t *)p[2], *(int32_t *)p[3], *(float *)p[4], (float *)p[5]);
   return 0;

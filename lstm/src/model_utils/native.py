@@ -169,5 +169,7 @@ def call(name: str, inputs: list[np.ndarray], outputs: list[np.ndarray]) -> list
     pointers = (ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))
     addresses = (ctypes.c_void_p * len(arrays))(*(ctypes.addressof(shape) for shape in shapes))
     if getattr(_handles[-1], name)(len(arrays), pointers, ranks, addresses, None, None, None):
-        raise ValueError(f"{name} takes another number of arrays than {len(inputs)} and {len(outputs)}")
+        raise ValueError(
+            f"{name} takes another number of arrays than {len(inputs)} and {len(outputs)}, or other sizes or classes"
+        )
     return outputs
