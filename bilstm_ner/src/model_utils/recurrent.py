@@ -18,11 +18,11 @@ _SATURATED = 1e4  # sigmoid(+-1e4) is exactly 1 or 0 in float32, and the number 
 class LSTMLayer(nn.Cell):
     """One (bidirectional) LSTM layer that is exact for sequences of any length in one padded batch.
 
-    On a CPU the project's own kernel runs each sequence up to its length (src/native/lstm.cc). Elsewhere, and where it
-    is not in use, MindSpore's fused kernel runs over all T steps. Padding is told to that by one more input column,
-    which is 1 on padded steps and feeds the gates with constants: input and output gate shut, forget gate open. The
-    cell state then passes through padding unchanged and the output there is exactly 0; the backward direction, which
-    meets the padding first, still has its initial zero state when it reaches the last real step.
+    On a CPU the project's own kernel runs each sequence up to its length (src/native/recurrent.cc). Elsewhere, and
+    where it is not in use, MindSpore's fused kernel runs over all T steps. Padding is told to that by one more input
+    column, which is 1 on padded steps and feeds the gates with constants: input and output gate shut, forget gate open.
+    The cell state then passes through padding unchanged and the output there is exactly 0; the backward direction,
+    which meets the padding first, still has its initial zero state when it reaches the last real step.
 
     Weights are `weight_ih` (4H, I), `weight_hh` (4H, H) and `bias` (4H,), gates in the order input, forget, cell,
     output; those of the backward direction end in `_reverse`. Equations: Hochreiter & Schmidhuber 1997 with the forget

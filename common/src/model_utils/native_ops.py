@@ -42,17 +42,23 @@ def projected_lstm() -> tuple[ops.Custom, ops.Custom]:
 def _recurrent(name: str, inputs: int, constants: tuple[int, ...], outputs: int = 1) -> tuple[ops.Custom, ops.Custom]:
     """Return an operator whose gradient is that of all inputs but the `constants`, and its form for inference."""
     gradient = operator(f"{name}Gradient", inputs + 3, inputs - len(constants), integers=(1,))
-
     zeros_like = ops.ZerosLike()
 
-    def gradients(values, out, dout):
-        found = gradient(*values, out[0], out[outputs], dout[0])
-        if constants == (1,):
-            return (found[0], zeros_like(values[1])) + found[1:]
-        if constants == (0, 1):
-            return (zeros_like(values[0]), zeros_like(values[1])) + found
+    # written out for each set of constants, as every turn of a loop takes MindSpore milliseconds to compile
+    def without_lengths(values, found):
+        return (found[0], zeros_like(values[1])) + found[1:]
+
+    def of_weights(values, found):
+        return (zeros_like(values[0]), zeros_like(values[1])) + found
+
+    def of_projected(values, found):
         none = zeros_like(values[1]), zeros_like(values[2]), zeros_like(values[3])
         return found[:1] + none + found[1:5] + (zeros_like(values[8]),)
+
+    complete = {(1,): without_lengths, (0, 1): of_weights, (1, 2, 3, 8): of_projected}[constants]
+
+    def gradients(values, out, dout):
+        return complete(values, gradient(*values, out[0], out[outputs], dout[0]))
 
     # graph mode wants to see how many inputs there are
     def bprop_5(x, lengths, a, b, c, out, dout):

@@ -37,12 +37,12 @@ double adam_update(const std::vector<Weights> &weights, const AdamSettings &sett
   for (double each : squares) norm += each;
   norm = std::sqrt(norm);
   const float scale = settings.clip > 0 && !(norm <= settings.clip) ? settings.clip / (float)(norm + 1e-12) : 1.0f;
-  float rate = rates[std::min<long>((*counts.steps)++, count - 1)];
-  const float plain_rate = rate;
+  const float rate = rates[std::min<long>((*counts.steps)++, count - 1)];
+  float adam_rate = 0;  // without the bias of the moments
   if (counts.beta1_power) {
     *counts.beta1_power *= settings.beta1;
     *counts.beta2_power *= settings.beta2;
-    rate = rate * std::sqrt(1 - *counts.beta2_power) / (1 - *counts.beta1_power);
+    adam_rate = rate * std::sqrt(1 - *counts.beta2_power) / (1 - *counts.beta1_power);
   }
   float decay = 0;  // of the average, if this step updates it: see weight_average.py
   if (settings.decay > 0 && std::fmod(++*counts.averaged, settings.every) == 0)
@@ -56,14 +56,14 @@ double adam_update(const std::vector<Weights> &weights, const AdamSettings &sett
       if (!part.weights->second) {
         const Vec squares = load(first, lanes) + g * g;
         store(first, squares, lanes);
-        store(values, load(values, lanes) - plain_rate * part.weights->factor * g / sqrt_of(squares), lanes);
+        store(values, load(values, lanes) - rate * part.weights->factor * g / sqrt_of(squares), lanes);
         continue;
       }
       Vec m = load(first, lanes), v = load(second, lanes);
       m += (1.0f - settings.beta1) * (g - m);
       v += (1.0f - settings.beta2) * (g * g - v);
       store(first, m, lanes), store(second, v, lanes);
-      const Vec changed = load(values, lanes) - rate * part.weights->factor * m / (sqrt_of(v) + settings.epsilon);
+      const Vec changed = load(values, lanes) - adam_rate * part.weights->factor * m / (sqrt_of(v) + settings.epsilon);
       store(values, changed, lanes);
       if (decay > 0) {
         float *average = part.weights->average + i;
