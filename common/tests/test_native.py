@@ -122,6 +122,31 @@ def test_lstm_outputs_and_gradients_equal_a_loop_in_float64(shape, directions):
         assert relative_difference(found, wanted) < 1e-6
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (7, 20, 5, 17), (40, 17, 13, 50)])
+@pytest.mark.parametrize("rows", [1, 9, 600])
+@pytest.mark.parametrize("directions", [1, 2])
+def test_lstm_of_tokens_equals_that_of_the_rows_they_stand_for(shape, rows, directions):
+    (steps, batch, inputs, units), random = shape, np.random.default_rng(0)
+    _, lengths, weights, dy = lstm_example(*shape, directions)
+    table = random.standard_normal((rows, inputs)).astype(np.float32)
+    tokens = random.integers(0, rows, (steps, batch)).astype(np.int32)
+    y, dx, *of_weights = lstm_reference(table[tokens], lengths, weights, dy)
+    of_table = np.zeros(table.shape)
+    np.add.at(of_table, tokens, dx)
+    given = [table, lengths, tokens, *(array for each in weights for array in each)]
+    results = [empty(*y.shape), empty(directions * steps * batch * 5 * units)]
+    found, saved = native.call(f"LSTMOfTokens{directions}", given, results)
+    (again,) = native.call(f"LSTMOfTokens{directions}Inference", given, [empty(*y.shape)])
+    np.testing.assert_array_equal(again, found)
+    gradients = [empty(*array.shape) for array in (table, *given[3:])]
+    native.call(f"LSTMOfTokens{directions}Gradient", [*given, found, saved, dy], gradients)
+    for one, wanted in zip([found, *gradients], [y, of_table, *of_weights]):
+        assert relative_difference(one, wanted) < 1e-6
+    tokens[-1, -1] = rows
+    with pytest.raises(ValueError, match="LSTMOfTokens"):
+        native.call(f"LSTMOfTokens{directions}", given, results)
+
+
 def test_lstm_of_an_empty_batch_and_of_rows_without_steps():
     for steps, batch in ((3, 0), (4, 2)):
         x, lengths, weights, dy = lstm_example(steps, batch, 3, 2, 2)

@@ -51,8 +51,8 @@ class LanguageModelLoss(nn.Cell):
     def construct(self, words: Tensor, tokens: Tensor, lengths: Tensor, dropout_keys: Tensor, pairs: Tensor) -> Tensor:
         """Return the scalar loss of `PretrainingInputs`."""
         padding = padding_mask(lengths, tokens.shape[0])  # (T, B, 1)
-        x = ops.gather(self.embedding.table(words), tokens, 0)  # (T, B, D)
-        outputs = self.lstm(x, lengths, dropout_keys)  # (T, B, H * directions)
+        table = self.embedding.table(words)  # (U, D)
+        outputs = self.lstm(table, lengths, dropout_keys, False, tokens)  # (T, B, H * directions)
         vectors = ops.gather(self.embedding.vectors, words[1:], 0)  # (U - 1, E), padding is never predicted
         candidates = self.matmul(vectors, self.output_projection)  # (U - 1, H)
         real = 1 - padding[1:].reshape(-1)  # ((T - 1) * B,), both steps of a pair are real where the later one is

@@ -140,13 +140,19 @@ class SentimentNet(nn.Cell):
 
         `forward_only`, a constant, takes a faster kernel that has no gradient.
         """
-        return self.classify(self.embedding(words, tokens), lengths, dropout_keys, forward_only)
+        if self.embedding_dropout.p and self.training:  # then a word has other vectors in every review
+            return self.classify(self.embedding(words, tokens), lengths, dropout_keys, forward_only)
+        outputs = self.lstm(self.embedding.table(words), lengths, dropout_keys, forward_only, tokens)  # (T, B, H)
+        return self._output(outputs, lengths, dropout_keys)
 
     def classify(self, x: Tensor, lengths: Tensor, dropout_keys: Tensor, forward_only: bool = False) -> Tensor:
         """Map word vectors x (T, B, D), whatever they are on padding, to logits (B, C)."""
-        padding = padding_mask(lengths, x.shape[0]).astype(x.dtype)  # (T, B, 1)
         x = self.embedding_dropout(x, dropout_keys)
-        outputs = self.lstm(x, lengths, dropout_keys, forward_only)  # (T, B, H)
+        return self._output(self.lstm(x, lengths, dropout_keys, forward_only), lengths, dropout_keys)
+
+    def _output(self, outputs: Tensor, lengths: Tensor, dropout_keys: Tensor) -> Tensor:
+        """Map outputs of the LSTM (T, B, H) to logits (B, C)."""
+        padding = padding_mask(lengths, outputs.shape[0]).astype(outputs.dtype)  # (T, B, 1)
         pooled = self.pooled_dropout(self.pooling(outputs, padding, lengths), dropout_keys)  # (B, P)
         return self.matmul_nt(pooled, self.weight.astype(pooled.dtype)) + self.bias  # (B, C)
 

@@ -19,6 +19,15 @@ def lstm(directions: int, input_gradient: bool = True) -> tuple[ops.Custom, ops.
     return _recurrent(f"{name}{directions}", 2 + 3 * directions, constants=(1,) if input_gradient else (0, 1))
 
 
+def lstm_of_tokens(directions: int) -> tuple[ops.Custom, ops.Custom]:
+    """Return the operators of an LSTM layer whose steps read rows of a table, for training and for inference.
+
+    Inputs: x (U, I), lengths (B,) and tokens (T, B), int32, indices into x, then the weights as those of `lstm`, whose
+    outputs these have. The products with weight_ih are those of the U rows, not of T * B steps.
+    """
+    return _recurrent(f"LSTMOfTokens{directions}", 3 + 3 * directions, constants=(1, 2))
+
+
 def gru(directions: int) -> tuple[ops.Custom, ops.Custom]:
     """Return the operators of a GRU layer for training and for inference.
 
@@ -41,12 +50,16 @@ def projected_lstm() -> tuple[ops.Custom, ops.Custom]:
 
 def _recurrent(name: str, inputs: int, constants: tuple[int, ...], outputs: int = 1) -> tuple[ops.Custom, ops.Custom]:
     """Return an operator whose gradient is that of all inputs but the `constants`, and its form for inference."""
-    gradient = operator(f"{name}Gradient", inputs + 3, inputs - len(constants), integers=(1,))
+    integers = (1, 2) if constants == (1, 2) else (1,)
+    gradient = operator(f"{name}Gradient", inputs + 3, inputs - len(constants), integers)
     zeros_like = ops.ZerosLike()
 
     # written out for each set of constants, as every turn of a loop takes MindSpore milliseconds to compile
     def without_lengths(values, found):
         return (found[0], zeros_like(values[1])) + found[1:]
+
+    def without_tokens(values, found):
+        return (found[0], zeros_like(values[1]), zeros_like(values[2])) + found[1:]
 
     def of_weights(values, found):
         return (zeros_like(values[0]), zeros_like(values[1])) + found
@@ -55,7 +68,8 @@ def _recurrent(name: str, inputs: int, constants: tuple[int, ...], outputs: int 
         none = zeros_like(values[1]), zeros_like(values[2]), zeros_like(values[3])
         return found[:1] + none + found[1:5] + (zeros_like(values[8]),)
 
-    complete = {(1,): without_lengths, (0, 1): of_weights, (1, 2, 3, 8): of_projected}[constants]
+    forms = {(1,): without_lengths, (1, 2): without_tokens, (0, 1): of_weights, (1, 2, 3, 8): of_projected}
+    complete = forms[constants]
 
     def gradients(values, out, dout):
         return complete(values, gradient(*values, out[0], out[outputs], dout[0]))
@@ -63,6 +77,9 @@ def _recurrent(name: str, inputs: int, constants: tuple[int, ...], outputs: int 
     # graph mode wants to see how many inputs there are
     def bprop_5(x, lengths, a, b, c, out, dout):
         return gradients((x, lengths, a, b, c), out, dout)
+
+    def bprop_6(x, lengths, a, b, c, d, out, dout):
+        return gradients((x, lengths, a, b, c, d), out, dout)
 
     def bprop_7(x, lengths, a, b, c, d, e, out, dout):
         return gradients((x, lengths, a, b, c, d, e), out, dout)
@@ -76,9 +93,9 @@ def _recurrent(name: str, inputs: int, constants: tuple[int, ...], outputs: int 
     def bprop_10(x, lengths, a, b, c, d, e, f, g, h, out, dout):
         return gradients((x, lengths, a, b, c, d, e, f, g, h), out, dout)
 
-    bprop = {5: bprop_5, 7: bprop_7, 8: bprop_8, 9: bprop_9, 10: bprop_10}[inputs]
-    training = operator(name, inputs, outputs + 1, integers=(1,), bprop=bprop)
-    return training, operator(f"{name}Inference", inputs, outputs, integers=(1,))
+    bprop = {5: bprop_5, 6: bprop_6, 7: bprop_7, 8: bprop_8, 9: bprop_9, 10: bprop_10}[inputs]
+    training = operator(name, inputs, outputs + 1, integers, bprop=bprop)
+    return training, operator(f"{name}Inference", inputs, outputs, integers)
 
 
 def crf_loss() -> ops.Custom:

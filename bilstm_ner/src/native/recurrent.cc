@@ -39,6 +39,7 @@ struct Work {
   std::vector<Slice> slices;
   std::vector<Task> tasks;
   long pairs = 0;
+  float *table_gates = nullptr;  // (D, U, 4 H) with tokens: what each row of x gives the gates, or gets from theirs
   float *gradients = nullptr;  // of all pairs: the gates', with a projection also o tanh(c) and the product's gradient
 
   explicit Work(const RecurrentLayer &layer)
@@ -61,6 +62,9 @@ struct Work {
     return (long)task.slice->time(s, m, task.direction) * layer.batch + task.slice->rows[m];
   }
   const float *x(const Task &task, int s, int m) const { return layer.x + place(task, s, m) * layer.inputs; }
+  float *gates_of_token(int direction, int token) const {
+    return table_gates + ((long)direction * layer.table_rows + token) * 4 * units;
+  }
   template <class Float>
   Float *in_y(Float *y, const Task &task, int s, int m) const {
     return y + (place(task, s, m) * layer.directions + task.direction) * layer.outputs;
@@ -206,12 +210,19 @@ void forward_task(const Work &work, const Task &task, const Work::Packed &weight
     float *gates = memory.gates.get(count * width);
     for (int s = from, at = 0; s < to; s++)
       for (int m = 0; m < slice.active[s]; m++, at++) {
+        float *row = gates + at * width;
+        if (layer.tokens) {
+          const int token = layer.tokens[work.place(task, s, m)];
+          std::memcpy(row, work.gates_of_token(task.direction, token), sizeof(float) * 4 * units);
+          continue;
+        }
         memory.left[at] = work.x(task, s, m);
         memory.right[at] = bias + work.x_at;
-        memory.out[at] = gates + at * width + work.x_at;
-        std::memcpy(gates + at * width, bias, sizeof(float) * work.x_at);
+        memory.out[at] = row + work.x_at;
+        std::memcpy(row, bias, sizeof(float) * work.x_at);
       }
-    matmul(memory.left.data(), 1, (int)count, weights.ih, memory.right.data(), memory.out.data());
+    if (!layer.tokens)
+      matmul(memory.left.data(), 1, (int)count, weights.ih, memory.right.data(), memory.out.data());
     for (int s = from; s < to; s++) {
       const int n = slice.active[s];
       float *now[MOST_SLICE_ROWS], *out[MOST_SLICE_ROWS], *y[MOST_SLICE_ROWS];
@@ -349,22 +360,94 @@ struct Product {
   }
 };
 
-void weight_gradients(const Work &work, const RecurrentGradients &gradients) {
+// Calls f(direction, first row, rows) for blocks of the rows of a table.
+template <class F>
+void for_table(const RecurrentLayer &layer, F &&f) {
+  const int blocks = (layer.table_rows + CHUNK - 1) / CHUNK;
+  parallel(blocks * layer.directions, [&](int k) {
+    const int first = k % blocks * CHUNK;
+    f(k / blocks, first, std::min(CHUNK, layer.table_rows - first));
+  });
+}
+
+// Many steps read the same row of a table, whose product with the weights is the same each time.
+void table_forward(const Work &work, const Work::Packed *packed) {
+  const RecurrentLayer &layer = work.layer;
+  for_table(layer, [&](int d, int first, int count) {
+    const float *left[CHUNK], *start[CHUNK];
+    float *out[CHUNK];
+    for (int m = 0; m < count; m++) {
+      left[m] = layer.x + (long)(first + m) * layer.inputs;
+      start[m] = layer.bias[d];
+      out[m] = work.gates_of_token(d, first + m);
+    }
+    matmul(left, 1, count, packed[d].ih, start, out);
+  });
+}
+
+// Fills work.table_gates with the sums over all steps that read a row of the gradients z of their gates, in the order of
+// the pairs, and `dx` (U, I).
+void table_backward(const Work &work, const Work::Packed *packed, const std::vector<const float *> &z, float *dx) {
+  const RecurrentLayer &layer = work.layer;
+  const int size = 4 * work.units, rows = layer.table_rows, keys = layer.directions * rows;
+  std::vector<long> first(keys + 1), place(work.pairs);  // the pairs of each direction and row, sorted by counting
+  std::vector<int> key;
+  for (const Task &task : work.tasks)
+    for (int s = 0; s < task.slice->steps(); s++)
+      for (int m = 0; m < task.slice->active[s]; m++) {
+        key.push_back(task.direction * rows + layer.tokens[work.place(task, s, m)]);
+        first[key.back() + 1]++;
+      }
+  for (int k = 0; k < keys; k++) first[k + 1] += first[k];
+  std::vector<long> next(first);
+  for (long pair = 0; pair < work.pairs; pair++) place[next[key[pair]]++] = pair;
+  constexpr int AT_ONCE = 16;
+  parallel((keys + AT_ONCE - 1) / AT_ONCE, [&](int block) {
+    for (int k = block * AT_ONCE; k < std::min(keys, (block + 1) * AT_ONCE); k++) {
+      float *sum = work.table_gates + (long)k * size;
+      std::memset(sum, 0, sizeof(float) * size);
+      for (long at = first[k]; at < first[k + 1]; at++) {
+        const float *gates = z[place[at]];
+        for (int n = 0; n < size; n++) sum[n] += gates[n];
+      }
+    }
+  });
+  if (!dx) return;
+  const int blocks = (rows + CHUNK - 1) / CHUNK;
+  parallel(blocks, [&](int k) {
+    const float *left[CHUNK];
+    float *out[CHUNK];
+    const int start = k * CHUNK, count = std::min(CHUNK, rows - start);
+    for (int m = 0; m < count; m++) out[m] = dx + (long)(start + m) * layer.inputs;
+    for (int d = 0; d < layer.directions; d++) {
+      for (int m = 0; m < count; m++) left[m] = work.gates_of_token(d, start + m);
+      matmul(left, 1, count, packed[d].ih, d ? out : nullptr, out);
+    }
+  });
+}
+
+void weight_gradients(const Work &work, const Work::Packed *packed, const RecurrentGradients &gradients) {
   const RecurrentLayer &layer = work.layer;
   const int units = work.units, inputs = layer.inputs, outputs = layer.outputs;
-  std::vector<const float *> x, h, z;  // of all pairs
+  std::vector<const float *> x, h, z;  // of all pairs; with tokens x of each row of the table, for each direction
   x.reserve(work.pairs), h.reserve(work.pairs), z.reserve(work.pairs);
   for (const Task &task : work.tasks)
     for (int s = 0; s < task.slice->steps(); s++)
       for (int m = 0; m < task.slice->active[s]; m++) {
-        x.push_back(work.x(task, s, m));
+        if (!layer.tokens) x.push_back(work.x(task, s, m));
         h.push_back(work.h_before(task, s, m));
         z.push_back(work.gradient(task, s, m));
       }
+  std::vector<const float *> of_table;
+  if (layer.tokens) {
+    table_backward(work, packed, z, gradients.dx);
+    x = rows_of(layer.x, layer.table_rows, inputs);
+    of_table = rows_of(work.table_gates, layer.directions * layer.table_rows, 4 * units);
+  }
   std::vector<Product> products;
   const long pairs = work.pairs / layer.directions;
   for (int d = 0; d < layer.directions; d++) {
-    const float *const *of_x = x.data() + d * pairs, *const *of_h = h.data() + d * pairs;
+    const float *const *of_x = x.data() + (layer.tokens ? 0 : d * pairs), *const *of_h = h.data() + d * pairs;
     const float *const *of_z = z.data() + d * pairs;
     float *ih = gradients.weight_ih[d], *hh = gradients.weight_hh[d];
     if (layer.projection) {
@@ -380,6 +463,10 @@ void weight_gradients(const Work &work, const RecurrentGradients &gradients) {
       products.push_back(
           {of_z, units, 2 * units, pairs, {{of_x, 0, inputs, ih, inputs}, {of_h, 0, outputs, hh, outputs}}});
       products.push_back({of_z, 3 * units, units, pairs, {{of_x, 0, inputs, ih_n, inputs}}});
+    } else if (layer.tokens) {
+      const float *const *of_row = of_table.data() + (long)d * layer.table_rows;
+      products.push_back({of_row, 0, 4 * units, layer.table_rows, {{of_x, 0, inputs, ih, inputs}}});
+      products.push_back({of_z, 0, 4 * units, pairs, {{of_h, 0, outputs, hh, outputs}}});
     } else {
       products.push_back({of_z, 0, 4 * units, pairs, {{of_x, 0, inputs, ih, inputs}, {of_h, 0, outputs, hh, outputs}}});
     }
@@ -401,8 +488,13 @@ void zero_padding(const Slice &slice, const RecurrentLayer &layer, float *values
 void recurrent_forward(const RecurrentLayer &layer) {
   std::lock_guard<std::mutex> lock(one_layer_at_a_time);
   static Work::Packed packed[2];
-  const Work work(layer);
+  static Buffer of_table;
+  Work work(layer);
   work.pack(packed, false);
+  if (layer.tokens) {
+    work.table_gates = of_table.get(4L * layer.units * layer.table_rows * layer.directions);
+    table_forward(work, packed);
+  }
   parallel((int)work.tasks.size(), [&](int k) {
     const Task &task = work.tasks[k];
     if (!task.direction) zero_padding(*task.slice, layer, layer.y, (long)layer.directions * layer.outputs);
@@ -413,21 +505,23 @@ void recurrent_forward(const RecurrentLayer &layer) {
 void recurrent_backward(const RecurrentLayer &layer, const RecurrentGradients &gradients) {
   std::lock_guard<std::mutex> lock(one_layer_at_a_time);
   static Work::Packed packed[2];
-  static Buffer of_bias, of_second_direction, of_gates;
+  static Buffer of_bias, of_second_direction, of_gates, of_table;
   Work work(layer);
   work.gradients = of_gates.get(work.pairs * work.gradient_width);
   work.pack(packed, true);
   const int size = 4 * layer.units, slices = (int)work.slices.size();
   const long inputs = layer.inputs;
-  float *sums = of_bias.get((long)size * work.tasks.size()), *dx = gradients.dx, *second = nullptr;
+  float *sums = of_bias.get((long)size * work.tasks.size()), *dx = layer.tokens ? nullptr : gradients.dx;
+  float *second = nullptr;
   if (dx && layer.directions == 2) second = of_second_direction.get((long)layer.steps * layer.batch * inputs);
+  if (layer.tokens) work.table_gates = of_table.get((long)size * layer.table_rows * layer.directions);
   std::memset(sums, 0, sizeof(float) * size * work.tasks.size());
   parallel((int)work.tasks.size(), [&](int k) {
     const Task &task = work.tasks[k];
     if (dx && !task.direction) zero_padding(*task.slice, layer, dx, inputs);
     backward_task(work, task, packed[task.direction], gradients, task.direction ? second : dx, sums + (long)k * size);
   });
-  weight_gradients(work, gradients);
+  weight_gradients(work, packed, gradients);
   for (int d = 0; d < layer.directions; d++) {
     std::memset(gradients.bias[d], 0, sizeof(float) * size);
     for (int j = 0; j < slices; j++)

@@ -64,6 +64,7 @@ class LSTMLayer(nn.Cell):
         self.native = native.enabled()
         if self.native:
             self.kernel, self.forward_kernel = native_ops.lstm(self.directions, input_gradient)
+            self.token_kernel, self.forward_token_kernel = native_ops.lstm_of_tokens(self.directions)
         else:
             self._build_kernels(input_size, hidden_size, bidirectional)
 
@@ -81,18 +82,25 @@ class LSTMLayer(nn.Cell):
             self.forward_kernel = ops.LSTM(input_size + 1, hidden_size, 1, True, both, 0.0)
             self.forward_kernel.add_prim_attr("is_training", False)
 
-    def construct(self, x, lengths, forward_only=False) -> Tensor:
+    def construct(self, x, lengths, forward_only=False, tokens=None) -> Tensor:
         """Map x (T, B, I) and lengths (B,) int32 to outputs (T, B, H * directions), zero on padding.
 
-        `forward_only` (a constant) takes a faster kernel that has no gradient.
+        `forward_only` (a constant) takes a faster kernel that has no gradient. With tokens (T, B) int32, x is a table
+        (U, I) and each step reads one of its rows: their products with `weight_ih` are computed once a row.
         """
         if self.native:
             weights = (self.weight_ih, self.weight_hh, self.bias)
             if self.directions == 2:
                 weights += (self.weight_ih_reverse, self.weight_hh_reverse, self.bias_reverse)
+            if tokens is not None:
+                if forward_only:
+                    return self.forward_token_kernel(x, lengths, tokens, *weights)
+                return self.token_kernel(x, lengths, tokens, *weights)[0]
             if forward_only:
                 return self.forward_kernel(x, lengths, *weights)
             return self.kernel(x, lengths, *weights)[0]
+        if tokens is not None:
+            x = ops.gather(x, tokens, 0)  # (T, B, I)
         x = ops.cat((x, padding_mask(lengths, x.shape[0]).astype(x.dtype)), 2)  # (T, B, I + 1)
         if self.device == "CPU":
             weights_ih, weights_hh, biases = (self.weight_ih,), (self.weight_hh,), (self.bias,)
@@ -153,9 +161,12 @@ class LSTM(nn.Cell):
         )
         self.dropouts = nn.CellList([KeyedDropout(dropout, output_size, [seed, k]) for k in range(num_layers - 1)])
 
-    def construct(self, x, lengths, dropout_keys, forward_only=False) -> Tensor:
-        """Map x (T, B, I), lengths (B,) and dropout_keys (B,), int32, to the last layer's (T, B, H * directions)."""
-        x = self.layers[0](x, lengths, forward_only)
+    def construct(self, x, lengths, dropout_keys, forward_only=False, tokens=None) -> Tensor:
+        """Map x (T, B, I), lengths (B,) and dropout_keys (B,), int32, to the last layer's (T, B, H * directions).
+
+        With tokens (T, B) int32, x is a table (U, I), whose rows they are.
+        """
+        x = self.layers[0](x, lengths, forward_only, tokens)
         for k in range(len(self.dropouts)):
             x = self.dropouts[k](x, dropout_keys)
             x = self.layers[k + 1](x, lengths, forward_only)

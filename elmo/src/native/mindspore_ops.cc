@@ -21,16 +21,16 @@ typedef std::vector<Sizes> Shapes;
 
 namespace {
 
-// An operator of a recurrent layer. Inputs: x, lengths, state (a GRU of one direction: h; projected: h, c), weight_ih,
-// weight_hh and bias (a GRU: bias_ih, bias_hh) of each direction, projected: projection and clips. Outputs: y, projected:
+// An operator of a recurrent layer. Inputs: x, lengths, WITH_TOKENS tokens, state (a GRU of one direction: h; projected:
+// h, c), weight_ih, weight_hh and bias (a GRU: bias_ih, bias_hh) of each direction, projected: projection and clips. Outputs: y, projected:
 // the last h and c, and in training `saved`. The gradient takes the same inputs, y, saved and dy and gives those of x
 // (where WITH_DX), of the state of a GRU, of the weights and biases, and of the projection.
-template <Kind KIND, int D, bool WITH_DX>
+template <Kind KIND, int D, bool WITH_DX, bool WITH_TOKENS = false>
 struct Recurrent {
   static constexpr bool PROJECTED = KIND == Kind::ProjectedLSTM;
   static constexpr int STATES = PROJECTED ? 2 : KIND == Kind::GRU && D == 1;
   static constexpr int EACH = KIND == Kind::GRU ? 4 : 3;  // weights and biases of a direction
-  static constexpr int WEIGHTS = 2 + STATES, INPUTS = WEIGHTS + EACH * D + 2 * PROJECTED, OUTPUTS = PROJECTED ? 3 : 1;
+  static constexpr int WEIGHTS = 2 + WITH_TOKENS + STATES, INPUTS = WEIGHTS + EACH * D + 2 * PROJECTED, OUTPUTS = PROJECTED ? 3 : 1;
   static constexpr int STATE_GRADIENTS = KIND == Kind::GRU && D == 1;
 
   static RecurrentLayer layer_of(void **p, int64_t **shapes) {
@@ -38,7 +38,10 @@ struct Recurrent {
     const int64_t *matrix = PROJECTED ? shapes[WEIGHTS + EACH * D] : shapes[WEIGHTS + 1];  // (H, P) or (G H, H)
     RecurrentLayer layer{};
     layer.kind = KIND, layer.directions = D;
-    layer.steps = (int)shapes[0][0], layer.batch = (int)shapes[0][1], layer.inputs = (int)shapes[0][2];
+    const int64_t *steps_and_batch = shapes[WITH_TOKENS ? 2 : 0];
+    layer.steps = (int)steps_and_batch[0], layer.batch = (int)steps_and_batch[1];
+    layer.inputs = (int)shapes[0][WITH_TOKENS ? 1 : 2];
+    if (WITH_TOKENS) layer.tokens = (int *)p[2], layer.table_rows = (int)shapes[0][0];
     layer.units = (int)(PROJECTED ? matrix[0] : matrix[1]), layer.outputs = (int)matrix[1];
     layer.x = in[0], layer.lengths = (int *)p[1];
     layer.first_h = STATES > 0 ? in[2] : nullptr, layer.first_c = STATES > 1 ? in[3] : nullptr;
@@ -69,6 +72,8 @@ struct Recurrent {
     const std::vector<float> biases = join_biases(layer, p);
     float **out = (float **)p + INPUTS;
     layer.y = out[0];
+    for (long k = 0; WITH_TOKENS && k < (long)layer.steps * layer.batch; k++)
+      if ((unsigned)layer.tokens[k] >= (unsigned)layer.table_rows) return 1;
     if (PROJECTED) layer.last_h = out[1], layer.last_c = out[2];
     if (TRAINING) layer.saved = out[OUTPUTS];
     recurrent_forward(layer);
@@ -81,7 +86,7 @@ struct Recurrent {
     static void *const nothing[INPUTS] = {&none};
     RecurrentLayer layer = layer_of((void **)nothing, shapes);
     layer.projection = PROJECTED ? &none : nullptr;
-    const int64_t steps = shapes[0][0], batch = shapes[0][1];
+    const int64_t steps = layer.steps, batch = layer.batch;
     Shapes result = {{steps, batch, D * layer.outputs}};
     if (PROJECTED) result.push_back({batch, layer.outputs}), result.push_back({batch, layer.units});
     if (TRAINING) result.push_back({steps < 0 || batch < 0 ? -1 : D * steps * batch * layer.saved_width()});
@@ -121,7 +126,7 @@ struct Recurrent {
   static Shapes gradient_outputs(int64_t **shapes) {
     auto sizes = [&](int k, int rank) { return Sizes(shapes[k], shapes[k] + rank); };
     Shapes result;
-    if (WITH_DX) result.push_back(sizes(0, 3));
+    if (WITH_DX) result.push_back(sizes(0, WITH_TOKENS ? 2 : 3));
     if (STATE_GRADIENTS) result.push_back(sizes(2, 2));
     for (int k = WEIGHTS; k < WEIGHTS + EACH * D; k++) result.push_back(sizes(k, (k - WEIGHTS) % EACH < 2 ? 2 : 1));
     if (PROJECTED) result.push_back(sizes(WEIGHTS + EACH * D, 2));
@@ -166,6 +171,9 @@ RECURRENT(LSTM2, Kind::LSTM, 2, true)
 // Layers that read data and want no gradient of it: MindSpore may tell operators, and so their gradients, apart by name.
 RECURRENT(LSTMOfData1, Kind::LSTM, 1, false)
 RECURRENT(LSTMOfData2, Kind::LSTM, 2, false)
+// Layers whose steps read rows of a table, such as the vectors of the distinct words of a batch.
+RECURRENT(LSTMOfTokens1, Kind::LSTM, 1, true, true)
+RECURRENT(LSTMOfTokens2, Kind::LSTM, 2, true, true)
 RECURRENT(GRU1, Kind::GRU, 1, true)
 RECURRENT(GRU2, Kind::GRU, 2, true)
 RECURRENT(ProjectedLSTM, Kind::ProjectedLSTM, 1, true)

@@ -18,8 +18,10 @@ enum class Kind { LSTM, ProjectedLSTM, GRU };
 struct RecurrentLayer {
   Kind kind;
   int steps, batch, inputs, units, outputs, directions;
-  const float *x;      // (T, B, I)
+  const float *x;      // (T, B, I); with tokens (U, I)
   const int *lengths;  // (B,) steps of each row; y is 0 behind them
+  const int *tokens;   // (T, B) the row of x that each step of an LSTM reads; null where x has one for each
+  int table_rows;      // U
   // Of each direction: (G H, I), (G H, P), transposed with a projection; biases (4 H,), those of a GRU for a, r, z, n.
   const float *weight_ih[2], *weight_hh[2], *bias[2];
   const float *projection, *clips;           // (H, P); limits of cell and output (2,), 0 for none
