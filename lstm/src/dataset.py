@@ -159,7 +159,7 @@ def _fingerprint(aclimdb_path, glove_path, config) -> dict:
     options = {"min_count": config.min_count, "embed_size": config.embed_size, "on_bad_file": config.on_bad_input}
     if glove_path:
         files = sorted(Path(glove_path).glob("*.txt")) if Path(glove_path).is_dir() else [Path(glove_path)]
-        options["glove"] = [[f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in files if f.is_file()]
+        options["glove"] = digest_of_files((file.name, file) for file in files if file.is_file())
     else:
         options.update({key: config[key] for key in ("vector_seed", "vector_epochs", "vector_window")})
     return {"version": VERSION, "corpus": corpus, **options}
