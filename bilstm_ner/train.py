@@ -13,6 +13,7 @@ from src.dataset import TrainingBatches, build_vocabulary, check_vocabulary, enc
 from src.inference import Decoder, build_network
 from src.metrics import entity_report, tag_report
 from src.model_utils import native
+from src.model_utils.agreement import check_agreement
 from src.model_utils.checkpoint import check_output_folder, initial_weights, output_folder
 from src.model_utils.files import write_yaml
 from src.model_utils.runtime import init_device, log, rank_and_size, run
@@ -65,6 +66,7 @@ def main(argv: Sequence[str] | None = None) -> dict:
         known = set_vectors(network.embedding.character_table, vocabulary.characters, vectors)
         log(f"vectors: {known} of {len(vocabulary.characters)} {config.units} are in {args.char_vectors}")
     weights.load_pre_trained(network)
+    check_agreement(network, config, vocabulary=vocabulary, corpus=[train.sentences, valid.sentences])
 
     # Training step
     rates = learning_rates(config, batches.steps_per_epoch)

@@ -19,6 +19,7 @@ from src.dataset import (
 from src.inference import Recognizer, build_network
 from src.metrics import error_rate
 from src.model_utils import native
+from src.model_utils.agreement import check_agreement
 from src.model_utils.batching import one_of_each_shape
 from src.model_utils.checkpoint import check_output_folder, initial_weights, output_folder
 from src.model_utils.files import write_json, write_yaml
@@ -40,9 +41,9 @@ def main(argv=None) -> dict:
     args = parse_arguments(argv, __doc__)
     launch(args, __file__)
     folder = Path(args.ckpt_path)
+    target = init_device(args.device_target, args.device_id, args.distributed, args.native)
     if not args.performance_steps:
         check_output_folder(folder, NAME, args.resume, args.overwrite)
-    target = init_device(args.device_target, args.device_id, args.distributed, args.native)
     native.start()
     config = resolve_configuration(args, target)
     rank, size = rank_and_size()
@@ -68,6 +69,7 @@ def main(argv=None) -> dict:
     # Network and its initial weights
     network = build_network(config, len(vocabulary))
     weights.load_pre_trained(network)
+    check_agreement(network, config, args.preprocess_path, vocabulary=vocabulary)
 
     # Training step
     rates = learning_rates(config, batches.steps_per_epoch)

@@ -16,6 +16,7 @@ from src.lr_schedule import warmup_decay
 from src.metrics import Evaluator
 from src.model_options import save_options
 from src.model_utils import native
+from src.model_utils.agreement import check_agreement
 from src.model_utils.checkpoint import check_output_folder, initial_weights, output_folder
 from src.model_utils.files import write_yaml
 from src.model_utils.runtime import init_device, log, rank_and_size, run
@@ -65,6 +66,8 @@ def main(argv: Sequence[str] | None = None) -> dict:
     # Network and its initial weights
     model = build_model(options, len(vocabulary), config.seed)
     weights.load_pre_trained(model)
+    prepared = [corpus and corpus.counts for corpus in (train, valid)]
+    check_agreement(model, config, options=options, vocabulary=vocabulary.words, prepared_data=prepared)
     log("biLM: " + ", ".join(f"{key} {value}" for key, value in vars(options).items()))
 
     # Training step

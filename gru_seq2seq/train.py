@@ -11,6 +11,7 @@ from src.dataset import TrainingBatches, check_prepared, load_samples, prepare
 from src.inference import NAME, Translator, build_network
 from src.metrics import bleu
 from src.model_utils import native
+from src.model_utils.agreement import check_agreement
 from src.model_utils.batching import one_of_each_shape
 from src.model_utils.checkpoint import check_output_folder, initial_weights, output_folder
 from src.model_utils.files import write_yaml
@@ -18,7 +19,7 @@ from src.model_utils.launch import launch
 from src.model_utils.runtime import UserError, init_device, log, rank_and_size, run
 from src.model_utils.throughput import measure_throughput
 from src.model_utils.trainer import Cadence, Trainer
-from src.tokenizer_files import load_tokenizers, same_tokenizers, save_tokenizers
+from src.tokenizer_files import contents, load_tokenizers, same_tokenizers, save_tokenizers
 from src.train_step import build_step, learning_rates
 
 
@@ -28,9 +29,9 @@ def main(argv=None) -> dict:
     args = parse_arguments(argv, __doc__)
     launch(args, __file__)
     folder = Path(args.ckpt_path)
+    target = init_device(args.device_target, args.device_id, args.distributed, args.native)
     if not args.performance_steps:
         check_output_folder(folder, NAME, args.resume, args.overwrite)
-    target = init_device(args.device_target, args.device_id, args.distributed, args.native)
     native.start()
     config = resolve_configuration(args, target)
     rank, size = rank_and_size()
@@ -56,6 +57,7 @@ def main(argv=None) -> dict:
     # Network and its initial weights
     network = build_network(config, *map(len, tokenizers))
     weights.load_pre_trained(network)
+    check_agreement(network, config, args.preprocess_path, tokenizers=contents(tokenizers))
     log(f"parameters: {sum(parameter.size for parameter in network.trainable_params())} trained")
 
     # Training step

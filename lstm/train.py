@@ -21,6 +21,7 @@ from src.inference import Classifier, build_network
 from src.language_model import PretrainingBatches, initial_stage, pretrain
 from src.metrics import accuracy_and_loss
 from src.model_utils import native
+from src.model_utils.agreement import check_agreement
 from src.model_utils.checkpoint import InitialWeights, check_output_folder, initial_weights, output_folder
 from src.model_utils.files import write_yaml
 from src.model_utils.runtime import UserError, init_device, log, rank_and_size, run
@@ -36,9 +37,9 @@ def main(argv=None) -> dict:
     # Arguments and device
     args = parse_arguments(argv, __doc__)
     folder = Path(args.ckpt_path)
+    target = init_device(args.device_target, args.device_id, args.distributed, args.native)
     if not args.performance_steps:
         check_output_folder(folder, NAME, args.resume, args.overwrite)
-    target = init_device(args.device_target, args.device_id, args.distributed, args.native)
     native.start()
     config = resolve_configuration(args, target)
     rank, size = rank_and_size()
@@ -68,6 +69,7 @@ def main(argv=None) -> dict:
     network = build_network(config, len(vocabulary))
     network.embedding.set_vectors(vectors)
     weights.load_pre_trained(network)
+    check_agreement(network, config, args.preprocess_path, vocabulary=vocabulary, word_vectors=vectors)
 
     # Training step
     rates = learning_rates(config, batches.steps_per_epoch)

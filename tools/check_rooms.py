@@ -36,7 +36,7 @@ STORY = [  # the headings of train.py
 ]
 DEVICE_WORDS = {"rank", "ranks", "rank_id", "rank_size", "group_size", "device", "device_id", "device_target"}
 DEVICE_WORDS |= {"get_rank", "get_group_size", "get_context", "rank_and_size", "init_device", "DEVICE_TARGETS"}
-DEVICE_MODULES = {"runtime", "launch", "communication"}  # of model_utils and mindspore
+DEVICE_MODULES = {"runtime", "ranks", "launch", "communication"}  # of model_utils and mindspore
 
 # -- the tables of docs/architecture.md
 

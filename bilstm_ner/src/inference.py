@@ -15,7 +15,7 @@ from src.decoding import best_paths, viterbi
 from src.model_utils import native
 from src.model_utils.checkpoint import load_checkpoint, load_into
 from src.model_utils.configuration import load_config
-from src.model_utils.evaluation import Forward
+from src.model_utils.evaluation import Forward, everyones
 from src.network import Tagger, dynamic_inputs
 from src.tagging import constraints
 
@@ -81,12 +81,11 @@ class Decoder:
 
         By default those are its emissions (n, K). `progress` names a bar on a terminal.
         """
-        answers: list = [None] * len(samples)
+        answers: dict = {}
         batches = evaluation_batches(samples, self.config.eval_batch_size)
         for indices, inputs, emissions in self.network.outputs(batches, len(samples), progress):
-            for i, answer in zip(indices, decode(emissions, inputs.lengths)):
-                answers[i] = answer
-        return answers
+            answers.update(zip(indices.tolist(), decode(emissions, inputs.lengths)))
+        return everyones(answers)
 
     def __call__(self, samples: list[Sample], progress: str = "") -> list[list[str]]:
         """Return the best tags of every sample, in their order."""

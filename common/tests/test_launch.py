@@ -46,9 +46,24 @@ def test_processes_are_started_by_msrun(command):
     assert int(environment["NATIVE_THREADS"]) == max(1, len(os.sched_getaffinity(0)) // 3)
 
 
+def test_each_machine_starts_its_part_of_the_processes(command):
+    words = "--multiprocessing-distributed --nnodes 2 --node_rank 1 --addr a:9000 "
+    started, environment = command(words + "--world_size 6")
+    assert {"--worker_num=6", "--local_worker_num=3", "--node_rank=1", "--master_addr=a"} <= set(started)
+    assert "--tail_worker_log=3" in started and started[-4:] == ["--distributed", "true", "--data_path", "x"]
+    assert int(environment["NATIVE_THREADS"]) == max(1, len(os.sched_getaffinity(0)) // 3)
+    assert {"--worker_num=4", "--local_worker_num=2"} <= set(command(words + "--device_list 0,1")[0])
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        ("--nnodes 2", "--nnodes needs --multiprocessing_distributed"),
+        ("--multiprocessing_distributed --world_size 3 --nnodes 2 --node_rank 0 --addr a", "the same part of"),
+        ("--multiprocessing_distributed --world_size 2 --device_list 0,1 --nnodes 2", "one device for each"),
+        ("--multiprocessing_distributed --world_size 2 --nnodes 2 --addr a", "give the number of this machine"),
+        ("--multiprocessing_distributed --world_size 2 --nnodes 2 --node_rank 1", "the address of machine 0"),
+        ("--multiprocessing_distributed --world_size 2 --nnodes 2 --node_rank 2 --addr a", "from 0 to 1"),
         ("--world_size 2", "--world_size needs --multiprocessing_distributed"),
         ("--addr h", "--addr needs --multiprocessing_distributed"),
         ("--multiprocessing_distributed", "give the number of processes"),

@@ -15,7 +15,7 @@ from src.dataset import evaluation_batches, load_vocabulary
 from src.features import feature_size
 from src.model_utils.checkpoint import load_checkpoint, load_into
 from src.model_utils.configuration import load_config
-from src.model_utils.evaluation import Forward
+from src.model_utils.evaluation import Forward, everyones
 from src.model_utils.runtime import rank_and_size
 from src.network import CTCNet, dynamic_inputs, output_lengths
 from src.ngram import NGram, load_ngram
@@ -82,12 +82,12 @@ class Recognizer:
 
     def log_probs(self, frames: list[np.ndarray], progress: str = "") -> list[np.ndarray]:
         """Return (T_i', V) float32 for each of `frames` (T_i, D), in their order; `progress` names a bar."""
-        results: list[np.ndarray] = [np.zeros(0, np.float32)] * len(frames)
+        results: dict[int, np.ndarray] = {}
         batches = evaluation_batches(frames, self.config)
         for indices, _, log_probs in self.network.outputs(batches, len(frames), progress):  # (T', B, V)
-            for column, i in enumerate(indices):
+            for column, i in enumerate(indices.tolist()):
                 results[i] = log_probs[: output_lengths(len(frames[i]), self.config.front_end), column]
-        return results
+        return everyones(results)
 
     def decode(self, log_probs: np.ndarray) -> list[int]:
         """Return the ids of the labels that the configured decoder makes of (T', V)."""

@@ -1,4 +1,4 @@
 #!/usr/bin/env bash
-# Trains data-parallel on several processes of one machine, device Ascend, in the background.
+# Trains data-parallel on several processes, on one machine or several, device Ascend, in the background.
 . "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
 run_distribute_train Ascend "$@"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Trains data-parallel on several processes of one machine: run_distribute_train_*.sh with the device as an argument.
+# Trains data-parallel on several processes, on one machine or several: run_distribute_train_*.sh with the device as an argument.
 set -euo pipefail
 case ${1:-} in
     Ascend | GPU | CPU) device=$(printf '%s' "$1" | tr '[:upper:]' '[:lower:]') ;;

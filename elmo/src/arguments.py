@@ -11,9 +11,10 @@ from easydict import EasyDict
 
 from src import config as config_module
 from src.model_options import ModelOptions, load_options, options_path_of
+from src.model_utils import ranks
 from src.model_utils.checkpoint import InitialWeights
 from src.model_utils.configuration import Parser
-from src.model_utils.runtime import UserError
+from src.model_utils.runtime import UserError, rank_and_size
 from src.model_utils.training_options import parse_training_arguments, resolve_training_config
 
 CHANGEABLE = ("print_steps", "keep_checkpoint_max", "save_checkpoint_steps", "validate_steps", "eval_batch_size")
@@ -48,8 +49,10 @@ def resolve_options(
     pre-trained weights are those of another network, and where --train_url has the options of other weights.
     """
     own = Path(args.ckpt_path) / "options.json"
-    path = own if args.resume else config.options_path
-    options = load_options(path, words)
+    if args.resume:
+        options = ranks.from_first(lambda: load_options(own, words))
+    else:
+        options = load_options(config.options_path, words)
     options = dataclasses.replace(
         options,
         batch_size=config.batch_size or options.batch_size,
@@ -59,13 +62,14 @@ def resolve_options(
     )
     if args.pre_trained:
         their_path = options_path_of(weights.path)
-        theirs, ours = load_options(their_path).network_arguments, options.network_arguments
+        theirs, ours = ranks.from_first(lambda: load_options(their_path).network_arguments), options.network_arguments
         for key in theirs:  # most of a difference would not show in the shapes of the weights
             if theirs[key] != ours[key] and key != "dropout":
                 raise UserError(
                     f"{their_path}: the weights of --pre_trained have {key} {theirs[key]}, the options of this training"
                     f" {ours[key]}; train with --options_path {their_path}"
                 )
-    if own.is_file() and not (args.resume or args.overwrite or args.performance_steps) and load_options(own) != options:
+    fresh = not (args.resume or args.overwrite or args.performance_steps)
+    if fresh and rank_and_size()[0] == 0 and own.is_file() and load_options(own) != options:
         raise UserError(f"{own}: the options of other weights; choose another --train_url, or --overwrite them")
     return options

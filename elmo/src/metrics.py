@@ -12,6 +12,7 @@ from src.data.vocabulary import BEGIN, END, Vocabulary
 from src.dataset import WordTable, unroll_all
 from src.loss import FullLoss
 from src.model_options import ModelOptions
+from src.model_utils import ranks
 from src.network import LanguageModel
 
 
@@ -35,15 +36,20 @@ class Evaluator:
         """Return the perplexities of both directions, that of their mean log probability, and the tokens per second.
 
         Words count, and the mark that ends a sentence in the order of reading. The mark that begins the next sentence
-        does not: it always follows, so its probability of 1 would flatter the model.
+        does not: it always follows, so its probability of 1 would flatter the model. Of the rows, each rank of a
+        distributed training scores its share.
         """
         self.loss.set_train(False)
+        own = np.array(list(ranks.share(range(self.rows))), int)
         sums, counts, seconds, timed_tokens = np.zeros(2), np.zeros(2), 0.0, 0
         for number in range(len(corpus.shard_tokens)):
             shard = corpus.shard(number)
             self.table.use(shard)
-            state = [Tensor(np.zeros(shape, np.float32)) for shape in self.options.state_shapes(self.rows)]
-            for k, (text, target, real) in enumerate(unroll_all(shard.ids, self.rows, self.options.unroll_steps)):
+            state = [Tensor(np.zeros(shape, np.float32)) for shape in self.options.state_shapes(len(own))]
+            for k, parts in enumerate(unroll_all(shard.ids, self.rows, self.options.unroll_steps)):
+                if not len(own):
+                    break
+                text, target, real = (part[..., own] for part in parts)
                 target = self.table.targets(target).reshape(2, -1)  # (2, T * B)
                 inputs = *self.table.text_inputs(text), *target
                 start = time.perf_counter()
@@ -54,6 +60,7 @@ class Evaluator:
                 weights = real.reshape(-1) & (target != [[BEGIN], [END]])  # not the mark that begins the next sentence
                 sums += (losses * weights).sum(1)
                 counts += weights.sum(1)
+        sums, counts = sum(ranks.gather(sums)), sum(ranks.gather(counts))
         forward, backward = sums / np.maximum(counts, 1)
         return {
             "perplexity": float(np.exp((forward + backward) / 2)),

@@ -171,6 +171,21 @@ class ScriptContract:
     def test_distributed_training_goes_through_msrun(self, caller, device):
         self.check_msrun(caller, device, f"run_distribute_train_{device.lower()}.sh")
 
+    def test_each_machine_starts_its_part_of_the_processes(self, caller):
+        machine = {"FOREGROUND": "1", "NNODES": "3", "NODE_RANK": "1", "MASTER_ADDR": "10.0.0.1"}
+        done = caller.run("run_distribute_train_cpu.sh", "2", *self.inputs.values(), **machine)
+        assert done.returncode == 0, done.stderr
+        expected = {"--worker_num=6", "--local_worker_num=2", "--node_rank=1", "--master_addr=10.0.0.1"}
+        assert expected | {"--tail_worker_log=2"} <= set(caller.called())
+        for variable, value, words in (
+            ("NNODES", "two", "NNODES must be a number from 1, not 'two'"),
+            ("NODE_RANK", "3", "NODE_RANK must be a number from 0 to 2, not '3'"),
+            ("NODE_RANK", "", "NODE_RANK must be a number from 0 to 2, not ''"),
+            ("MASTER_ADDR", "", "3 machines need MASTER_ADDR, the address of machine 0"),
+        ):
+            done = caller.run("run_distribute_train_cpu.sh", "2", self.data, **{**machine, variable: value})
+            assert (done.returncode, done.stdout) == (2, "") and done.stderr == f"error: {words}\n"
+
     def test_wrong_arguments_get_one_line(self, caller, mistakes):
         script, arguments, words = mistakes
         arguments = arguments.replace("INPUTS", " ".join(self.inputs.values())).replace("DATA", self.data)

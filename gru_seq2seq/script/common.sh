@@ -1,7 +1,7 @@
 # Sourced by the run_*.sh scripts beside it: reads their arguments and starts a program of the folder above.
 #
 #   run_train DEVICE "$@"               train.py in the background
-#   run_distribute_train DEVICE "$@"    the same as WORKERS processes, started by msrun
+#   run_distribute_train DEVICE "$@"    the same as WORKERS processes, started by msrun, on one machine or several
 #   run_performance DEVICE "$@"         train.py for 100 timed steps, in front
 #   run_eval DEVICE "$@"                eval.py, in front
 #
@@ -44,6 +44,9 @@ END
     cat <<END
   FOREGROUND=1    train in front: output to the terminal and the log, exit code of the program
   MASTER_PORT     port of a distributed training (default: 8118)
+  NNODES          machines of a distributed training (default: 1), each with WORKERS processes; more than one need
+  NODE_RANK       the number of this machine, from 0, and
+  MASTER_ADDR     the address of machine 0
 END
 }
 
@@ -138,19 +141,19 @@ in_front() { # LOG COMMAND...
     exit "$code"
 }
 
-in_background() { # STOP_SIGNAL LOG COMMAND...
-    local log=$PWD/$2
-    nohup "${@:3}" >"$log" 2>&1 </dev/null &
+in_background() { # LOG COMMAND...
+    local log=$PWD/$1
+    nohup "${@:2}" >"$log" 2>&1 </dev/null &
     echo "training runs in the background: process $!, log $log"
     echo "  how far it is:  grep 'loss is ' '$log' | tail -1"
-    echo "  stop it:        kill -$1 $!"
+    echo "  stop it:        kill $!"
 }
 
-start() { # STOP_SIGNAL LOG COMMAND...
+start() { # LOG COMMAND...
     export PYTHONUNBUFFERED=1 # the log is to show a line when it is printed
-    { : >"$2"; } 2>/dev/null || fail "cannot write $PWD/$2: run this where you may write"
-    if [ "$1" = none ] || [ "${FOREGROUND:-0}" = 1 ]; then
-        in_front "${@:2}"
+    { : >"$1"; } 2>/dev/null || fail "cannot write $PWD/$1: run this where you may write"
+    if [ "$1" != log.txt ] || [ "${FOREGROUND:-0}" = 1 ]; then
+        in_front "$@"
     else
         in_background "$@"
     fi
@@ -162,9 +165,9 @@ prepare() { # PROGRAM LOG ARGUMENTS "$@"
     add_output_folders "$1"
 }
 
-call() { # STOP_SIGNAL LOG DEVICE PROGRAM [OPTION...]: the program, with all options
-    start "$1" "$2" "$INTERPRETER" "$MODEL_DIR/$4" --device_target "$3" \
-        ${OPTIONS[@]+"${OPTIONS[@]}"} "${@:5}" ${EXTRA[@]+"${EXTRA[@]}"}
+call() { # LOG DEVICE PROGRAM [OPTION...]: the program, with all options
+    start "$1" "$INTERPRETER" "$MODEL_DIR/$3" --device_target "$2" \
+        ${OPTIONS[@]+"${OPTIONS[@]}"} "${@:4}" ${EXTRA[@]+"${EXTRA[@]}"}
 }
 
 device_id() { # DEVICE: what its usage says
@@ -173,22 +176,28 @@ device_id() { # DEVICE: what its usage says
 
 run_train() { # DEVICE "$@", like the three below
     prepare train.py log.txt "$(device_id "$1") $TRAIN_ARGUMENTS" "${@:2}"
-    call TERM log.txt "$1" train.py
+    call log.txt "$1" train.py
 }
 
 run_performance() {
     prepare train.py performance_log.txt "$(device_id "$1") $TRAIN_ARGUMENTS" "${@:2}"
-    call none performance_log.txt "$1" train.py --performance_steps 100
+    call performance_log.txt "$1" train.py --performance_steps 100
 }
 
 run_eval() {
     prepare eval.py eval_log.txt "$(device_id "$1") $EVAL_ARGUMENTS" "${@:2}"
-    call none eval_log.txt "$1" eval.py
+    call eval_log.txt "$1" eval.py
 }
 
 run_distribute_train() {
-    local bin threads
+    local bin threads nodes=${NNODES:-1} node=0 address=127.0.0.1
     prepare train.py log.txt "WORKERS $TRAIN_ARGUMENTS" "${@:2}"
+    is_number "$nodes" && [ "$nodes" -gt 0 ] || fail "NNODES must be a number from 1, not '$nodes'"
+    if [ "$nodes" -gt 1 ]; then
+        node=${NODE_RANK:-} address=${MASTER_ADDR:-}
+        is_number "$node" && [ "$node" -lt "$nodes" ] || fail "NODE_RANK must be a number from 0 to $((nodes - 1)), not '$node'"
+        [ -n "$address" ] || fail "$nodes machines need MASTER_ADDR, the address of machine 0"
+    fi
     bin=$(dirname "$INTERPRETER")
     # msrun starts the workers as `python`, whichever the PATH finds: it must be the same one
     [ -x "$bin/python" ] || fail "msrun needs a command named python beside $INTERPRETER: use a virtual environment"
@@ -196,9 +205,9 @@ run_distribute_train() {
     export PATH="$bin:$PATH"
     threads=$(($(nproc) / WORKERS))
     export NATIVE_THREADS=${NATIVE_THREADS:-$((threads > 1 ? threads : 1))} # of the CPU kernels, in each process
-    # its workers leave with msrun only when it gets SIGINT; after SIGTERM they would stay
-    start INT log.txt "$bin/msrun" --worker_num="$WORKERS" --local_worker_num="$WORKERS" \
-        --master_port="${MASTER_PORT:-8118}" --join=True --tail_worker_log=0 --log_dir="$PWD/msrun_log" \
+    start log.txt "$bin/msrun" --worker_num=$((nodes * WORKERS)) --local_worker_num="$WORKERS" \
+        --node_rank="$node" --master_addr="$address" --master_port="${MASTER_PORT:-8118}" \
+        --join=True --tail_worker_log=$((node * WORKERS)) --log_dir="$PWD/msrun_log" \
         "$MODEL_DIR/train.py" --distributed true --device_target "$1" \
         ${OPTIONS[@]+"${OPTIONS[@]}"} ${EXTRA[@]+"${EXTRA[@]}"}
 }

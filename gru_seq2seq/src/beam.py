@@ -75,7 +75,7 @@ class Slots:
         """Yield (place in sources, its hypotheses) as they are finished; sources are padded to `length`."""
         slots, waiting = len(self.sentence), len(order)
         # of each step the tokens (B, K), the places of the hypotheses that they extend, and the attention of those
-        self.trace = deque(maxlen=max(self.search.limit(self.sources[i]) for i in order))
+        self.trace = deque(maxlen=max((self.search.limit(self.sources[i]) for i in order), default=0))
         queue = self.search.encoded(self.sources, order, length, slots)
         while waiting or (self.sentence >= 0).any():
             empty = np.flatnonzero(self.sentence < 0)

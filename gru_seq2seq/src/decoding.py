@@ -15,6 +15,8 @@ from mindspore import Tensor
 
 from src.beam import Hypothesis, Slots
 from src.dataset import pad, pad_sources
+from src.model_utils import ranks
+from src.model_utils.evaluation import everyones
 from src.tokenization import BOS, EOS, PAD
 
 ROWS = 320  # hypotheses a step of the decoder
@@ -66,14 +68,14 @@ class BeamSearch:
         (Bahdanau et al. 2015); the search ends when the beam is empty or when nothing in it can become one of the
         n_best. `done` is called with the number of newly finished sentences.
         """
-        results: list[list[Hypothesis]] = [[] for _ in sources]
+        results: dict[int, list[Hypothesis]] = {}
         slots = max(1, self.rows // beam_size)
         for length, order in self._groups(sources, slots):
             search = Slots(self, sources, padded_rows(len(order), slots), beam_size, n_best)
-            for i, hypotheses in search.run(order, length):
+            for i, hypotheses in search.run(list(ranks.share(order)), length):
                 results[i] = hypotheses
                 done(1)
-        return results
+        return everyones(results)
 
     def log_probs(self, sources: list[list[int]], targets: list[list[int]]) -> np.ndarray:
         """Return ln p of each target, its end token included, given its source: (N,) float64."""
@@ -81,6 +83,7 @@ class BeamSearch:
         for length, order in self._groups(sources, self.rows):
             order.sort(key=lambda i: -len(targets[i]))
             rows = padded_rows(len(order), self.rows)
+            order = list(ranks.share(order))
             queue = self.encoded(sources, order, length, rows)
             for start in range(0, len(order), rows):
                 chunk = order[start : start + rows]
@@ -92,7 +95,7 @@ class BeamSearch:
                     log_probs, state, _ = self.step(tokens[t], state, *memory)
                     chosen = log_probs[np.arange(rows), tokens[t + 1]]
                     results[chunk] += np.where(tokens[t + 1] == PAD, 0.0, chosen)[: len(chunk)]
-        return results
+        return sum(ranks.gather(results))  # each place is zero but on one rank
 
     def compile_for(self, sources: list[list[int]], beam_size: int) -> None:
         """Run every shape that a search of these sources needs once, so that none is compiled later."""

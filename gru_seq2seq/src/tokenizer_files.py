@@ -16,7 +16,7 @@ _RESTORE = "restore it from the folder of the training"
 
 def save_tokenizers(folder, tokenizers: tuple[Tokenizer, Tokenizer]) -> None:
     """Write the source and the target tokenizer into a folder, for `load_tokenizers`."""
-    for name, content in _contents(tokenizers).items():
+    for name, content in contents(tokenizers).items():
         path = Path(folder) / name
         if isinstance(content, bytes):
             with atomic_write(path, "wb") as file:
@@ -54,10 +54,10 @@ def load_tokenizers(folder) -> tuple[Tokenizer, Tokenizer]:
 
 def same_tokenizers(one, other) -> bool:
     """Whether two pairs of tokenizers give the same ids."""
-    return _contents(one) == _contents(other)
+    return contents(one) == contents(other)
 
 
-def _contents(tokenizers: tuple[Tokenizer, Tokenizer]) -> dict:
+def contents(tokenizers: tuple[Tokenizer, Tokenizer]) -> dict:
     """Return the contents of all files by their names: the bytes of a model, or values that become JSON."""
     first = tokenizers[0]
     description = {"format": FORMAT, "lowercase": first.lowercase, "lossless": first.lossless}

@@ -13,9 +13,10 @@ import numpy as np
 
 from src.imdb import Review, read_reviews, split_by_film, tokenize
 from src.model_utils.batching import Batch, longest_first, pooled_plan, rows_of_process
-from src.model_utils.conversion import convert_once, digest_of_files, read_split, write_mindrecord
+from src.model_utils.conversion import convert_once, digest_of_files, read_split
 from src.model_utils.files import atomic_write, read_vocabulary, write_json
 from src.model_utils.layers import dropout_keys
+from src.model_utils.mindrecord import write_mindrecord
 from src.model_utils.runtime import UserError, log, resolve_workers
 from src.word_vectors import find_vectors_file, read_pretrained_vectors, train_word_vectors
 
@@ -158,7 +159,7 @@ def _fingerprint(aclimdb_path, glove_path, config) -> dict:
     options = {"min_count": config.min_count, "embed_size": config.embed_size, "on_bad_file": config.on_bad_input}
     if glove_path:
         files = sorted(Path(glove_path).glob("*.txt")) if Path(glove_path).is_dir() else [Path(glove_path)]
-        options["glove"] = [[f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in files if f.is_file()]
+        options["glove"] = digest_of_files((file.name, file) for file in files if file.is_file())
     else:
         options.update({key: config[key] for key in ("vector_seed", "vector_epochs", "vector_window")})
     return {"version": VERSION, "corpus": corpus, **options}

@@ -14,7 +14,7 @@ from src.config import lstm_cfg
 from src.dataset import Sample, evaluation_batches, load_vocabulary
 from src.model_utils.checkpoint import load_checkpoint, load_into
 from src.model_utils.configuration import load_config
-from src.model_utils.evaluation import Forward
+from src.model_utils.evaluation import Forward, everyones
 from src.network import SentimentNet, dynamic_inputs
 
 SETTINGS = ("eval_batch_size", "max_length", "truncation", "on_bad_input")  # may differ from those of the training
@@ -69,8 +69,8 @@ class Classifier:
 
     def logits(self, samples: Sequence[Sample], progress: str = "") -> np.ndarray:
         """Return (N, C) float32 logits in the order of the samples; `progress` names a bar on a terminal."""
-        rows = np.zeros((len(samples), self.config.num_classes), np.float32)
+        rows: dict[int, np.ndarray] = {}
         batches = evaluation_batches(samples, self.config)
         for indices, _, logits in self.network.outputs(batches, len(samples), progress):
-            rows[indices] = logits
-        return rows
+            rows.update(zip(indices.tolist(), logits))
+        return np.array(everyones(rows), np.float32).reshape(-1, self.config.num_classes)

@@ -12,6 +12,7 @@ from mindspore import Parameter, Tensor, nn, ops
 
 from src.dataset import PADDING_ID, Sample, pad, save_vocabulary, truncate
 from src.lr_schedule import warmup_decay
+from src.model_utils import ranks
 from src.model_utils.batching import Batch, pooled_plan, rows_of_process
 from src.model_utils.checkpoint import InitialWeights, output_folder, training_checkpoints
 from src.model_utils.layers import dropout_keys, padding_mask
@@ -124,8 +125,11 @@ def initial_stage(folder: Path, name: str, resume: bool) -> tuple[Path, str]:
 
     They are those of its pre-training where it was stopped before the first checkpoint of its own.
     """
-    stopped_in_pretraining = not training_checkpoints(folder, name) and training_checkpoints(folder / FOLDER, NAME)
-    return (folder / FOLDER, NAME) if resume and stopped_in_pretraining else (folder, name)
+
+    def stopped_in_pretraining() -> bool:
+        return not training_checkpoints(folder, name) and bool(training_checkpoints(folder / FOLDER, NAME))
+
+    return (folder / FOLDER, NAME) if resume and ranks.from_first(stopped_in_pretraining) else (folder, name)
 
 
 def pretrain(

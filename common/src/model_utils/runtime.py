@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import logging
 import os
+import signal
 import sys
 import time
 import traceback
 from collections.abc import Iterator
 
+from src.model_utils import ranks
+
+COLLECTIVE_TIMEOUT = 600  # seconds for which a rank waits for others that compile or read; `ranks` sees the dead ones
+PR_SET_PDEATHSIG = 1  # of <sys/prctl.h>
 LONGEST_MESSAGE = 800  # characters
 DEVICE_TARGETS = ("Ascend", "GPU", "CPU")  # in order of preference
 
@@ -39,11 +45,13 @@ def run(main) -> None:
     _make_streams_safe()
     try:
         main()
+        ranks.close()
         sys.stdout.flush()
         code = 0
     except UserError as error:
         code = _complain(error)
     except KeyboardInterrupt:
+        ranks.leave(130, "interrupted")
         print("interrupted", file=sys.stderr)
         code = 130
     except BrokenPipeError:  # the reader of our output, such as `head`, has left; that is no error
@@ -51,7 +59,8 @@ def run(main) -> None:
         code = 0
     except OSError as error:  # a wrong path, a full disk, a read-only folder: the user can mend it, a traceback cannot
         code = _complain(_plain_os_error(error))
-    except Exception:
+    except Exception as error:
+        ranks.leave(1, f"{type(error).__name__}, a fault of the program")
         traceback.print_exc()
         code = 1
     for stream in (sys.stdout, sys.stderr):
@@ -60,9 +69,7 @@ def run(main) -> None:
         except OSError:  # a full disk behind a redirection; Python would try again at exit and change the exit code
             _discard(stream)
     if "mindspore" in sys.modules and rank_and_size()[1] > 1 and code:
-        if rank_and_size()[0] != 0:
-            time.sleep(3)  # msrun stops the others when one leaves, and the log that is shown is that of rank 0
-        os._exit(code)  # leaving normally waits for the other ranks, which wait for this one
+        ranks.end(code)  # leaving normally waits for the other ranks, which wait for this one
     sys.exit(code)
 
 
@@ -98,6 +105,7 @@ def _discard(stream) -> None:
 
 
 def _complain(error) -> int:
+    ranks.leave(2, str(UserError(error)))
     with contextlib.suppress(OSError):  # standard error may be on the disk that is full
         print(f"error: {UserError(error)}", file=sys.stderr)
     return 2
@@ -162,16 +170,58 @@ def init_device(
     if target == "CPU":
         ms.set_device("CPU")
     else:
-        ms.set_device(target, int(os.environ.get("MS_NODE_ID", device_id)) if distributed else device_id)
+        ms.set_device(target, local_rank() if distributed else device_id)
     if distributed:
         if "MS_ROLE" not in os.environ:
             raise UserError("--distributed true needs msrun: start it by script/run_distribute_train_*.sh")
-        from mindspore.communication import init
-
-        init()
-        rank, size = rank_and_size()
+        size = _join_ranks()
         ms.set_auto_parallel_context(parallel_mode="data_parallel", gradients_mean=True, device_num=size)
     return target
+
+
+def _join_ranks() -> int:
+    """Meet the other processes of the `msrun` job; returns their number."""
+    import mindspore as ms
+    import numpy as np
+    import psutil
+    from mindspore import nn, ops
+    from mindspore.communication import init
+
+    # Whoever started this process and is killed, or gets SIGTERM, cannot stop it any more
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    os.environ.setdefault("MS_CPU_COMM_OP_TIMEOUT", str(COLLECTIVE_TIMEOUT))
+    init()
+    rank, size = rank_and_size()
+    if size == 1:
+        return size
+
+    class FromAll(nn.Cell):
+        def __init__(self):
+            super().__init__()
+            self.gather = ops.AllGather()
+
+        def construct(self, numbers):
+            return self.gather(numbers)
+
+    def exchange(content: bytes) -> bytes:
+        numbers = np.frombuffer(content, np.uint8).astype(np.int32)
+        return FromAll()(ms.Tensor(numbers)).asnumpy()[: len(content)].astype(np.uint8).tobytes()
+
+    msrun = psutil.Process(os.getppid())
+    beside = [each for each in msrun.children() if any("msrun" in word for word in msrun.cmdline())]
+    schedulers = [each for each in beside if each.environ().get("MS_ROLE") == "MS_SCHED"]
+    readers = [each for each in beside if each.name() == "tail"]  # of this process's log
+
+    def end() -> None:
+        # The scheduler would wait for half a minute for those who do not come, and msrun for it
+        orphans = [] if msrun.is_running() else readers
+        time.sleep(1 if orphans else 0)  # for what they still have to read
+        for each in (*schedulers, *orphans):
+            with contextlib.suppress(psutil.Error):
+                each.kill()
+
+    ranks.join(rank, size, exchange, end)
+    return size
 
 
 def rank_and_size() -> tuple[int, int]:
@@ -183,6 +233,11 @@ def rank_and_size() -> tuple[int, int]:
     with contextlib.suppress(RuntimeError):  # raised until init() has run
         return communication.get_rank(), communication.get_group_size()
     return 0, 1
+
+
+def local_rank() -> int:
+    """Return the number of this process among those of its machine, of which 0 prepares what the others read."""
+    return int(os.environ.get("DEVICE_ID", 0)) if "MS_ROLE" in os.environ else 0  # msrun sets both
 
 
 def resolve_workers(number: int) -> int:

@@ -12,15 +12,17 @@ from pathlib import Path
 from src.model_utils.runtime import UserError, resolve_workers
 
 FLAG = "--multiprocessing_distributed"
-VALUED = ("--world_size", "--device_list", "--addr")
+VALUED = ("--world_size", "--device_list", "--addr", "--nnodes", "--node_rank")
 
 
 def add_launch_options(group) -> None:
     """Add FLAG and VALUED to a parser, or to a group of one."""
     group.add_argument(FLAG, action="store_true", help="start the processes by msrun")
-    group.add_argument("--world_size", type=int, metavar="N", help="processes (default: as many as --device_list)")
-    group.add_argument("--device_list", metavar="0,1,...", help="GPUs or NPUs, one a process")
-    group.add_argument("--addr", metavar="HOST[:PORT]", help="address of the first process (default: 127.0.0.1:8118)")
+    group.add_argument("--world_size", type=int, metavar="N", help="processes in all (default: one for each device)")
+    group.add_argument("--device_list", metavar="0,1,...", help="GPUs or NPUs of this machine, one a process")
+    group.add_argument("--nnodes", type=int, metavar="N", help="machines (default: 1)")
+    group.add_argument("--node_rank", type=int, metavar="K", help="number of this machine, from 0")
+    group.add_argument("--addr", metavar="HOST[:PORT]", help="address of machine 0 (default: 127.0.0.1:8118)")
 
 
 def launch(args: argparse.Namespace, program: str) -> None:
@@ -46,11 +48,18 @@ def msrun_command(args: argparse.Namespace, program: str) -> tuple[list[str], di
     devices = [] if args.device_list is None else args.device_list.split(",")
     if not all(re.fullmatch(r"\d+", device) for device in devices) or len(set(devices)) < len(devices):
         raise UserError(f"--device_list {args.device_list}: expected different numbers, such as 0,1")
-    size = args.world_size or len(devices)
-    if size < 1 or (devices and len(devices) != size):
+    machines = 1 if args.nnodes is None else args.nnodes
+    size = len(devices) * machines if args.world_size is None else args.world_size
+    if machines < 1 or size < 1 or size % machines or (devices and len(devices) * machines != size):
         raise UserError(
-            f"--world_size {args.world_size} and --device_list {args.device_list}: give the number of processes, or one"
-            " device for each; processes on several machines are started by msrun itself"
+            f"--world_size {args.world_size}, --nnodes {args.nnodes} and --device_list {args.device_list}: give the"
+            " number of processes, which all machines have the same part of, or one device for each"
+        )
+    number, local = args.node_rank or 0, size // machines
+    if not 0 <= number < machines or (machines > 1 and (args.node_rank is None or args.addr is None)):
+        raise UserError(
+            f"--node_rank {args.node_rank} and --addr {args.addr}: give the number of this machine, from 0 to"
+            f" {machines - 1}, and the address of machine 0"
         )
     host, _, port = (args.addr or "127.0.0.1").partition(":")
     beside = Path(sys.executable).with_name("msrun")
@@ -63,11 +72,12 @@ def msrun_command(args: argparse.Namespace, program: str) -> tuple[list[str], di
         if not skip and word.split("=")[0] not in (FLAG, *valued):
             rest.append(word)
         skip = not skip and word in valued
-    command = [msrun, f"--worker_num={size}", f"--local_worker_num={size}", f"--master_addr={host}"]
-    command += [f"--master_port={port or 8118}", "--join=True", "--tail_worker_log=0", "--log_dir=msrun_log"]
+    command = [msrun, f"--worker_num={size}", f"--local_worker_num={local}", f"--node_rank={number}"]
+    command += [f"--master_addr={host}", f"--master_port={port or 8118}", "--join=True"]
+    command += [f"--tail_worker_log={number * local}", "--log_dir=msrun_log"]
     environment = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
     if "NATIVE_THREADS" not in os.environ:  # of the CPU kernels, so that the processes share the cores
-        environment["NATIVE_THREADS"] = str(max(1, resolve_workers(0) // size))
+        environment["NATIVE_THREADS"] = str(max(1, resolve_workers(0) // local))
     if devices:  # whichever is in use; the other variable is not read
         environment.update(CUDA_VISIBLE_DEVICES=args.device_list, ASCEND_RT_VISIBLE_DEVICES=args.device_list)
     return [*command, program, "--distributed", "true", *rest], environment

@@ -16,7 +16,9 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn
 from tqdm import tqdm
 
-from src.model_utils.batching import Batch
+from src.model_utils import ranks
+from src.model_utils.agreement import check_weights
+from src.model_utils.batching import Batch, prefetched
 from src.model_utils.checkpoint import (
     InitialWeights,
     keep_newest,
@@ -113,6 +115,7 @@ class Trainer:
         with self._signals():
             while self.state.epoch <= self.num_epochs and not self._is_stale():
                 summary = self._train_epoch(metrics)
+        check_weights(self.network)
         if self.state.best is not None:
             log(f"best {self.metric} {self.state.best:.6g} at {self.state.best_at}")
         return {**summary, f"best_{self.metric}": self.state.best, "best_at": self.state.best_at}
@@ -128,32 +131,34 @@ class Trainer:
             leave=False,
         )
         # what batches() yields need not have an end
-        for batch in itertools.islice(self.batches(epoch, first), self.steps_per_epoch - first):
-            losses.append(self._take_step(batch))
-            throughput.add(batch)
-            speed = throughput.per_second().get("samples_per_second", 0)
-            bar.set_postfix(loss=f"{losses[-1]:.4f}", samples_per_s=f"{speed:.0f}", refresh=False)
-            bar.update()
-            last = self.state.step_in_epoch == self.steps_per_epoch
-            if last or _is_due(self.cadence.print_steps, self.state.step_in_epoch):
-                bar.clear()
-                self._print(losses, metrics)
-            if last:
-                seconds = round(time.perf_counter() - start, 2)
-                record = {"train_loss": float(np.mean(losses)), "seconds": seconds, **throughput.per_second()}
-            stopping = self.stop_requested
-            with throughput.paused():
-                due = last or _is_due(self.cadence.validate_steps, self.state.step_in_epoch)
-                result = self._validate() if self.validate and due else {}
+        batches = prefetched(itertools.islice(self.batches(epoch, first), self.steps_per_epoch - first))
+        with contextlib.closing(batches):
+            for batch in batches:
+                losses.append(self._take_step(batch))
+                throughput.add(batch)
+                speed = throughput.per_second().get("samples_per_second", 0)
+                bar.set_postfix(loss=f"{losses[-1]:.4f}", samples_per_s=f"{speed:.0f}", refresh=False)
+                bar.update()
+                last = self.state.step_in_epoch == self.steps_per_epoch
+                if last or _is_due(self.cadence.print_steps, self.state.step_in_epoch):
+                    bar.clear()
+                    self._print(losses, metrics)
                 if last:
-                    record.update(result)
-                    self._close_epoch(record, metrics)
-                else:
-                    self._close_step(result, metrics, stopping)
-            if stopping:
-                bar.close()
-                done = f"epoch {epoch}" if last else f"epoch {epoch} step {self.state.step_in_epoch}"
-                raise UserError(f"interrupted after {done}; all is saved in {self.folder}, continue with --resume")
+                    seconds = round(time.perf_counter() - start, 2)
+                    record = {"train_loss": float(np.mean(losses)), "seconds": seconds, **throughput.per_second()}
+                stopping = self.stop_requested if ranks.count() == 1 else ranks.stops_after(self.global_step)
+                with throughput.paused():
+                    due = last or _is_due(self.cadence.validate_steps, self.state.step_in_epoch)
+                    result = self._validate() if self.validate and due else {}
+                    if last:
+                        record.update(result)
+                        self._close_epoch(record, metrics)
+                    else:
+                        self._close_step(result, metrics, stopping)
+                if stopping:
+                    bar.close()
+                    done = f"epoch {epoch}" if last else f"epoch {epoch} step {self.state.step_in_epoch}"
+                    raise UserError(f"interrupted after {done}; all is saved in {self.folder}, continue with --resume")
         bar.close()
         return record
 
@@ -189,6 +194,7 @@ class Trainer:
                 if self.is_main:
                     weights = self.network.get_parameters()
                     save_checkpoint(self.folder / f"{self.name}_best.ckpt", weights, {"global_step": self.global_step})
+        ranks.barrier()
         self.step.set_train(True)
         return result
 
@@ -219,6 +225,7 @@ class Trainer:
         if self.is_main:
             save_checkpoint(path, self._saved_parameters(), asdict(state))
             keep_newest(self.folder, self.name, self.cadence.keep_checkpoint_max)
+        ranks.barrier()  # a collective would not wait longer than its limit for rank 0, and a rank may be about to end
 
     def _saved_parameters(self) -> list[Parameter]:
         both = (*self.network.get_parameters(), *self.step.get_parameters())
@@ -250,6 +257,7 @@ class Trainer:
 
         def request(number, _):
             self.stop_requested = True
+            ranks.request_stop()
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
         older = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from easydict import EasyDict
 
+from src.model_utils import ranks
 from src.model_utils.aliases import own_name
 from src.model_utils.configuration import Parser, boolean, load_config, resolve
 from src.model_utils.runtime import UserError
@@ -75,7 +76,8 @@ def resolve_training_config(
         raise UserError(f"{foreign[0]} has no effect on {target}; leave it out there")
     preset, source = presets[args.preset], f"preset {args.preset}"
     if args.resume:
-        preset, source = load_config(args.ckpt_path, config_module, defaults), str(Path(args.ckpt_path) / "config.yaml")
+        preset = EasyDict(ranks.from_first(lambda: dict(load_config(args.ckpt_path, config_module, defaults))))
+        source = str(Path(args.ckpt_path) / "config.yaml")
     config = resolve(defaults, args, config_module, preset, source)
     changed = [key for key in config if args.resume and key not in changeable and config[key] != preset[key]]
     if changed:

@@ -10,8 +10,10 @@ import numpy as np
 from mindspore import Tensor, nn
 from tqdm import tqdm
 
+from src.model_utils import ranks
 from src.model_utils.layers import RunInThreadPool
 
+Answer = TypeVar("Answer")
 Inputs = TypeVar("Inputs", bound=tuple)  # a NamedTuple of arrays
 
 
@@ -42,12 +44,19 @@ class Forward(nn.Cell):
     ) -> Iterator[tuple[np.ndarray, Inputs, np.ndarray]]:
         """Yield (indices, inputs, outputs) of batches (indices, inputs) that hold `total` samples together.
 
+        In a distributed training each rank has its share of the batches: put the answers together with `everyones`.
         `progress` names a bar on a terminal.
         """
         with progress_bar(total, progress) as bar:
-            for indices, inputs in batches:
+            for indices, inputs in ranks.share(batches):
                 yield indices, inputs, self(*map(Tensor, inputs)).asnumpy()
                 bar.update(len(indices))
+
+
+def everyones(answers: dict[int, Answer]) -> list[Answer]:
+    """Return the answers of all samples in their order, from those that each rank has by their index."""
+    together = {index: answer for part in ranks.gather(answers) for index, answer in part.items()}
+    return [together[index] for index in sorted(together)]
 
 
 def progress_bar(total: int, name: str) -> tqdm:

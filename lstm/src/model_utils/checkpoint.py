@@ -16,6 +16,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor
 
+from src.model_utils import ranks
 from src.model_utils.files import parse_json
 from src.model_utils.runtime import UserError, log, quiet, rank_and_size
 
@@ -95,8 +96,8 @@ class InitialWeights(NamedTuple):
 
     @property
     def folder(self) -> Path | None:
-        """The folder of the training that the weights come from."""
-        return self.path.parent if self.path else None
+        """The folder of the training that the weights come from; None on other ranks, whose machine may lack it."""
+        return self.path.parent if self.path and rank_and_size()[0] == 0 else None
 
     def load_pre_trained(self, network) -> None:
         """Put pre-trained weights into a network; fresh ones stay, and a Trainer loads those of a resumed training."""
@@ -108,9 +109,23 @@ class InitialWeights(NamedTuple):
 def initial_weights(folder, name: str, pre_trained=None, resume: bool = False) -> InitialWeights:
     """Decide between resumed, pre-trained and fresh weights, and read them; changes nothing on disk.
 
-    Resumed weights are those of the newest good checkpoint `<name>-*.ckpt` in `folder`. Raises UserError where there is
-    none, or where the file `pre_trained` is no checkpoint.
+    Resumed weights are those of the newest good checkpoint `<name>-*.ckpt` in `folder`. Only rank 0 reads files, and
+    tells the others. Raises UserError where there is none, or where the file `pre_trained` is no checkpoint.
     """
+    read: list[InitialWeights] = []
+
+    def arrays() -> tuple:
+        read.append(_read_initial_weights(folder, name, pre_trained, resume))
+        path, parameters, state = read[0]
+        return path, parameters and {key: value.asnumpy() for key, value in parameters.items()}, state
+
+    path, parameters, state = ranks.from_first(arrays)
+    if read:
+        return read[0]
+    return InitialWeights(path, parameters and {k: Parameter(Tensor(v), name=k) for k, v in parameters.items()}, state)
+
+
+def _read_initial_weights(folder, name: str, pre_trained, resume: bool) -> InitialWeights:
     if resume:
         for path in reversed(training_checkpoints(folder, name)):
             try:
@@ -156,7 +171,7 @@ def keep_newest(directory, name: str, keep_max: int) -> None:
 
 def check_output_folder(folder, name: str, resume: bool, overwrite: bool) -> None:
     """Raise UserError where a training would overwrite an earlier one unasked; changes nothing on disk."""
-    older = training_checkpoints(folder, name)
+    older = training_checkpoints(folder, name) if rank_and_size()[0] == 0 else []  # the others write nothing
     if older and not resume and not overwrite:
         raise UserError(
             f"{folder}: holds an earlier training ({older[-1].name}); --resume continues it, --overwrite deletes it,"

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import fcntl
 import hashlib
-import itertools
 import json
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from src.model_utils import ranks
 from src.model_utils.aliases import own_name
 from src.model_utils.files import atomic_write, parse_json
-from src.model_utils.runtime import UserError, log, quiet, rank_and_size
+from src.model_utils.mindrecord import Rows
+from src.model_utils.runtime import UserError, local_rank, log
 
 FINGERPRINT = "fingerprint.json"
 
 
 def read_fingerprint(folder) -> dict | None:
     """Return the fingerprint of a folder of converted files, or None where there is none, or a damaged one."""
+    with contextlib.suppress(OSError):  # a network's file system looks for a folder that another machine made only so
+        os.listdir(Path(folder).parent)
     try:
         return parse_json((Path(folder) / FINGERPRINT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -29,12 +31,19 @@ def read_fingerprint(folder) -> dict | None:
 
 
 def digest_of_files(files: Iterable[tuple[str, str | os.PathLike]]) -> str:
-    """Return a digest of the names, sizes and times of change of files (name, path), for a fingerprint."""
-    digest = hashlib.sha256()
+    """Return digests of the names and sizes of files (name, path), and of their times of change, for a fingerprint."""
+    contents, times = hashlib.sha256(), hashlib.sha256()
     for name, path in files:
         status = os.stat(path)
-        digest.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
+        contents.update(f"{name} {status.st_size}\n".encode())
+        times.update(f"{status.st_mtime_ns}\n".encode())
+    return f"{contents.hexdigest()} changed {times.hexdigest()}"
+
+
+def identity(folder) -> dict | None:
+    """Return the fingerprint of a folder without the times of change, which differ between copies of a corpus."""
+    fingerprint = read_fingerprint(folder)
+    return fingerprint and {key: str(value).partition(" changed ")[0] for key, value in fingerprint.items()}
 
 
 def check_prepared(preprocess_path, options: dict, source: str, added_later: dict | None = None) -> None:
@@ -58,17 +67,21 @@ def convert_once(preprocess_path, fingerprint: dict, convert: Callable[[Path], N
     """Let `convert` fill the folder `preprocess_path`, unless the folder has this fingerprint already.
 
     The folder is made beside its place and renamed when complete, so an interrupted conversion leaves nothing that
-    could be mistaken for a finished one. Of several trainings that are started together, one converts. Raises UserError
+    could be mistaken for a finished one. Of several trainings that are started together, one converts; of a distributed
+    one, the first process of each machine, so the machines may share the folder or have their own. Raises UserError
     where the folder holds something else.
     """
     target = Path(preprocess_path).resolve()  # a link to another disk stays a link
     if read_fingerprint(target) == fingerprint:
         log(f"{target}: preprocessed data is up to date")
-        return
-    if rank_and_size()[0] != 0:
-        while read_fingerprint(target) != fingerprint:  # rank 0 is at it; if it fails, msrun ends this process
-            time.sleep(1)
-        return
+    elif local_rank() == 0:
+        _convert(target, fingerprint, convert)
+    ranks.barrier()
+    if read_fingerprint(target) != fingerprint:  # on a disk that this process does not share with who converted
+        raise UserError(f"{target}: holds no data prepared from this corpus with these options")
+
+
+def _convert(target: Path, fingerprint: dict, convert: Callable[[Path], None]) -> None:
     if target.exists() and any(target.iterdir()) and not (target / FINGERPRINT).exists():
         raise UserError(f"{target}: not empty and not made by this program; choose another --preprocess_path")
     if target in (Path.cwd(), *Path.cwd().parents):
@@ -94,23 +107,12 @@ def convert_once(preprocess_path, fingerprint: dict, convert: Callable[[Path], N
             shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def write_mindrecord(path, schema: dict, description: str, rows: Iterable[dict], at_once: int = 1000) -> None:
-    """Write a MindRecord file, so many rows at once; OSError where the disk is full."""
-    from mindspore.mindrecord import FileWriter
-
-    try:
-        with quiet():
-            writer = FileWriter(str(path), shard_num=1)
-            writer.add_schema(schema, description)
-        rows = iter(rows)
-        while batch := list(itertools.islice(rows, at_once)):
-            writer.write_raw_data(batch)
-        with quiet():
-            writer.commit()
-    except RuntimeError as error:  # what MindRecord makes of every trouble
-        if "free disk" in str(error) or shutil.disk_usage(Path(path).parent).free < 2**20:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None
-        raise
+def open_split(preprocess_path, split: str, advice: str) -> Rows:
+    """Open the rows of a converted split; UserError where it is missing or damaged."""
+    path = Path(preprocess_path) / f"{split}.mindrecord"
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; {advice}")
+    return Rows(path)
 
 
 def read_split(preprocess_path, split: str, advice: str, missing_ok: bool = False) -> list[dict]:

@@ -1,0 +1,296 @@
+"""Trains on two machines, which are network namespaces joined by a virtual cable, and checks how that ends.
+
+sudo python tools/two_machines.py [--models NAME ...] needs Linux, root, `ip` and the packages of requirements.txt, and
+says so where it cannot run. It takes some minutes for each model, on the synthetic corpora, in a temporary folder. What
+is checked:
+
+- Two machines, with disks of their own or with a shared one, have the losses of one process. Their final weights are
+  the same, bit for bit.
+- A machine that lacks the data, and one whose data is another, end all processes with a line that names it.
+- A killed process, a killed msrun on either machine, SIGTERM and a pulled cable end all processes within a minute, with
+  another code than 0 and one line on each machine. Resumed, with the checkpoints on the first machine only, the
+  training ends with the weights of the undisturbed one, bit for bit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+NAMES = ("rnn-first", "rnn-second")  # of the namespaces
+ADDRESS, CABLE = "10.203.0.{}", "cable"
+LIMIT, MINUTE = 300, 60  # seconds that a training, and the end of a disturbed one, may take
+TOLERANCE = 1e-4  # of losses, whose sums have another order in several processes
+LOSS = re.compile(r"^epoch: (\d+) step: (\d+), loss is (\S+)$", re.MULTILINE)
+ERROR = re.compile(r"^error: .*", re.MULTILINE)
+
+
+class Failed(Exception):
+    """The trainings did not end as they should."""
+
+
+class Model(NamedTuple):
+    """Options of the synthetic corpus, of another one, and of a training that takes some steps."""
+
+    sample: str
+    other: str
+    options: str
+
+
+MODELS = {
+    "lstm": Model(
+        "--reviews 100", "--reviews 104", "--vector_workers 1 --pretrain_epochs 0 --batch_size 8 --num_epochs 3"
+    ),
+    "bilstm_ner": Model("--sentences 200", "--sentences 210", "--batch_size 8 --train_epochs 3"),
+    "ctc_lstm": Model("", "--seed 5", "--num_epoches 3"),
+    "gru_seq2seq": Model("--pairs 64", "--pairs 66", "--batch_size 16 --num_epochs 3"),
+}
+
+
+class Machine:
+    """A network namespace, and a folder that stands for its disk."""
+
+    def __init__(self, number: int, folder: Path, shared: Path | None = None):
+        self.number, self.name, self.folder = number, NAMES[number], folder
+        self.disk = shared or folder
+        self.process: subprocess.Popen | None = None
+
+    def start(self, model: str, data: Path, options: list[str]) -> None:
+        """Start the script of a distributed training, with prepared data and checkpoints on the disk."""
+        self.folder.mkdir(exist_ok=True)
+        variables = {
+            **{"PYTHON": sys.executable, "GLOG_v": "3", "FOREGROUND": "1"},
+            **{"NNODES": "2", "NODE_RANK": str(self.number), "MASTER_ADDR": ADDRESS.format(1)},
+            **{"CKPT_DIR": str(self.disk / "outputs"), "PREPROCESS_DIR": str(self.disk / "preprocess")},
+        }
+        script = ROOT / model / "script/run_distribute_train_cpu.sh"
+        self.process = subprocess.Popen(
+            ["ip", "netns", "exec", self.name, "bash", str(script), "1", str(data), "--", *options],
+            cwd=self.folder,
+            env={**os.environ, **variables},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def output(self) -> str:
+        """Return what the script has printed."""
+        log = self.folder / "log.txt"
+        return log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+
+    def processes(self, word: str = "", without: str = "\n") -> list[int]:
+        """Return the processes of this machine whose command line has one word and not another."""
+        listed = subprocess.run(["ip", "netns", "pids", self.name], capture_output=True, text=True, check=True)
+        commands = {process: _command_line(process) for process in map(int, listed.stdout.split())}
+        return [process for process, line in commands.items() if line and word in line and without not in line]
+
+    def kill(self, number: signal.Signals, word: str = "", without: str = "\n") -> None:
+        """Send a signal to the processes whose command line has one word and not another."""
+        for process in self.processes(word, without):
+            os.kill(process, number)
+
+    def cable(self, state: str) -> None:
+        """Plug the cable in ("up") or pull it ("down")."""
+        _ip("-n", self.name, "link", "set", CABLE, state)
+
+
+def _command_line(process: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{process}/cmdline").read_text(errors="replace").replace("\0", " ")
+    return ""
+
+
+def _ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True)
+
+
+@contextlib.contextmanager
+def network() -> Iterator[None]:
+    """Make both namespaces and the cable between them."""
+    try:
+        for name in NAMES:
+            _ip("netns", "add", name)
+        _ip("link", "add", CABLE, "netns", NAMES[0], "type", "veth", "peer", "name", CABLE, "netns", NAMES[1])
+        for number, name in enumerate(NAMES, 1):
+            _ip("-n", name, "addr", "add", f"{ADDRESS.format(number)}/24", "dev", CABLE)
+            for device in ("lo", CABLE):
+                _ip("-n", name, "link", "set", device, "up")
+        yield
+    finally:
+        for name in NAMES:
+            subprocess.run(["ip", "netns", "del", name], capture_output=True)
+
+
+class Bench:
+    """Two machines and the trainings of one model on them."""
+
+    def __init__(self, name: str, folder: Path):
+        self.name, self.model, self.folder = name, MODELS[name], folder
+        self.data, self.other = folder / "data", folder / "other"
+        for place, words in ((self.data, self.model.sample), (self.other, self.model.other)):
+            command = [sys.executable, "-m", "src.sample_data", str(place), *words.split()]
+            subprocess.run(command, cwd=ROOT / name, check=True, stdout=subprocess.DEVNULL)
+        self.options = f"--preset tiny --print_steps 1 {self.model.options}".split()
+
+    def one_process(self) -> list[tuple[str, ...]]:
+        """Train in one process; returns its losses."""
+        place = self.folder / "one"
+        place.mkdir()
+        script = ROOT / self.name / "script/run_train_cpu.sh"
+        environment = {**os.environ, "PYTHON": sys.executable, "FOREGROUND": "1", "GLOG_v": "3"}
+        command = ["bash", str(script), str(self.data), "--", *self.options]
+        done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=LIMIT)
+        if done.returncode:
+            raise Failed(f"one process ended with {done.returncode}:\n{done.stdout[-2000:]}")
+        return LOSS.findall(done.stdout)
+
+    def start(self, place: str, *options: str, shared: bool = False, second: Path | None = None) -> list[Machine]:
+        """Start a training on both machines, with a shared disk or disks of their own; `second` has other data."""
+        disk = self.folder / place if shared else None
+        machines = [Machine(number, self.folder / f"{place}_{number}", disk) for number in (0, 1)]
+        for machine, data in zip(machines, (self.data, second or self.data)):
+            machine.start(self.name, data, [*self.options, *options])
+        return machines
+
+    def finish(self, machines: list[Machine], seconds: float = LIMIT) -> list[int]:
+        """Wait until nothing runs on the machines; returns the codes of the scripts. Failed after so many seconds."""
+        deadline = time.monotonic() + seconds
+        while left := {machine.name: processes for machine in machines if (processes := machine.processes())}:
+            if time.monotonic() > deadline:
+                lines = [f"{name}: {_command_line(process)}" for name in left for process in left[name]]
+                for machine in machines:
+                    machine.kill(signal.SIGKILL)
+                raise Failed(
+                    f"still there after {seconds} s: {lines}\n" + "\n".join(m.output()[-2000:] for m in machines)
+                )
+            for machine in machines:
+                machine.process.poll()
+            time.sleep(0.2)
+        return [machine.process.wait() for machine in machines]
+
+    def succeed(self, machines: list[Machine]) -> str:
+        """Wait for a training that must succeed; returns what the first machine printed."""
+        codes = self.finish(machines)
+        if codes != [0, 0]:
+            raise Failed(f"ended with {codes}:\n" + "\n".join(machine.output()[-2000:] for machine in machines))
+        return machines[0].output()
+
+    def fail(self, machines: list[Machine], words: str, on: tuple[int, ...] = (0, 1)) -> str:
+        """Wait for a training that must end within a minute; returns how, Failed unless it did so properly.
+
+        `on` are the machines that must print one line, in which `words` stand.
+        """
+        start = time.monotonic()
+        codes = self.finish(machines, MINUTE)
+        errors = [ERROR.findall(machine.output()) for machine in machines]
+        if 0 in codes or any(len(errors[number]) != 1 or words not in errors[number][0] for number in on):
+            outputs = "\n".join(machine.output()[-3000:] for machine in machines)
+            raise Failed(f"ended with {codes} and {errors}:\n{outputs}")
+        lines = "".join(f"\n    machine {number}: {errors[number][0]}" for number in on)
+        return f"ended after {time.monotonic() - start:.0f} s with {codes}{lines}"
+
+    def weights(self, machine: Machine) -> str:
+        """Return a digest of the weights in the newest training checkpoint."""
+        import mindspore
+
+        paths = (machine.disk / "outputs").glob(f"{self.name}-*.ckpt")
+        newest = max(paths, key=lambda path: tuple(map(int, re.findall(r"\d+", path.name.rpartition("-")[2]))))
+        digest = hashlib.sha256()
+        for name, value in sorted(mindspore.load_checkpoint(str(newest)).items()):
+            digest.update(name.encode() + value.asnumpy().tobytes())
+        return digest.hexdigest()
+
+
+def wait_for_steps(machines: list[Machine], count: int) -> None:
+    """Wait until the first machine has printed so many losses."""
+    deadline = time.monotonic() + LIMIT
+    while len(LOSS.findall(machines[0].output())) < count:
+        if time.monotonic() > deadline or any(machine.process.poll() is not None for machine in machines):
+            raise Failed("no training:\n" + "\n".join(machine.output()[-2000:] for machine in machines))
+        time.sleep(0.05)
+
+
+FAULTS: dict[str, tuple[Callable[[list[Machine]], None], str, tuple[int, ...]]] = {
+    "a killed process": (
+        lambda both: both[1].kill(signal.SIGKILL, "train.py --distributed", "msrun"),
+        "rank 1 on ",
+        (0,),
+    ),
+    "a killed msrun on the second machine": (lambda both: both[1].kill(signal.SIGKILL, "bin/msrun"), "", (0, 1)),
+    "a killed msrun on the first machine": (lambda both: both[0].kill(signal.SIGKILL, "bin/msrun"), "", (0, 1)),
+    "SIGTERM for msrun": (lambda both: both[0].kill(signal.SIGTERM, "bin/msrun"), "interrupted after epoch", (0, 1)),
+    "a pulled cable": (lambda both: both[0].cable("down"), "has ended or is out of reach", (0, 1)),
+}
+
+
+def check(name: str, folder: Path, faults: list[str]) -> Iterator[str]:
+    """Yield a line for each thing that is as it should be; Failed where it is not."""
+    bench = Bench(name, folder)
+    expected = bench.one_process()
+    weights = {}
+    for disk in ("own", "shared"):
+        machines = bench.start(disk, shared=disk == "shared")
+        losses = LOSS.findall(bench.succeed(machines))
+        same_steps = [line[:2] for line in losses] == [line[:2] for line in expected]
+        worst = max((abs(float(a[2]) / float(b[2]) - 1) for a, b in zip(losses, expected)), default=1.0)
+        if not same_steps or worst > TOLERANCE:
+            raise Failed(f"losses differ from those of one process by up to {worst:.2g}: {losses} {expected}")
+        weights[disk] = bench.weights(machines[0])
+        yield f"{disk} disk: {len(losses)} losses as those of one process, to {worst:.1g}"
+    if len(set(weights.values())) > 1:
+        raise Failed("the weights differ between a shared disk and disks of their own")
+    yield f"weights of both and of all ranks: {weights['own'][:16]}"
+    machines = bench.start("lacking", second=bench.other)
+    yield "other data: " + bench.fail(machines, "differ in: ")
+    empty = folder / "empty"
+    empty.mkdir()
+    machines = bench.start("empty", second=empty)
+    yield "no data: " + bench.fail(machines, str(empty))
+    for number, event in enumerate(faults):
+        disturb, words, on = FAULTS[event]
+        machines = bench.start(f"fault_{number}", "--save_checkpoint_steps", "2")
+        wait_for_steps(machines, 3)
+        disturb(machines)
+        how = bench.fail(machines, words, on)
+        machines[0].cable("up")
+        shutil.rmtree(machines[1].disk / "outputs", ignore_errors=True)
+        machines = bench.start(f"fault_{number}", "--resume")
+        bench.succeed(machines)
+        if bench.weights(machines[0]) != weights["own"]:
+            raise Failed(f"after {event} the weights differ from those of the undisturbed run")
+        yield f"{event}: {how}\n    resumed to the same weights"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", choices=list(MODELS), default=["lstm", "gru_seq2seq"], metavar="NAME")
+    parser.add_argument("--faults", nargs="*", choices=list(FAULTS), default=list(FAULTS), metavar="FAULT")
+    args = parser.parse_args()
+    if not hasattr(os, "geteuid") or os.geteuid() or not shutil.which("ip"):
+        print("skipped: this needs Linux, root and the command ip")
+        return 0
+    for name in args.models:
+        with tempfile.TemporaryDirectory(prefix="two_machines_") as folder, network():
+            try:
+                for line in check(name, Path(folder), args.faults):
+                    print(f"{name}: {line}", flush=True)
+            except Failed as failed:
+                print(f"{name}: FAILED: {failed}")
+                return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
