@@ -13,8 +13,9 @@ from src.corpus import read_corpus
 from src.extraction import extract
 from src.features import FEATURE_KEYS, normalize
 from src.model_utils import conversion
-from src.model_utils.conversion import convert_once, digest_of_files, read_split, write_mindrecord
+from src.model_utils.conversion import convert_once, digest_of_files, read_split
 from src.model_utils.files import report_bad
+from src.model_utils.mindrecord import write_mindrecord
 from src.model_utils.runtime import log
 from src.utterance import SPLITS, Utterance
 

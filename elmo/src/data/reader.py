@@ -18,8 +18,8 @@ import numpy as np
 
 from src.data.tokenizer import read_documents
 from src.data.vocabulary import BEGIN, END, Vocabulary
-from src.model_utils.conversion import write_mindrecord
 from src.model_utils.files import read_json, write_json
+from src.model_utils.mindrecord import write_mindrecord
 from src.model_utils.runtime import UserError, log, quiet
 
 VERSION = 1
