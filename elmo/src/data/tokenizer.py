@@ -120,8 +120,8 @@ def add_tokenizer_option(parser: argparse.ArgumentParser, default: str = "whites
 def read_documents(path: str | Path, tokenizer: str = "words") -> Iterator[Iterator[list[str]]]:
     """Yield the documents of a text file, or of all files of a folder and those below it, in the order of their names.
 
-    A document yields its sentences, of which it has at least one, and is over when the next one is asked for; a sentence
-    is a list of words. A file is one document unless empty lines divide it.
+    A document yields its sentences, of which it has at least one, and is over when the next one is asked for; a
+    sentence is a list of words. A file is one document unless empty lines divide it.
     `whitespace` takes every line for a sentence whose words are separated by spaces; `words` removes HTML line breaks
     and looks for words and sentences itself. Raises UserError for a missing, empty or undecodable file.
     """
