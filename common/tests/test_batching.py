@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import queue
+import threading
 
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ from src.model_utils.batching import (
     longest_first,
     one_of_each_shape,
     pooled_plan,
+    prefetched,
     rows_of_process,
 )
 from src.model_utils.runtime import UserError
@@ -228,3 +232,38 @@ def test_processes_share_a_batch_that_divides_among_them():
 def test_one_batch_of_each_shape():
     made = [Batch((np.zeros((rows, 2)), np.zeros(rows)), rows, 0) for rows in (3, 1, 3, 2, 1)]
     assert [batch.samples for batch in one_of_each_shape(made)] == [3, 1, 2]
+
+
+def prefetch_threads():
+    return [thread for thread in threading.enumerate() if thread.name.startswith("prefetch")]
+
+
+def test_prefetching_keeps_the_order_and_stays_a_few_ahead():
+    made, latest = queue.SimpleQueue(), -1
+    items = prefetched((made.put(number) or number for number in range(20)), ahead=3)
+    for number in range(10):
+        assert next(items) == number
+        while latest < number + 3:  # they are made while this one is in use
+            latest = made.get(timeout=10)
+        assert made.empty()
+    assert list(items) == list(range(10, 20)) and not prefetch_threads()
+
+
+def test_exceptions_of_prefetched_items_come_in_their_place():
+    def items():
+        yield from (1, 2)
+        raise UserError("damaged")
+
+    found = []
+    with pytest.raises(UserError, match="damaged"):
+        found.extend(prefetched(items()))
+    assert found == [1, 2] and not prefetch_threads()
+
+
+def test_prefetching_that_is_left_early_ends_its_thread_and_begins_nothing_more():
+    made = []
+    endless = (made.append(number) or number for number in itertools.count())
+    batches = prefetched(endless)
+    assert next(batches) == 0
+    batches.close()
+    assert not prefetch_threads() and len(made) <= 3

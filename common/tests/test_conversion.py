@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import errno
-import shutil
 import threading
 
-import numpy as np
 import pytest
 
-from src.model_utils.conversion import convert_once, read_fingerprint, read_mindrecord, write_mindrecord
+from src.model_utils.conversion import convert_once, open_split, read_fingerprint
+from src.model_utils.mindrecord import write_mindrecord
 from src.model_utils.runtime import UserError
-
-SCHEMA = {"ids": {"type": "int32", "shape": [-1]}, "label": {"type": "int32"}}
-
-
-def rows(count):
-    return [{"ids": np.arange(number + 1, dtype=np.int32), "label": number} for number in range(count)]
 
 
 def make_vocabulary(folder):
@@ -119,44 +112,11 @@ def test_a_full_disk_is_called_so(tmp_path, monkeypatch):
 
     monkeypatch.setattr("mindspore.mindrecord.FileWriter", Writer)
     with pytest.raises(OSError) as caught:
-        convert_once(tmp_path / "new", {}, lambda folder: write_mindrecord(folder / "x.mindrecord", SCHEMA, "x", []))
+        convert_once(tmp_path / "new", {}, lambda folder: write_mindrecord(folder / "x.mindrecord", {}, "x", []))
     assert caught.value.errno == errno.ENOSPC and caught.value.filename.endswith("x.mindrecord")
     assert not list(tmp_path.glob("*new/*"))
 
 
-@pytest.fixture(scope="module")
-def mindrecord(tmp_path_factory):
-    path = tmp_path_factory.mktemp("converted") / "x.mindrecord"
-    write_mindrecord(path, SCHEMA, "numbers", rows(30) + rows(20), at_once=30)
-    return path
-
-
-def test_mindrecord_comes_back_in_order_from_another_place(mindrecord, tmp_path):
-    for path in mindrecord.parent.iterdir():
-        shutil.copy(path, tmp_path)
-    found = read_mindrecord(tmp_path / mindrecord.name)
-    expected = rows(30) + rows(20)
-    assert [int(row["label"]) for row in found] == [row["label"] for row in expected]
-    for row, wanted in zip(found, expected):
-        np.testing.assert_array_equal(row["ids"], wanted["ids"])
-
-
-@pytest.mark.parametrize("kept", [0.0, 1e-6, 0.2, 0.4, 0.7, 0.999])
-def test_mindrecord_that_is_shorter_than_it_says_is_refused(mindrecord, tmp_path, kept):
-    for path in mindrecord.parent.iterdir():
-        shutil.copy(path, tmp_path)
-    content, path = mindrecord.read_bytes(), tmp_path / mindrecord.name
-    path.write_bytes(content[: int(kept * len(content))])
-    with pytest.raises(UserError, match=r"x\.mindrecord: damaged or cut short; .*preprocess again"):
-        read_mindrecord(path)
-
-
-def test_mindrecord_with_the_index_of_another_file_is_refused(mindrecord, tmp_path):
-    shutil.copy(mindrecord, tmp_path)
-    with pytest.raises(UserError, match="damaged"):
-        read_mindrecord(tmp_path / mindrecord.name)
-    other = tmp_path / "other.mindrecord"
-    write_mindrecord(other, SCHEMA, "numbers", rows(10))
-    shutil.copy(f"{other}.db", tmp_path / f"{mindrecord.name}.db")
-    with pytest.raises(UserError, match="damaged"):
-        read_mindrecord(tmp_path / mindrecord.name)
+def test_a_missing_split_is_named_with_advice(tmp_path):
+    with pytest.raises(UserError, match=r"train\.mindrecord: no such file; give --data_dir"):
+        open_split(tmp_path, "train", "give --data_dir")

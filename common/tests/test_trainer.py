@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import re
 import signal
+import threading
 from dataclasses import fields
 from pathlib import Path
 from typing import NamedTuple
@@ -136,6 +138,27 @@ def test_nan_guard_keeps_the_last_good_checkpoint(no_curves, tmp_path, poisoned,
         assert all(np.isfinite(value).all() for value in values(load_checkpoint(path)[0]).values())
 
 
+def test_the_next_batch_is_made_while_a_step_runs(no_curves, tmp_path):
+    trainer, made = make_trainer(tmp_path, [0.1, 0.3, 0.2]), queue.SimpleQueue()
+    take_step = trainer._take_step
+
+    def announced(epoch, first_step):
+        for batch in batches(epoch, first_step):
+            made.put((epoch, batch))
+            yield batch
+
+    def waiting_for_the_next(batch):
+        if trainer.state.step_in_epoch == 0:
+            made.get(timeout=10)
+        if trainer.state.step_in_epoch < 3:
+            made.get(timeout=10)
+        return take_step(batch)
+
+    trainer.batches, trainer._take_step = announced, waiting_for_the_next
+    trainer.train()
+    assert trainer.global_step == 12 and made.empty()
+
+
 @pytest.mark.parametrize(
     "number,at_step,saved", [(signal.SIGINT, 6, "line-2_2.ckpt"), (signal.SIGTERM, 8, "line-2_4.ckpt")]
 )
@@ -144,16 +167,18 @@ def test_signals_save_and_leave_and_resume_is_exact(no_curves, tmp_path, number,
     whole.train()
     trainer = make_trainer(tmp_path / "cut", [0.1, 0.3, 0.2])
 
-    def interrupted(epoch, first_step):
-        for batch in batches(epoch, first_step):
-            if trainer.global_step + 1 == at_step:
-                os.kill(os.getpid(), number)
-            yield batch
+    take_step = trainer._take_step
 
-    trainer.batches = interrupted
+    def interrupted(batch):
+        if trainer.global_step + 1 == at_step:
+            os.kill(os.getpid(), number)
+        return take_step(batch)
+
+    trainer._take_step = interrupted
     handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     with pytest.raises(UserError, match="^interrupted after epoch 2.*--resume"):
         trainer.train()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("prefetch")]
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
     assert names(tmp_path / "cut", "line-*")[-1] == saved
 

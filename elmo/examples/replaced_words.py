@@ -85,7 +85,7 @@ def parts_of(path: str | Path) -> list[list[tuple[list[str], list[str]]]]:
 
     These are 70, 10 and 20 % of the documents, in their order.
     """
-    documents = list(read_documents(path, "whitespace"))
+    documents = [list(document) for document in read_documents(path, "whitespace")]
     all_words = [word for document in documents for words in document for word in words]
     random = np.random.default_rng(REPLACEMENTS)
     bounds = [0, *(len(documents) * share // 10 for share in (7, 8, 10))]

@@ -13,8 +13,9 @@ import numpy as np
 from src.config import added_later
 from src.model_utils import conversion
 from src.model_utils.batching import Batch, carry_over_plan, cheapest_buckets, rows_of_process
-from src.model_utils.conversion import convert_once, digest_of_files, read_split, write_mindrecord
+from src.model_utils.conversion import convert_once, digest_of_files, read_split
 from src.model_utils.layers import dropout_keys
+from src.model_utils.mindrecord import write_mindrecord
 from src.model_utils.runtime import UserError, log, resolve_workers
 from src.multi30k import ParallelText, find_files, has_split, read_pairs
 from src.tokenization import BOS, EOS, PAD, UNK, train_tokenizers

@@ -13,9 +13,10 @@ import numpy as np
 
 from src.imdb import Review, read_reviews, split_by_film, tokenize
 from src.model_utils.batching import Batch, longest_first, pooled_plan, rows_of_process
-from src.model_utils.conversion import convert_once, digest_of_files, read_split, write_mindrecord
+from src.model_utils.conversion import convert_once, digest_of_files, read_split
 from src.model_utils.files import atomic_write, read_vocabulary, write_json
 from src.model_utils.layers import dropout_keys
+from src.model_utils.mindrecord import write_mindrecord
 from src.model_utils.runtime import UserError, log, resolve_workers
 from src.word_vectors import find_vectors_file, read_pretrained_vectors, train_word_vectors
 

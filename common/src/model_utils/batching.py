@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from src.model_utils.runtime import UserError
 
+Item = TypeVar("Item")
 POOL = 50  # batches that are sorted by length together: enough that a batch's samples differ by a few tokens
 
 
@@ -20,6 +23,24 @@ class Batch:
     inputs: tuple
     samples: int
     tokens: int
+
+
+def prefetched(items: Iterable[Item], ahead: int = 2) -> Iterator[Item]:
+    """Yield the items, of which a thread makes the next `ahead` while one is in use.
+
+    An exception comes out in its item's place. Closing the iterator waits for the item that is being made, and no other
+    is begun.
+    """
+    source, end, pending = iter(items), object(), collections.deque()
+    thread = ThreadPoolExecutor(1, "prefetch")
+    try:
+        for _ in range(ahead):
+            pending.append(thread.submit(next, source, end))
+        while (item := pending.popleft().result()) is not end:
+            pending.append(thread.submit(next, source, end))
+            yield item
+    finally:
+        thread.shutdown(cancel_futures=True)
 
 
 def rows_of_process(batch_size: int, rank: int, size: int, key: str = "batch_size") -> slice:

@@ -16,7 +16,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn
 from tqdm import tqdm
 
-from src.model_utils.batching import Batch
+from src.model_utils.batching import Batch, prefetched
 from src.model_utils.checkpoint import (
     InitialWeights,
     keep_newest,
@@ -128,32 +128,34 @@ class Trainer:
             leave=False,
         )
         # what batches() yields need not have an end
-        for batch in itertools.islice(self.batches(epoch, first), self.steps_per_epoch - first):
-            losses.append(self._take_step(batch))
-            throughput.add(batch)
-            speed = throughput.per_second().get("samples_per_second", 0)
-            bar.set_postfix(loss=f"{losses[-1]:.4f}", samples_per_s=f"{speed:.0f}", refresh=False)
-            bar.update()
-            last = self.state.step_in_epoch == self.steps_per_epoch
-            if last or _is_due(self.cadence.print_steps, self.state.step_in_epoch):
-                bar.clear()
-                self._print(losses, metrics)
-            if last:
-                seconds = round(time.perf_counter() - start, 2)
-                record = {"train_loss": float(np.mean(losses)), "seconds": seconds, **throughput.per_second()}
-            stopping = self.stop_requested
-            with throughput.paused():
-                due = last or _is_due(self.cadence.validate_steps, self.state.step_in_epoch)
-                result = self._validate() if self.validate and due else {}
+        batches = prefetched(itertools.islice(self.batches(epoch, first), self.steps_per_epoch - first))
+        with contextlib.closing(batches):
+            for batch in batches:
+                losses.append(self._take_step(batch))
+                throughput.add(batch)
+                speed = throughput.per_second().get("samples_per_second", 0)
+                bar.set_postfix(loss=f"{losses[-1]:.4f}", samples_per_s=f"{speed:.0f}", refresh=False)
+                bar.update()
+                last = self.state.step_in_epoch == self.steps_per_epoch
+                if last or _is_due(self.cadence.print_steps, self.state.step_in_epoch):
+                    bar.clear()
+                    self._print(losses, metrics)
                 if last:
-                    record.update(result)
-                    self._close_epoch(record, metrics)
-                else:
-                    self._close_step(result, metrics, stopping)
-            if stopping:
-                bar.close()
-                done = f"epoch {epoch}" if last else f"epoch {epoch} step {self.state.step_in_epoch}"
-                raise UserError(f"interrupted after {done}; all is saved in {self.folder}, continue with --resume")
+                    seconds = round(time.perf_counter() - start, 2)
+                    record = {"train_loss": float(np.mean(losses)), "seconds": seconds, **throughput.per_second()}
+                stopping = self.stop_requested
+                with throughput.paused():
+                    due = last or _is_due(self.cadence.validate_steps, self.state.step_in_epoch)
+                    result = self._validate() if self.validate and due else {}
+                    if last:
+                        record.update(result)
+                        self._close_epoch(record, metrics)
+                    else:
+                        self._close_step(result, metrics, stopping)
+                if stopping:
+                    bar.close()
+                    done = f"epoch {epoch}" if last else f"epoch {epoch} step {self.state.step_in_epoch}"
+                    raise UserError(f"interrupted after {done}; all is saved in {self.folder}, continue with --resume")
         bar.close()
         return record
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
-import itertools
 import json
 import os
 import shutil
@@ -15,7 +13,8 @@ from pathlib import Path
 
 from src.model_utils.aliases import own_name
 from src.model_utils.files import atomic_write, parse_json
-from src.model_utils.runtime import UserError, log, quiet, rank_and_size
+from src.model_utils.mindrecord import Rows
+from src.model_utils.runtime import UserError, log, rank_and_size
 
 FINGERPRINT = "fingerprint.json"
 
@@ -94,23 +93,12 @@ def convert_once(preprocess_path, fingerprint: dict, convert: Callable[[Path], N
             shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def write_mindrecord(path, schema: dict, description: str, rows: Iterable[dict], at_once: int = 1000) -> None:
-    """Write a MindRecord file, so many rows at once; OSError where the disk is full."""
-    from mindspore.mindrecord import FileWriter
-
-    try:
-        with quiet():
-            writer = FileWriter(str(path), shard_num=1)
-            writer.add_schema(schema, description)
-        rows = iter(rows)
-        while batch := list(itertools.islice(rows, at_once)):
-            writer.write_raw_data(batch)
-        with quiet():
-            writer.commit()
-    except RuntimeError as error:  # what MindRecord makes of every trouble
-        if "free disk" in str(error) or shutil.disk_usage(Path(path).parent).free < 2**20:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None
-        raise
+def open_split(preprocess_path, split: str, advice: str) -> Rows:
+    """Open the rows of a converted split; UserError where it is missing or damaged."""
+    path = Path(preprocess_path) / f"{split}.mindrecord"
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; {advice}")
+    return Rows(path)
 
 
 def read_split(preprocess_path, split: str, advice: str, missing_ok: bool = False) -> list[dict]:

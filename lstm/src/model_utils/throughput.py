@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from mindspore import Tensor, nn
 
-from src.model_utils.batching import Batch
+from src.model_utils.batching import Batch, prefetched
 from src.model_utils.runtime import log
 
 
@@ -58,10 +58,12 @@ def measure_throughput(
     step.set_train(True)
     every = (batch for epoch in itertools.count(1) for batch in batches(epoch, 0))
     throughput, start, compiled = Throughput(len(shapes) or warm_up), time.perf_counter(), None
-    for batch in itertools.islice(itertools.chain(shapes, every), throughput.warm_up + steps):
-        step(*map(Tensor, batch.inputs))[0].asnumpy()
-        compiled = compiled or time.perf_counter() - start
-        throughput.add(batch)
+    timed = prefetched(itertools.islice(itertools.chain(shapes, every), throughput.warm_up + steps))
+    with contextlib.closing(timed):
+        for batch in timed:
+            step(*map(Tensor, batch.inputs))[0].asnumpy()
+            compiled = compiled or time.perf_counter() - start
+            throughput.add(batch)
     result = {"steps": throughput.steps, "first_step_seconds": round(compiled, 2)}
     result.update(seconds=round(throughput.seconds, 3), **throughput.per_second())
     log(", ".join(f"{key} {value}" for key, value in result.items()))
