@@ -12,7 +12,8 @@ from src.config import ctc_cfg
 from src.corpus import read_split
 from src.dataset import scored_labels, warn_of_unseen_labels
 from src.inference import SETTINGS, Recognizer, load_ngram_of, load_trained
-from src.metrics import score
+from src.manifest import read_groups
+from src.metrics import score, score_groups
 from src.model_utils.configuration import Parser, apply_settings
 from src.model_utils.reporting import messages_to_stderr, print_result
 from src.model_utils.runtime import UserError, init_device, log, run
@@ -30,6 +31,8 @@ def parse_arguments(argv=None) -> Namespace:
     parser.add_argument("--split", choices=SPLITS, default="test", help="default: test")
     text = "most frequent errors of each kind to show (default: 10)"
     parser.add_argument("--confusions", type=int, default=10, metavar="N", help=text)
+    text = "table of utterances and their groups, such as that of prepare_speechocean.sh; each group gets its rate"
+    parser.add_argument("--groups", metavar="FILE", help=text)
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output, messages elsewhere")
     args = parser.parse_args(argv)
     if not args.data_path and not args.preprocess_path:
@@ -50,6 +53,15 @@ def read_samples(args: Namespace, config, folder: str) -> Samples | None:
     return load_samples(args.preprocess_path, args.split)
 
 
+def groups_of(samples: Samples, path: str) -> list[dict[str, str]]:
+    """Return the groups of all samples; UserError naming one that the table leaves out."""
+    groups = read_groups(Path(path))
+    missing = next((name for name in map(samples.name, range(len(samples))) if name not in groups), None)
+    if missing is not None:
+        raise UserError(f"{path}: does not tell the groups of '{missing}'")
+    return [groups[samples.name(i)] for i in range(len(samples))]
+
+
 def show_table(result: dict) -> None:
     """Print the metrics as a table."""
     print(f"\n{result['utterances']} {result['split']} utterances, {result['frames_per_second']:.0f} frames/s")
@@ -64,6 +76,10 @@ def show_table(result: dict) -> None:
     ):
         if errors:
             print(f"\n{title:16} count\n" + "\n".join(f"{error:16}{count:6}" for error, count in errors))
+    for column, groups in result.get("groups", {}).items():
+        print(f"\n{column:22} error rate  utterances  labels")
+        for group, scores in groups.items():
+            print(f"{group:22}{100 * scores['per']:9.2f} %{scores['utterances']:12}{scores['labels']:8}")
 
 
 def main(argv=None) -> dict:
@@ -78,6 +94,7 @@ def main(argv=None) -> dict:
         references = scored_labels(samples, config.phone_set) if samples else []
         if not any(references):
             raise UserError(f"{source}: has no labels to score")
+        groups = groups_of(samples, args.groups) if args.groups else []
         log(f"{args.ckpt_path}: {len(samples)} {args.split} utterances of {source}")
         warn_of_unseen_labels(references, scored(vocabulary[1:], config.phone_set), source)
         recognizer = Recognizer(network, config, vocabulary, load_ngram_of(args.ckpt_path, config))
@@ -92,6 +109,8 @@ def main(argv=None) -> dict:
         **score(references, answers, args.confusions),
         "frames_per_second": round(samples.lengths.sum() / seconds),
     }
+    if groups:
+        result["groups"] = score_groups(references, answers, groups)
     print_result(result, args.json, show_table)
     return result
 
