@@ -107,7 +107,7 @@ def replace(words: list[str], all_words: list[str], random: np.random.Generator)
 def elmo_vectors(ckpt_path, options_path) -> tuple[Callable, int]:
     """Return a function from sentences to the layers of their words, each sentence from a zero state, and 2P."""
     network, options = load_model(ckpt_path, options_path)
-    embedder = Embedder(network, options, stateful=False)
+    embedder = Embedder(network, options)
 
     def embed(sentences):
         vectors = dict(tqdm(embedder(sentences), "elmo", len(sentences), leave=False))
