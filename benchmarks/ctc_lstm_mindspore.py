@@ -39,7 +39,7 @@ def prepare_measurement(preset: str, changes: list[str], preprocess_path: str | 
             prepare(f"{folder}/TIMIT", path, config)
         check_prepared(path, config)
         samples = training_samples(load_samples(path, "train"), config)
-    vocabulary = build_vocabulary(sample.labels for sample in samples)
+    vocabulary = build_vocabulary([samples.label_names])
     batches = TrainingBatches(samples, vocabulary, config)
     network = build_network(config, len(vocabulary))
     rates = np.resize(learning_rates(config, batches.steps_per_epoch), 2 * steps)

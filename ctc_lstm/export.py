@@ -58,9 +58,9 @@ def frames_to_compare(args: Namespace, config) -> list[np.ndarray]:
     frames = [random.standard_normal((length, feature_size(config)), np.float32) for length in LENGTHS]
     if args.preprocess_path:
         for split in ("test", "valid", "train"):
-            real = [sample.frames for sample in load_samples(args.preprocess_path, split, missing_ok=True)]
+            real = load_samples(args.preprocess_path, split, missing_ok=True)
             if real:
-                return frames + real[:: -(-len(real) // COMPARED)]
+                return frames + [real.frames(i) for i in range(0, len(real), -(-len(real) // COMPARED))]
     return frames
 
 

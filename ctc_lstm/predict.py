@@ -12,7 +12,7 @@ import numpy as np
 
 from src import config as config_module
 from src.config import ctc_cfg
-from src.features import features_of_file, normalize
+from src.features import Moments, features_of_file, normalize
 from src.inference import SETTINGS, Recognizer, load_ngram_of, load_trained
 from src.model_utils.configuration import Parser, apply_settings
 from src.model_utils.files import atomic_write
@@ -60,7 +60,12 @@ class Predictor:
             return []
         frames = [recording[1] for recording in recordings]
         if self.config.cmvn != "none":
-            frames = normalize(frames, [0 if self.args.same_speaker else i for i in range(len(recordings))])
+            moments = [Moments(each) for each in frames]
+            if self.args.same_speaker:
+                for other in moments[1:]:
+                    moments[0].add(other)
+                moments = moments[:1] * len(frames)
+            frames = [normalize(each, its.mean_and_scale()) for each, its in zip(frames, moments)]
         return [self._answer(*pair) for pair in zip(recordings, self.recognizer.log_probs(frames))]
 
     def _answer(self, recording: tuple, log_probs: np.ndarray) -> dict:

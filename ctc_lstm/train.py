@@ -56,11 +56,11 @@ def main(argv=None) -> dict:
     check_prepared(args.preprocess_path, config)
     train = training_samples(load_samples(args.preprocess_path, "train"), config)
     valid = load_samples(args.preprocess_path, "valid", missing_ok=True)
-    vocabulary = build_vocabulary(sample.labels for sample in train)
+    vocabulary = build_vocabulary([train.label_names])
     weights = initial_weights(folder, NAME, args.pre_trained, args.resume)
     if weights.folder and load_vocabulary(weights.folder / "vocab.json") != vocabulary:
         raise UserError(f"{weights.folder / 'vocab.json'}: not the labels of {args.preprocess_path}; train anew")
-    references = scored_labels(valid, config.phone_set)
+    references = scored_labels(valid, config.phone_set) if valid else []
     warn_of_unseen_labels(references, scored(vocabulary[1:], config.phone_set), "validation")
     batches = TrainingBatches(train, vocabulary, config, rank, size)
     log(f"train: {len(train)} utterances, {int(batches.lengths.sum())} frames, {len(vocabulary) - 1} different labels")
@@ -83,10 +83,9 @@ def main(argv=None) -> dict:
 
     # Claim the output folder and train
     recognizer = Recognizer(network, EasyDict(config, decoder="greedy"), vocabulary)
-    frames = [sample.frames for sample in valid]
 
     def validate() -> dict:
-        answers = [scored(labels, config.phone_set) for labels in recognizer.labels(frames, "validation")]
+        answers = [scored(labels, config.phone_set) for labels in recognizer.labels(valid, "validation")]
         return {"valid_per": error_rate(references, answers)}
 
     with output_folder(folder, NAME, args.resume, args.overwrite):
@@ -94,7 +93,7 @@ def main(argv=None) -> dict:
             write_yaml(folder / "config.yaml", config)
             write_json(folder / "vocab.json", vocabulary)
             if config.ngram_order:
-                save_ngram(folder / "ngram.json", train_ngram([sample.labels for sample in train], config.ngram_order))
+                save_ngram(folder / "ngram.json", train_ngram(list(train.labels()), config.ngram_order))
         trainer = Trainer(
             name=NAME,
             folder=folder,

@@ -34,8 +34,9 @@ def main(argv: Sequence[str] | None = None) -> dict:
     vocabulary = load_vocabulary(args.vocab_path)
     width = load_options(args.options_path, len(vocabulary)).max_characters_per_token
     counts = convert(args.input_file, args.output_file, vocabulary, width, args.tokenizer, args.shard_tokens)
+    divided = f" ({counts['divided']} divided among shards)" if counts["divided"] else ""
     print(
-        f"{Path(args.output_file)}: {counts['documents']} documents, {counts['sentences']} sentences,"
+        f"{Path(args.output_file)}: {counts['documents']} documents{divided}, {counts['sentences']} sentences,"
         f" {counts['words']} words ({100 * counts['unknown'] / counts['words']:.2f} % <UNK>, {counts['cut']} cut to"
         f" {width - 2} bytes), {counts['tokens']} tokens with <S> and </S>, {len(counts['shard_tokens'])} shards"
     )

@@ -28,7 +28,10 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add_text_options(parser)
     parser.add_argument("--output_file", metavar="FILE", required=True, help="HDF5 file to write")
     parser.add_argument("--layers", choices=LAYERS, default="all", help="all (default), top, or their average")
-    parser.add_argument("--stateless", action="store_true", help="let no sentence depend on those before it")
+    states = parser.add_mutually_exclusive_group()
+    text = "let a sentence depend on those before it and on --batch_size, as the published programs do"
+    states.add_argument("--stateful", action="store_true", help=text)
+    states.add_argument("--stateless", action="store_true", help="let it depend on itself alone (default)")
     parser.add_argument("--forget_sentences", action="store_true", help="leave out sentence_to_index")
     return parser.parse_args(argv)
 
@@ -43,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> dict:
     total = count_lines(args.input_file)
     init_device(args.device_target, args.device_id, native=args.native)
     network, options = load_model(args.ckpt_path, args.options_path)
-    embedder = Embedder(network, options, args.batch_size, not args.stateless)
+    embedder = Embedder(network, options, args.batch_size, args.stateful)
     choose, index, tokens, first = LAYERS[args.layers], {}, 0, 0
     begin = time.perf_counter()
     with atomic_hdf5(args.output_file) as file, tqdm(total=total, unit=" sentences", disable=None, leave=False) as bar:

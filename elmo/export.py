@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> float:
     init_device(args.device_target, args.device_id, native=args.native)
     network, options = load_model(args.ckpt_path, args.options_path)
     sentences = [sentence.split() for sentence in SENTENCES]
-    embeddings = dict(Embedder(network, options, len(sentences), stateful=False)(sentences))
+    embeddings = dict(Embedder(network, options, len(sentences))(sentences))
 
     def mindir(folder: Path) -> float:
         shapes = [None, None], [None, None], [None]

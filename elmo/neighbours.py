@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> list[dict]:
     network, options = load_model(args.ckpt_path, args.options_path)
     if not -options.n_layers - 1 <= args.layer <= options.n_layers:
         raise UserError(f"--layer {args.layer}: the model has layers 0 to {options.n_layers}")
-    embedder = Embedder(network, options, args.batch_size, stateful=False)
+    embedder = Embedder(network, options, args.batch_size)
     ((_, layers),) = embedder([words])
     word = words[position] if args.same_word else None
     sentences = read_sentences(args.input_file, args.tokenizer, skip_blank=True)

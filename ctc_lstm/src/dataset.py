@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ from src.model_utils.files import read_vocabulary, report_bad
 from src.model_utils.layers import dropout_keys
 from src.model_utils.runtime import UserError, log
 from src.network import output_lengths, subsampling_of
-from src.preparation import Sample
+from src.preparation import Samples
 from src.random_streams import DROPOUT_KEYS
 from src.timit import fold, scored
 
@@ -56,14 +56,14 @@ def warn_of_unseen_labels(label_lists: Iterable[Iterable[str]], known: Iterable[
         log(f"warning: {source}: {', '.join(unseen)} not seen in training, so these cannot be recognised")
 
 
-def scored_labels(samples: Iterable[Sample], phone_set: str) -> list[tuple[str, ...]]:
+def scored_labels(samples: Samples, phone_set: str) -> list[tuple[str, ...]]:
     """Return the labels of samples as they are scored; UserError naming the sample of one that is no phone of TIMIT."""
     references = []
-    for sample in samples:
+    for i, labels in enumerate(samples.labels()):
         try:
-            references.append(scored(sample.labels, phone_set))
+            references.append(scored(labels, phone_set))
         except UserError as error:
-            raise UserError(f"{sample.name}: {error}") from None
+            raise UserError(f"{samples.name(i)}: {error}") from None
     return references
 
 
@@ -72,31 +72,32 @@ def needed_steps(labels) -> int:
     return len(labels) + sum(a == b for a, b in zip(labels, labels[1:]))
 
 
-def training_samples(samples: list[Sample], config) -> list[Sample]:
+def training_samples(samples: Samples, config) -> Samples:
     """Return the samples that can be trained on, their labels folded to `phone_set`.
 
     One too short for its labels has no CTC path and an infinite loss; one without labels teaches nothing. They are
     named, and are errors or left out as `on_bad_input` says.
     """
-    problems, kept = [], []
-    for sample in samples:
+    problems, kept, folded = [], [], []
+    for i, (labels, frames) in enumerate(zip(samples.labels(), samples.lengths.tolist())):
         try:
-            sample = sample._replace(labels=fold(sample.labels, config.phone_set))
+            labels = fold(labels, config.phone_set)
         except UserError as error:
-            problems.append(f"{sample.name}: {error}")
+            problems.append(f"{samples.name(i)}: {error}")
             continue
-        needed, steps = needed_steps(sample.labels), output_lengths(len(sample.frames), config.front_end)
-        if not sample.labels:
-            problems.append(f"{sample.name}: has no labels")
+        needed, steps = needed_steps(labels), output_lengths(frames, config.front_end)
+        if not labels:
+            problems.append(f"{samples.name(i)}: has no labels")
         elif steps < needed:
             problems.append(
-                f"{sample.name}: too short for its labels, which need {needed} output steps where"
-                f" {len(sample.frames)} frames with front_end {config.front_end} give {steps}"
+                f"{samples.name(i)}: too short for its labels, which need {needed} output steps where"
+                f" {frames} frames with front_end {config.front_end} give {steps}"
             )
         else:
-            kept.append(sample)
+            kept.append(i)
+            folded.append(labels)
     report_bad(problems, config.on_bad_input, "utterances")
-    return kept
+    return samples.select(kept, folded)
 
 
 def pad(arrays: list[np.ndarray], multiple: int = 1, length: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -112,11 +113,15 @@ def pad(arrays: list[np.ndarray], multiple: int = 1, length: int = 0) -> tuple[n
     return padded, lengths
 
 
-def evaluation_batches(frames: list[np.ndarray], config) -> Iterator[tuple[np.ndarray, EvaluationInputs]]:
-    """Yield (indices, inputs) of frames (T_i, D): each utterance once, the longest first, by the frame budget."""
-    lengths = np.array([len(each) for each in frames])
-    for indices in longest_first(lengths, len(lengths), config.eval_frames):
-        yield indices, EvaluationInputs(*pad([frames[i] for i in indices], subsampling_of(config.front_end)))
+def evaluation_batches(
+    lengths: Sequence[int], read: Callable[[int], np.ndarray], config
+) -> Iterator[tuple[np.ndarray, EvaluationInputs]]:
+    """Yield (indices, inputs) of utterances: each once, the longest first, by the frame budget.
+
+    `read` returns the frames (T_i, D) of an index.
+    """
+    for indices in longest_first(np.asarray(lengths), len(lengths), config.eval_frames):
+        yield indices, EvaluationInputs(*pad([read(i) for i in indices], subsampling_of(config.front_end)))
 
 
 class TrainingBatches:
@@ -129,14 +134,13 @@ class TrainingBatches:
     every size-th row of each batch.
     """
 
-    def __init__(self, samples: list[Sample], vocabulary: list[str], config, rank: int = 0, size: int = 1):
-        ids = {label: number for number, label in enumerate(vocabulary)}
-        self.frames = [sample.frames for sample in samples]
-        self.labels = [np.array([ids[label] for label in sample.labels], np.int32) for sample in samples]
-        self.lengths = np.array([len(frames) for frames in self.frames])
+    def __init__(self, samples: Samples, vocabulary: list[str], config, rank: int = 0, size: int = 1):
+        ids = np.array([vocabulary.index(label) for label in samples.label_names], np.int32)
+        self.samples, self.lengths = samples, samples.lengths.astype(int)
+        self.labels = [ids[places] for places in samples.label_ids]
         self.config, self.rank, self.size = config, rank, size
         self.multiple = subsampling_of(config.front_end)
-        self.buckets = self._divide() if samples else []
+        self.buckets = self._divide() if len(samples) else []
         self.steps_per_epoch = len(self.plan(1))
         if not self.steps_per_epoch:
             raise UserError(
@@ -165,7 +169,7 @@ class TrainingBatches:
             indices, (longest, most_labels) = plan[step]
             keys = dropout_keys(self.config.seed, (epoch - 1) * len(plan) + step, len(indices))
             mine = slice(self.rank, None, self.size)
-            frames = [self._augmented(self.frames[i], epoch, key) for i, key in zip(indices[mine], keys[mine])]
+            frames = [self._augmented(self.samples.frames(i), epoch, key) for i, key in zip(indices[mine], keys[mine])]
             labels = [self.labels[i] for i in indices[mine]]
             inputs = TrainingInputs(*pad(frames, self.multiple, longest), keys[mine], *pad(labels, length=most_labels))
             yield Batch(inputs, len(indices), int(self.lengths[indices].sum()))

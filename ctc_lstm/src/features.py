@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-
 import numpy as np
 
 from src.audio import change_speed, read_audio, resample
@@ -90,23 +88,28 @@ def features_of_file(path, settings, speed: float = 1.0) -> tuple[np.ndarray, np
     return frames, samples, rate
 
 
-def normalize(utterances: list[np.ndarray], groups: list) -> list[np.ndarray]:
-    """Give the frames of each group zero mean and unit variance in every column (CMVN).
+class Moments:
+    """Mean and variance of the columns of frames (T, D) that come utterance by utterance, in float64."""
 
-    `groups[i]` stands for the group of utterances[i] (T_i, D): its speaker, or the utterance itself.
-    """
-    members = defaultdict(list)
-    for i, group in enumerate(groups):
-        members[group].append(i)
-    done = list(utterances)
-    for chosen in members.values():
-        count = sum(len(utterances[i]) for i in chosen)
-        mean = sum(utterances[i].sum(0, dtype=np.float64) for i in chosen) / count
-        variance = sum(np.square(utterances[i] - mean).sum(0) for i in chosen) / count
-        scale = 1 / np.sqrt(variance + 1e-8)
-        for i in chosen:
-            done[i] = ((utterances[i] - mean) * scale).astype(np.float32)
-    return done
+    def __init__(self, frames: np.ndarray):
+        self.count, self.total = len(frames), frames.sum(0, dtype=np.float64)
+        self.spread = np.square(frames - self.total / self.count).sum(0)  # around the mean
+
+    def add(self, other: Moments) -> None:
+        """Take in those of other frames (Chan, Golub & LeVeque 1979)."""
+        distance = other.total / other.count - self.total / self.count
+        self.spread += other.spread + np.square(distance) * (self.count * other.count / (self.count + other.count))
+        self.count, self.total = self.count + other.count, self.total + other.total
+
+    def mean_and_scale(self) -> np.ndarray:
+        """Return (2, D): the mean, and what gives the frames unit variance."""
+        return np.stack([self.total / self.count, 1 / np.sqrt(self.spread / self.count + 1e-8)])
+
+
+def normalize(frames: np.ndarray, mean_and_scale: np.ndarray) -> np.ndarray:
+    """Give frames (T, D) zero mean and unit variance (CMVN), as `Moments` of their speaker or of themselves say."""
+    mean, scale = mean_and_scale
+    return ((frames - mean) * scale).astype(np.float32)
 
 
 def spec_augment(frames: np.ndarray, settings, random: np.random.Generator) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from src.model_utils.evaluation import Forward, everyones
 from src.model_utils.runtime import rank_and_size
 from src.network import CTCNet, dynamic_inputs, output_lengths
 from src.ngram import NGram, load_ngram
+from src.preparation import Samples
 
 SETTINGS = (  # the configuration keys that may differ from the training's, as none changes the network or its features
     "decoder",
@@ -80,14 +82,18 @@ class Recognizer:
         self.network = Forward(network, dynamic_inputs(feature_size(config))[:2], has_keys=False)
         self.config, self.vocabulary, self.ngram = config, vocabulary, ngram
 
-    def log_probs(self, frames: list[np.ndarray], progress: str = "") -> list[np.ndarray]:
-        """Return (T_i', V) float32 for each of `frames` (T_i, D), in their order; `progress` names a bar."""
-        results: dict[int, np.ndarray] = {}
-        batches = evaluation_batches(frames, self.config)
-        for indices, _, log_probs in self.network.outputs(batches, len(frames), progress):  # (T', B, V)
+    def _each(
+        self, lengths: Sequence[int], read: Callable[[int], np.ndarray], progress: str = ""
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield (index, (T_i', V) float32) of utterances, the longest first; `read` as for `evaluation_batches`."""
+        batches = evaluation_batches(lengths, read, self.config)
+        for indices, _, log_probs in self.network.outputs(batches, len(lengths), progress):  # (T', B, V)
             for column, i in enumerate(indices.tolist()):
-                results[i] = log_probs[: output_lengths(len(frames[i]), self.config.front_end), column]
-        return everyones(results)
+                yield i, log_probs[: output_lengths(lengths[i], self.config.front_end), column]
+
+    def log_probs(self, frames: list[np.ndarray]) -> list[np.ndarray]:
+        """Return (T_i', V) float32 for each of `frames` (T_i, D), in their order."""
+        return everyones(dict(self._each([len(each) for each in frames], frames.__getitem__)))
 
     def decode(self, log_probs: np.ndarray) -> list[int]:
         """Return the ids of the labels that the configured decoder makes of (T', V)."""
@@ -98,8 +104,7 @@ class Recognizer:
             log_probs, config.beam_width, vocabulary, ngram, config.lm_weight, config.label_bonus, config.beam_prune
         )
 
-    def labels(self, frames: list[np.ndarray], progress: str = "") -> list[tuple[str, ...]]:
-        """Return the recognised labels of each of `frames` (T_i, D)."""
-        return [
-            tuple(self.vocabulary[i] for i in self.decode(log_probs)) for log_probs in self.log_probs(frames, progress)
-        ]
+    def labels(self, samples: Samples, progress: str = "") -> list[tuple[str, ...]]:
+        """Return the recognised labels of all samples, in their order; `progress` names a bar."""
+        each = self._each(samples.lengths, samples.frames, progress)
+        return everyones({i: tuple(self.vocabulary[k] for k in self.decode(log_probs)) for i, log_probs in each})

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from src.model_utils.files import binary_lines, decode, parse_json
+from src.model_utils.files import binary_lines, decode, parse_json, read_lines
 from src.model_utils.runtime import UserError
 from src.utterance import SPLITS, Utterance
 
@@ -63,6 +63,31 @@ def read_manifest(path: Path, problems: list[str]) -> list[Utterance]:
     if not utterances and not problems:
         raise UserError(f"{path}: holds no utterance")
     return utterances
+
+
+def read_groups(path: Path) -> dict[str, dict[str, str]]:
+    """Read a table of utterances and the groups they belong to: group, by its column, of each name.
+
+    Tab-separated, with a first line of titles, of which the first stands for the names:
+
+        name<TAB>age<TAB>gender
+        a<TAB>child<TAB>female
+
+    Raises UserError, with the line, for another number of columns and for a name that is there twice.
+    """
+    titles: list[str] = []
+    groups: dict[str, dict[str, str]] = {}
+    for number, line in read_lines(path):
+        name, *columns = _columns(line)
+        if not titles:
+            titles = columns
+        elif len(columns) != len(titles) or name in groups:
+            raise UserError(f"{path}:{number}: expected a new name and {len(titles)} groups, not '{line}'")
+        else:
+            groups[name] = dict(zip(titles, columns))
+    if not titles or not groups:
+        raise UserError(f"{path}: expected a line of titles and lines of a name and its groups, separated by tabs")
+    return groups
 
 
 def _json_fields(line: str) -> dict[str, str]:

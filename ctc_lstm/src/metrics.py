@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from rapidfuzz.distance import Levenshtein
 
@@ -46,6 +47,19 @@ def score(references, hypotheses, most: int = 10) -> dict:
         "deleted": [[label, count] for label, count in _top(deleted, most)],
         "inserted": [[label, count] for label, count in _top(inserted, most)],
     }
+
+
+def score_groups(references, hypotheses, groups: Sequence[dict[str, str]]) -> dict[str, dict[str, dict]]:
+    """Return utterances, labels and `per` of each group, by its column; `groups` are those of each reference."""
+    members: dict[tuple[str, str], list] = {}
+    for reference, hypothesis, mine in zip(references, hypotheses, groups):
+        for pair in mine.items():
+            members.setdefault(pair, []).append((reference, hypothesis))
+    result: dict[str, dict[str, dict]] = {}
+    for (column, group), pairs in sorted(members.items()):
+        scores = score(*zip(*pairs))
+        result.setdefault(column, {})[group] = {key: scores[key] for key in ("utterances", "labels", "per")}
+    return result
 
 
 def _top(counter: Counter, most: int):

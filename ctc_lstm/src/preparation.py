@@ -1,55 +1,144 @@
-"""Utterances to samples: features computed once and kept in MindRecord files."""
+"""Utterances to samples: features computed once and kept in MindRecord files, of which a batch reads what it needs."""
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Iterable
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from src.corpus import read_corpus
-from src.extraction import extract
-from src.features import FEATURE_KEYS, normalize
+from src.extraction import Job, extract, has_speaker_statistics
+from src.features import FEATURE_KEYS, Moments, feature_size, normalize
 from src.model_utils import conversion
-from src.model_utils.conversion import convert_once, digest_of_files, read_split
+from src.model_utils.conversion import convert_once, digest_of_files, open_split
+from src.model_utils.evaluation import progress_bar
 from src.model_utils.files import report_bad
-from src.model_utils.mindrecord import write_mindrecord
-from src.model_utils.runtime import log
+from src.model_utils.mindrecord import Rows, write_mindrecord
+from src.model_utils.runtime import UserError, log
 from src.utterance import SPLITS, Utterance
 
-VERSION = 2  # of the files below; raise it when their content changes
+VERSION = 3  # of the files below; raise it when their content changes
+AT_ONCE = 20  # utterances that are written together
+ALONE = -1  # the group of an utterance whose stored frames are normalised already
 
 
-class Sample(NamedTuple):
-    """An utterance as the network needs it: normalised frames (T, D) float32, and its labels as strings."""
+@dataclass(frozen=True)
+class Samples:
+    """The utterances of a converted split: what plans need is in memory, frames are read when their batch comes."""
 
-    name: str
-    speaker: str
-    frames: np.ndarray
-    labels: tuple[str, ...]
+    file: Rows
+    rows: np.ndarray  # (N,) int32, where the utterances are in the file
+    lengths: np.ndarray  # (N,) int32, frames
+    groups: np.ndarray  # (N,) int32, which of `statistics` normalise the frames, or ALONE
+    statistics: np.ndarray  # (G, 2, D) float64, mean and scale of each speaker at each speed
+    label_ids: list[np.ndarray]  # N of (L,) int32, places in `label_names`
+    label_names: list[str]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def labels(self) -> Iterator[tuple[str, ...]]:
+        """Yield the labels of all utterances in their order."""
+        return (tuple(self.label_names[i] for i in ids) for ids in self.label_ids)
+
+    def frames(self, index: int) -> np.ndarray:
+        """Return the normalised frames (T, D) float32 of an utterance."""
+        frames, group = np.asarray(self.file[int(self.rows[index])]["frames"]), self.groups[index]
+        return frames if group == ALONE else normalize(frames, self.statistics[group])
+
+    def name(self, index: int) -> str:
+        """Return the name of an utterance."""
+        return str(self._names[self.rows[index]])
+
+    @cached_property
+    def _names(self) -> np.ndarray:
+        return self.file.column("name")
+
+    def select(self, indices: Sequence[int], labels: Iterable[tuple[str, ...]]) -> Samples:
+        """Return some of the utterances, with these labels."""
+        kept = {key: getattr(self, key)[list(indices)] for key in ("rows", "lengths", "groups")}
+        label_ids, label_names = _numbered(labels)
+        return replace(self, **kept, label_ids=label_ids, label_names=label_names)
+
+    def save(self) -> None:
+        """Write all but the frames beside their file."""
+        arrays = {key: getattr(self, key) for key in ("lengths", "groups", "statistics")}
+        counts = [len(ids) for ids in self.label_ids]
+        ids, names = np.concatenate(self.label_ids), np.array(self.label_names, str)
+        np.savez(self.file.path.with_suffix(".npz"), label_ids=ids, label_counts=counts, label_names=names, **arrays)
 
 
-def compute_samples(utterances: list[Utterance], config, speeds: Iterable[float] = (1.0,)) -> list[Sample]:
-    """Compute the normalised features of utterances, once for each speed; a copy's name tells its speed.
+def _numbered(label_lists: Iterable[tuple[str, ...]]) -> tuple[list[np.ndarray], list[str]]:
+    """Return labels as numbers, and what each number stands for."""
+    numbers: dict[str, int] = {}
+    ids = [np.array([numbers.setdefault(label, len(numbers)) for label in labels], np.int32) for labels in label_lists]
+    return ids, list(numbers)
 
-    Files that cannot be used are errors or left out, as `on_bad_input` says.
+
+def write_samples(
+    path: Path, utterances: Sequence[Utterance], config, speeds: Sequence[float] = (1.0,), progress: str = ""
+) -> Samples | None:
+    """Write the features of utterances to a MindRecord file, once for each speed; a copy's name tells its speed.
+
+    Frames that are normalised by their speaker stand there as they are, since all of them have to be seen before.
+    Files that cannot be used are errors or left out, as `on_bad_input` says; None where no utterance is left.
+    `progress` names a bar on a terminal.
     """
-    jobs = [(u, speed) for speed in speeds for u in utterances]
-    results = extract([(u.audio, speed) for u, speed in jobs], config, config.num_workers)
-    problems = dict.fromkeys(result for result in results if isinstance(result, str))
+    jobs = [(u, Job(u.audio, u.speaker, speed)) for speed in speeds for u in utterances]
+    lengths, groups, labels, problems = [], [], [], {}
+    moments: dict[tuple[str, float], Moments] = {}
+    numbers: dict[tuple[str, float], int] = {}
+
+    def rows() -> Iterator[dict]:
+        with (
+            closing(extract([job for _, job in jobs], config, config.num_workers)) as results,
+            progress_bar(len(jobs), progress) as bar,
+        ):
+            for (u, job), result in zip(jobs, results):
+                bar.update()
+                if isinstance(result, str):
+                    problems[result] = None
+                    continue
+                frames, its_moments = result
+                group = ALONE
+                if has_speaker_statistics(job, config):  # copies of other speeds have their own
+                    key = job.speaker, job.speed
+                    group = numbers.setdefault(key, len(numbers))
+                    if moments.setdefault(key, its_moments) is not its_moments:
+                        moments[key].add(its_moments)
+                lengths.append(len(frames))
+                groups.append(group)
+                labels.append(u.labels)
+                suffix = "" if job.speed == 1 else f" x{job.speed:g}"
+                yield {"name": u.name + suffix, "speaker": u.speaker, "labels": " ".join(u.labels), "frames": frames}
+
+    with closing(rows()) as every:
+        first = next(every, None)
+        if first:
+            schema = {key: {"type": "string"} for key in ("name", "speaker", "labels")}
+            schema["frames"] = {"type": "float32", "shape": [-1, feature_size(config)]}
+            write_mindrecord(path, schema, "features of utterances", itertools.chain([first], every), AT_ONCE)
     report_bad(list(problems), config.on_bad_input, "files")
-    samples, groups = [], []
-    for number, ((u, speed), frames) in enumerate(zip(jobs, results)):
-        if not isinstance(frames, str):
-            suffix = "" if speed == 1 else f" x{speed:g}"
-            samples.append(Sample(u.name + suffix, u.speaker, frames, u.labels))
-            # copies of other speeds have their own statistics, and so has an utterance of an unknown speaker
-            groups.append((u.speaker, speed) if u.speaker and config.cmvn == "speaker" else number)
-    if config.cmvn != "none":
-        normalized = normalize([sample.frames for sample in samples], groups)
-        samples = [sample._replace(frames=frames) for sample, frames in zip(samples, normalized)]
+    if not first:
+        return None
+    label_ids, label_names = _numbered(labels)
+    samples = Samples(
+        file=Rows(path),
+        rows=np.arange(len(lengths), dtype=np.int32),
+        lengths=np.array(lengths, np.int32),
+        groups=np.array(groups, np.int32),
+        statistics=np.array([each.mean_and_scale() for each in moments.values()]),
+        label_ids=label_ids,
+        label_names=label_names,
+    )
+    samples.save()
     return samples
 
 
@@ -62,18 +151,16 @@ def prepare(data_path, preprocess_path, config) -> None:
 def _convert(splits: dict[str, list[Utterance]], folder: Path, config) -> None:
     frames, start = 0, time.monotonic()
     for split, utterances in splits.items():
-        speeds = map(float, config.speed_perturbation.split(",")) if split == "train" else (1.0,)
-        samples = compute_samples(utterances, config, speeds)
-        if not samples:
+        speeds = [float(word) for word in config.speed_perturbation.split(",")] if split == "train" else [1.0]
+        samples = write_samples(folder / f"{split}.mindrecord", utterances, config, speeds, f"features of {split}")
+        if samples is None:
             log(f"{split}: no utterances")
             continue
-        _write_mindrecord(folder / f"{split}.mindrecord", samples)
-        lengths = np.array([len(sample.frames) for sample in samples])
-        seconds = lengths * config.frame_shift_ms / 1000
-        frames += lengths.sum()
+        seconds = samples.lengths * config.frame_shift_ms / 1000
+        frames += samples.lengths.sum()
         log(
-            f"{split}: {len(samples)} utterances of {len({sample.speaker for sample in samples})} speakers,"
-            f" {sum(len(sample.labels) for sample in samples)} labels, {seconds.sum() / 60:.1f} minutes; they take"
+            f"{split}: {len(samples)} utterances of {len({u.speaker for u in utterances})} speakers,"
+            f" {sum(map(len, samples.label_ids))} labels, {seconds.sum() / 60:.1f} minutes; they take"
             f" {seconds.min():.1f} to {seconds.max():.1f} s each, {seconds.mean():.1f} s on average"
         )
     spent = max(time.monotonic() - start, 1e-9)
@@ -89,25 +176,21 @@ def _fingerprint(splits: dict[str, list[Utterance]], config) -> dict:
 
 def check_prepared(preprocess_path, config) -> None:
     """Raise UserError where the features in a folder were computed with other settings than the configuration's."""
-    conversion.check_prepared(preprocess_path, {key: config[key] for key in FEATURE_KEYS}, "data_path")
+    options = {"version": VERSION, **{key: config[key] for key in FEATURE_KEYS}}
+    conversion.check_prepared(preprocess_path, options, "data_path")
 
 
-def _write_mindrecord(path: Path, samples: list[Sample]) -> None:
-    schema = {key: {"type": "string"} for key in ("name", "speaker", "labels")}
-    schema["frames"] = {"type": "float32", "shape": [-1, samples[0].frames.shape[1]]}
-    rows = ({**sample._asdict(), "labels": " ".join(sample.labels)} for sample in samples)
-    write_mindrecord(path, schema, "features of utterances", rows, at_once=200)
-
-
-def load_samples(preprocess_path, split: str, missing_ok: bool = False) -> list[Sample]:
-    """Read a split that `prepare` wrote; UserError where it is missing (no samples if `missing_ok`) or damaged."""
-    advice = f"the corpus has no {split} split, or give train.py --data_path first"
-    return [
-        Sample(
-            name=str(row["name"]),
-            speaker=str(row["speaker"]),
-            frames=np.asarray(row["frames"], np.float32),
-            labels=tuple(str(row["labels"]).split()),
-        )
-        for row in read_split(preprocess_path, split, advice, missing_ok)
-    ]
+def load_samples(preprocess_path, split: str, missing_ok: bool = False) -> Samples | None:
+    """Open a split that `prepare` wrote; UserError where it is missing (None if `missing_ok`) or damaged."""
+    path = Path(preprocess_path) / f"{split}.npz"
+    if missing_ok and not path.with_suffix(".mindrecord").exists():
+        return None
+    rows = open_split(preprocess_path, split, f"the corpus has no {split} split, or give train.py --data_path first")
+    try:
+        with np.load(path) as file:
+            arrays = dict(file)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        raise UserError(f"{path}: damaged; delete the folder {preprocess_path} and preprocess again") from None
+    names, counts = arrays.pop("label_names").tolist(), arrays.pop("label_counts")
+    arrays["label_ids"] = np.split(arrays["label_ids"], np.cumsum(counts)[:-1])
+    return Samples(file=rows, rows=np.arange(len(counts), dtype=np.int32), label_names=names, **arrays)

@@ -22,20 +22,38 @@ from src.dataset import (
 from src.model_utils.batching import one_of_each_shape
 from src.model_utils.files import write_json
 from src.model_utils.runtime import UserError
-from src.preparation import Sample
+from src.preparation import ALONE, Samples
 
 
-def made_samples(lengths, labels=3, size=4, seed=0):
-    random = np.random.default_rng(seed)
-    frames = [random.standard_normal((length, size)).astype(np.float32) for length in lengths]
-    return [
-        Sample(f"u{i}", "", each, tuple(random.permutation(["a", "b", "c"])[:labels])) for i, each in enumerate(frames)
-    ]
+class Rows:
+    """Utterances in memory that are read as those of a file."""
+
+    def __init__(self, lengths, random):
+        self.frames = [random.standard_normal((length, 4)).astype(np.float32) for length in lengths]
+
+    def __getitem__(self, row):
+        return {"frames": self.frames[row]}
+
+    def column(self, _):
+        return [f"u{row}" for row in range(len(self.frames))]
+
+
+def made_samples(lengths, labels=None):
+    random = np.random.default_rng(0)
+    rows, count = Rows(lengths, random), len(lengths)
+    labels = labels or [tuple(random.permutation(["a", "b", "c"])) for _ in lengths]
+    groups, nothing = np.full(count, ALONE), np.zeros((0, 2, 4))
+    empty = Samples(rows, np.arange(count), np.array(lengths), groups, nothing, [], [])
+    return empty.select(range(count), labels)
+
+
+def names_of(samples):
+    return [samples.name(i) for i in range(len(samples))]
 
 
 def batches_of(samples, settings, rank=0, size=1, **changes):
     changed = EasyDict(settings, **{"num_mels": 4, "energy": False, **changes})
-    return TrainingBatches(samples, build_vocabulary(sample.labels for sample in samples), changed, rank, size)
+    return TrainingBatches(samples, build_vocabulary([samples.label_names]), changed, rank, size)
 
 
 def test_vocabulary(tmp_path):
@@ -54,29 +72,26 @@ def test_vocabulary(tmp_path):
 def test_too_short_utterances_are_named(settings, capsys):
     assert needed_steps("aab") == 4 and needed_steps("") == 0 and needed_steps("abab") == 4
     labels = [("a", "a", "b"), ("a", "a", "b"), ()]
-    samples = [sample._replace(labels=each) for sample, each in zip(made_samples([9, 10, 30]), labels)]
+    samples = made_samples([9, 10, 30], labels)
     config = EasyDict(settings, phone_set="none", front_end="stack-3")
     with pytest.raises(UserError, match=r"u0: too short for its labels, which need 4 output steps where 9 .*give 3"):
         training_samples(samples, config)
     kept = training_samples(samples, EasyDict(config, on_bad_input="skip"))
-    assert [sample.name for sample in kept] == ["u1"]
+    assert names_of(kept) == ["u1"] and list(kept.labels()) == [("a", "a", "b")] and kept.lengths.tolist() == [10]
     assert "left out u2: has no labels" in capsys.readouterr().out
 
 
 def test_phones_that_timit_lacks_are_named_with_their_utterance(settings, capsys):
-    samples = [
-        sample._replace(labels=labels) for sample, labels in zip(made_samples([30, 30]), [("iy",), ("s", "oops")])
-    ]
+    samples = made_samples([30, 30], [("iy",), ("s", "oops")])
     with pytest.raises(UserError, match="^u1: 'oops' is no phone of TIMIT; --phone_set none"):
         training_samples(samples, EasyDict(settings, phone_set="39"))
     kept = training_samples(samples, EasyDict(settings, phone_set="39", on_bad_input="skip"))
-    assert [sample.name for sample in kept] == ["u0"] and "left out u1: 'oops'" in capsys.readouterr().out
+    assert names_of(kept) == ["u0"] and "left out u1: 'oops'" in capsys.readouterr().out
 
 
 def test_references_are_named_where_they_are_no_phones():
-    samples = [sample._replace(labels=("ix", "q")) for sample in made_samples([30, 30])]
-    assert scored_labels(samples, "39") == [("ih",), ("ih",)]
-    samples[1] = samples[1]._replace(labels=("oops",))
+    assert scored_labels(made_samples([30], [("ix", "q")]), "39") == [("ih",)]
+    samples = made_samples([30, 30], [("ix", "q"), ("oops",)])
     assert scored_labels(samples, "none")[1] == ("oops",)
     with pytest.raises(UserError, match="^u1: 'oops' is no phone of TIMIT"):
         scored_labels(samples, "39")
@@ -97,8 +112,9 @@ def test_padding():
 
 
 def test_evaluation_reads_every_utterance_once(settings):
-    utterances = [sample.frames for sample in made_samples([5, 90, 40, 41, 7])]
-    batches = list(evaluation_batches(utterances, EasyDict(settings, eval_frames=90)))
+    utterances = made_samples([5, 90, 40, 41, 7]).file.frames
+    lengths = [len(frames) for frames in utterances]
+    batches = list(evaluation_batches(lengths, utterances.__getitem__, EasyDict(settings, eval_frames=90)))
     assert sorted(i for indices, _ in batches for i in indices) == list(range(5))
     for indices, (frames, lengths) in batches:
         assert frames.shape[0] * lengths.max() <= 90 or len(indices) == 1
@@ -164,4 +180,4 @@ def test_too_few_utterances(settings):
     with pytest.raises(UserError, match="2 training utterances do not fill one batch"):
         batches_of(made_samples([20, 30]), settings)
     with pytest.raises(UserError, match="0 training utterances do not fill one batch"):
-        batches_of([], settings)
+        batches_of(made_samples([]), settings)

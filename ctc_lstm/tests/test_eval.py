@@ -39,6 +39,27 @@ def test_eval_of_a_manifest(trained, audio, tmp_path, exit_of):
     assert json.loads(out)["labels"] == len(phones)
 
 
+def test_eval_by_groups(trained, audio, tmp_path, exit_of):
+    phones = [line.split()[2] for line in audio[0].with_suffix(".PHN").read_text().splitlines()]
+    lines = [{"audio": str(audio[0]), "labels": phones, "name": name} for name in "abc"]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
+    table = tmp_path / "groups.tsv"
+    table.write_text("name\tage\na\tchild\nb\tadult\nc\tchild\n", encoding="utf-8")
+    common = ["--ckpt_path", trained.best, "--device_target", "CPU", "--data_path", tmp_path / "a.jsonl"]
+    code, out, error = exit_of(evaluation.main, *common, "--groups", table)
+    assert code == 0, error
+    assert re.search(rf"\nage +error rate .*\nadult .* 1 +{len(phones)}\nchild .* 2 +{2 * len(phones)}\n", out)
+    for content, message in (
+        ("name\tage\na\tchild\n", "does not tell the groups of 'b'"),
+        ("name\tage\na\tchild\tmale\n", "groups.tsv:2: expected a new name and 1 groups"),
+        ("name\tage\na\tx\na\tx\n", "groups.tsv:3: expected a new name"),
+        ("", "expected a line of titles"),
+    ):
+        table.write_text(content, encoding="utf-8")
+        code, _, error = exit_of(evaluation.main, *common, "--groups", table)
+        assert code == 2 and message in error
+
+
 def test_labels_unseen_in_training_are_named(trained, audio, tmp_path, exit_of):
     lines = [{"audio": str(audio[0]), "labels": labels} for labels in ("h# oy m dh h#", "h# iy h#")]
     lines[1]["name"] = "second"

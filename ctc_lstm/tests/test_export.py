@@ -23,7 +23,7 @@ def test_export_is_what_was_trained(trained, tmp_path, exit_of):
         "vocab.json",
         "config.yaml",
     }
-    frames = load_samples(trained.prepared, "test")[0].frames[None, :50]
+    frames = load_samples(trained.prepared, "test").frames(0)[None, :50]
     loaded = nn.GraphCell(ms.load(str(tmp_path / "ctc_lstm.mindir")))
     one = loaded(Tensor(frames), Tensor(np.array([50], np.int32))).asnumpy()
     session = onnxruntime.InferenceSession(str(tmp_path / "ctc_lstm.onnx"), providers=["CPUExecutionProvider"])

@@ -7,8 +7,9 @@ import pytest
 import soundfile
 from easydict import EasyDict
 
-from src.extraction import extract
+from src.extraction import Job, extract
 from src.features import (
+    Moments,
     add_deltas,
     compute_features,
     feature_size,
@@ -63,17 +64,20 @@ def test_deltas_are_the_regression(settings):
     np.testing.assert_allclose(line[2:-2, 1], 1)
 
 
-def test_normalisation_by_group():
+def test_normalisation_by_moments_of_many_utterances():
     random = np.random.default_rng(0)
     utterances = [random.normal(i, 1 + i, (20 + i, 4)).astype(np.float32) for i in range(4)]
-    by_speaker = normalize(utterances, ["x", "x", 2, 3])
-    together = np.concatenate(by_speaker[:2])
-    np.testing.assert_allclose(together.mean(0), 0, atol=1e-5)
-    np.testing.assert_allclose(together.std(0), 1, atol=1e-4)
-    assert abs(by_speaker[0].mean()) > 0.1, "one of the two is not normalised by itself"
-    np.testing.assert_allclose(by_speaker[2].std(0), 1, atol=1e-4)
-    alone = normalize(utterances, list(range(4)))
-    np.testing.assert_allclose(alone[0].mean(0), 0, atol=1e-5)
+    together = np.concatenate(utterances).astype(np.float64)
+    moments = Moments(utterances[0])
+    for each in utterances[1:]:
+        moments.add(Moments(each))
+    mean, scale = moments.mean_and_scale()
+    np.testing.assert_allclose(mean, together.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(scale, 1 / np.sqrt(together.var(0) + 1e-8), rtol=1e-12)
+    normalized = normalize(utterances[0], moments.mean_and_scale())
+    assert normalized.dtype == np.float32 and abs(normalized.mean()) > 0.1, "not normalised by itself"
+    np.testing.assert_allclose(normalized, (utterances[0] - together.mean(0)) / together.std(0), rtol=1e-5)
+    np.testing.assert_allclose(normalize(utterances[3], Moments(utterances[3]).mean_and_scale()).mean(0), 0, atol=1e-5)
 
 
 def test_spec_augment(settings):
@@ -93,13 +97,18 @@ def test_processes_give_what_one_gives(tmp_path, settings, monkeypatch):
     for i in range(6):
         soundfile.write(tmp_path / f"{i}.wav", tone(200 + 100 * i, 0.2 + 0.1 * i), RATE)
     (tmp_path / "bad.wav").write_text("x")
-    jobs = [(str(tmp_path / f"{name}.wav"), speed) for name in [*range(6), "bad"] for speed in (1.0, 0.9)]
-    alone = extract(jobs, settings, 1)
+    files = [(str(tmp_path / f"{name}.wav"), "ann" if name == 0 else "") for name in [*range(6), "bad"]]
+    jobs = [Job(*file, speed) for file in files for speed in (1.0, 0.9)]
+    alone = list(extract(jobs, settings, 1))
     monkeypatch.setattr("src.extraction.FEW", 5)
-    together = extract(jobs, settings, 3)
+    monkeypatch.setattr("src.extraction.AT_ONCE", 2)
+    together = list(extract(jobs, settings, 3))
     assert len(alone) == len(together) == 14
     for one, other in zip(alone, together):
         if isinstance(one, str):
             assert one == other and "bad.wav: unreadable" in one
         else:
-            np.testing.assert_array_equal(one, other)
+            np.testing.assert_array_equal(one[0], other[0])
+            np.testing.assert_array_equal(one[1].mean_and_scale(), other[1].mean_and_scale())
+    means = [abs(frames.mean()) for frames, _ in alone[:4]]
+    assert max(means[2:]) < 1e-5 < min(means[:2]), "a known speaker's frames wait for the others"

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from src.metrics import error_rate, score
+from src.metrics import error_rate, score, score_groups
 
 
 def levenshtein(a, b):
@@ -45,3 +45,18 @@ def test_equals_levenshtein():
     assert error_rate(references, hypotheses) == pytest.approx(expected)
     counts = score(references, hypotheses, 1000)
     assert sum(n for *_, n in counts["confusions"]) == counts["substitutions"]
+
+
+def test_scores_of_groups():
+    references, hypotheses = ["abc", "de", "f"], ["abd", "de", ""]
+    groups = [{"age": "child", "text": "new"}, {"age": "adult", "text": "new"}, {"age": "child", "text": "old"}]
+    assert score_groups(references, hypotheses, groups) == {
+        "age": {
+            "adult": {"utterances": 1, "labels": 2, "per": 0},
+            "child": {"utterances": 2, "labels": 4, "per": 0.5},
+        },
+        "text": {
+            "new": {"utterances": 2, "labels": 5, "per": pytest.approx(0.2)},
+            "old": {"utterances": 1, "labels": 1, "per": 1},
+        },
+    }

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
+import weakref
 
 import numpy as np
 import pytest
 from easydict import EasyDict
 
+from src.extraction import extract
 from src.features import feature_size
 from src.model_utils.runtime import UserError
 from src.preparation import check_prepared, load_samples, prepare
@@ -24,15 +26,38 @@ def prepared(corpus, settings, tmp_path_factory):
 def test_conversion_keeps_what_there_is(prepared, corpus, settings, capsys):
     train = load_samples(prepared, "train")
     assert len(train) == 36 and len(load_samples(prepared, "valid")) == len(load_samples(prepared, "test")) == 12
-    first = train[0]
-    assert first.frames.shape[1] == feature_size(settings) and first.frames.dtype == np.float32
-    assert first.labels[0] == "h#" and re.fullmatch(r"[fm]aa[a-z]0_s[ix]\d+", first.name)
-    speaker = np.concatenate([sample.frames for sample in train if sample.speaker == first.speaker])
+    assert train.frames(0).shape == (train.lengths[0], feature_size(settings)) and train.frames(0).dtype == np.float32
+    assert next(train.labels())[0] == "h#" and re.fullmatch(r"[fm]aa[a-z]0_s[ix]\d+", train.name(0))
+    assert len(train.statistics) == 6
+    speaker = np.concatenate([train.frames(i) for i in range(36) if train.groups[i] == train.groups[0]])
     np.testing.assert_allclose(speaker.mean(0), 0, atol=1e-4)
+    np.testing.assert_allclose(speaker.std(0), 1, atol=1e-3)
     before = (prepared / "train.mindrecord").stat().st_mtime_ns
     prepare(corpus, prepared, settings)
     assert "is up to date" in capsys.readouterr().out
     assert (prepared / "train.mindrecord").stat().st_mtime_ns == before
+
+
+def test_conversion_holds_few_utterances_at_a_time(corpus, settings, tmp_path, monkeypatch):
+    alive, most = 0, 0
+
+    def forget():
+        nonlocal alive
+        alive -= 1
+
+    def counted(*arguments):
+        nonlocal alive, most
+        for frames, moments in extract(*arguments):
+            alive += 1
+            most = max(most, alive)
+            weakref.finalize(frames, forget)
+            yield frames, moments
+            del frames
+
+    monkeypatch.setattr("src.preparation.extract", counted)
+    monkeypatch.setattr("src.preparation.AT_ONCE", 4)
+    prepare(corpus, tmp_path / "preprocess", settings)
+    assert most < 12, "of 36"
 
 
 def test_other_settings_convert_again_or_are_refused(prepared, corpus, settings, tmp_path):
@@ -44,9 +69,10 @@ def test_other_settings_convert_again_or_are_refused(prepared, corpus, settings,
     check_prepared(folder, changed)
     train = load_samples(folder, "train")
     assert len(train) == 72 and len(load_samples(folder, "valid")) == 12
-    slow, plain = (next(s for s in train if s.name == train[36].name + end) for end in (" x0.9", ""))
-    assert abs(len(slow.frames) * 0.9 - len(plain.frames)) <= 1
-    assert slow.labels == plain.labels
+    names, labels = [train.name(i) for i in range(72)], list(train.labels())
+    slow, plain = (names.index(names[36] + end) for end in (" x0.9", ""))
+    assert abs(train.lengths[slow] * 0.9 - train.lengths[plain]) <= 1
+    assert labels[slow] == labels[plain] and train.groups[slow] != train.groups[plain]
     assert [path.name for path in tmp_path.iterdir()] == ["copy", ".copy.lock"] or len(list(tmp_path.iterdir())) == 2
 
 
@@ -64,7 +90,10 @@ def test_damaged_or_missing_files(prepared, tmp_path):
         file.truncate(100)
     with pytest.raises(UserError, match="train.mindrecord: damaged"):
         load_samples(folder, "train")
+    (folder / "valid.npz").write_bytes((folder / "valid.npz").read_bytes()[:-9])
+    with pytest.raises(UserError, match="valid.npz: damaged"):
+        load_samples(folder, "valid")
     (folder / "test.mindrecord").unlink()
     with pytest.raises(UserError, match="no test split"):
         load_samples(folder, "test")
-    assert len(load_samples(folder, "test", missing_ok=True)) == 0
+    assert load_samples(folder, "test", missing_ok=True) is None

@@ -9,6 +9,9 @@ import numpy as np
 import soundfile
 from script_contract import ScriptContract, run
 
+from src.manifest import read_manifest
+from src.speechocean import choose_validation
+
 
 class TestScripts(ScriptContract):
     inputs = {"data_path": "TIMIT"}
@@ -66,6 +69,68 @@ def test_digit_strings_from_recordings(tmp_path):
     assert (tmp_path / "cloned/fsdd/recordings/3_ann_0.wav").is_file()
     made = [(tmp_path / folder / "train.jsonl").read_bytes() for folder in ("out", "cloned")]
     assert made[0] == made[1]
+
+
+def small_speechocean(folder):
+    """Write a corpus of six speakers, two utterances each, in the layout of speechocean762."""
+    phones, speakers = [], {"train": ["01", "02", "03", "04"], "test": ["05", "06"]}
+    for part, names in speakers.items():
+        tables = {name: [] for name in ("wav.scp", "text", "utt2spk", "spk2age", "spk2gender")}
+        for speaker in names:
+            tables["spk2age"].append(f"{speaker}\t{7 if speaker in ('01', '05') else 30}")
+            tables["spk2gender"].append(f"{speaker}\tf")
+            for number, text in enumerate(("WE CALL", "BEAR" + speaker)):
+                name = f"{speaker}{number}"
+                audio = folder / f"WAVE/SPEAKER{speaker}/{name}.WAV"
+                audio.parent.mkdir(parents=True, exist_ok=True)
+                soundfile.write(audio, 0.1 * np.sin(np.arange(8000) / (9 + number)), 16000)
+                tables["wav.scp"].append(f"{name}\tWAVE/SPEAKER{speaker}/{name}.WAV")
+                tables["text"].append(f"{name}\t{text}")
+                tables["utt2spk"].append(f"{name} {speaker}")
+                words = ["B_B EH1_I R_E"] if number else ["W_B IY0_E", "K_B AO0_I L_E"]
+                phones += [f"{name}.{k}\t{word}" for k, word in enumerate(words)]
+        for name, lines in tables.items():
+            (folder / part).mkdir(exist_ok=True)
+            (folder / part / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (folder / "resource").mkdir()
+    (folder / "resource/text-phone").write_text("\n".join(reversed(phones)) + "\n", encoding="utf-8")
+
+
+def test_speechocean_to_manifests(tmp_path):
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    small_speechocean(corpus)
+    arguments = ("prepare_speechocean.sh", "corpus", "out", "--", "--valid_speakers", "1")
+    done = run(tmp_path, *arguments, PYTHON=sys.executable)
+    assert done.returncode == 0, done.stderr
+    splits = {name: read_manifest(tmp_path / f"out/{name}.jsonl", []) for name in ("train", "valid", "test")}
+    assert {name: len(utterances) for name, utterances in splits.items()} == {"train": 6, "valid": 2, "test": 4}
+    assert not {u.speaker for u in splits["train"]} & {u.speaker for u in splits["valid"]}
+    assert splits["test"][0].labels == ("W", "IY", "K", "AO", "L") and splits["test"][1].labels == ("B", "EH", "R")
+    groups = [line.split("\t") for line in (tmp_path / "out/groups.tsv").read_text(encoding="utf-8").splitlines()]
+    assert groups[0] == ["name", "age", "gender", "text"]
+    assert groups[-4:] == [
+        ["050", "child", "female", "also in training"],
+        ["051", "child", "female", "new"],
+        ["060", "adult", "female", "also in training"],
+        ["061", "adult", "female", "new"],
+    ]
+    (corpus / "WAVE/SPEAKER06/060.WAV").unlink()
+    done = run(tmp_path, *arguments, PYTHON=sys.executable)
+    assert done.returncode == 2 and "060: is not in WAVE/SPEAKER06/060.WAV" in done.stderr
+    with open(corpus / "resource/text-phone", "a", encoding="utf-8") as file:
+        file.write("060.7\tXX0_B\n")
+    done = run(tmp_path, *arguments, PYTHON=sys.executable)
+    assert done.returncode == 2 and "not '060.7 XX0_B'" in done.stderr
+    assert run(tmp_path, "prepare_speechocean.sh", "corpus").returncode == 2
+
+
+def test_validation_speakers_are_a_fair_part_of_every_group():
+    groups = {f"{group}{k}": group for group, size in (("a", 40), ("b", 20), ("c", 5)) for k in range(size)}
+    chosen = choose_validation(groups, 13, seed=0)
+    counts = {group: sum(groups[speaker] == group for speaker in chosen) for group in "abc"}
+    assert counts == {"a": 8, "b": 4, "c": 1}
+    assert chosen == choose_validation(groups, 13, seed=0) != choose_validation(groups, 13, seed=1)
 
 
 def test_corpus_is_counted(corpus):

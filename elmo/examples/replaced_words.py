@@ -85,7 +85,7 @@ def parts_of(path: str | Path) -> list[list[tuple[list[str], list[str]]]]:
 
     These are 70, 10 and 20 % of the documents, in their order.
     """
-    documents = list(read_documents(path, "whitespace"))
+    documents = [list(document) for document in read_documents(path, "whitespace")]
     all_words = [word for document in documents for words in document for word in words]
     random = np.random.default_rng(REPLACEMENTS)
     bounds = [0, *(len(documents) * share // 10 for share in (7, 8, 10))]
@@ -107,7 +107,7 @@ def replace(words: list[str], all_words: list[str], random: np.random.Generator)
 def elmo_vectors(ckpt_path, options_path) -> tuple[Callable, int]:
     """Return a function from sentences to the layers of their words, each sentence from a zero state, and 2P."""
     network, options = load_model(ckpt_path, options_path)
-    embedder = Embedder(network, options, stateful=False)
+    embedder = Embedder(network, options)
 
     def embed(sentences):
         vectors = dict(tqdm(embedder(sentences), "elmo", len(sentences), leave=False))

@@ -107,14 +107,14 @@ class WordEncoder:
 class Embedder:
     """The layers of a biLM for sentences of any lengths.
 
-    Statefully, as published models are run, row b of a batch continues with the state in which row b of the batch
-    before ended, both directions: the vectors of a sentence then depend on what was embedded before it and on the
-    batch size. The sentences of a row are therefore one text, which is run without padding between them. Statelessly a
-    sentence depends on itself alone, and those of similar lengths share a batch. The graph has a fixed number of rows
-    and steps, so it is compiled once.
+    A sentence depends on itself alone, and those of similar lengths share a batch. Statefully, as published models are
+    run, row b of a batch continues with the state in which row b of the batch before ended, both directions: a
+    sentence's vectors then depend on what was embedded before it and on the batch size. The sentences of a row are
+    therefore one text, which is run without padding between them. The graph has a fixed number of rows and steps, so it
+    is compiled once.
     """
 
-    def __init__(self, network: BiLanguageModel, options: ModelOptions, batch_size: int = 64, stateful: bool = True):
+    def __init__(self, network: BiLanguageModel, options: ModelOptions, batch_size: int = 64, stateful: bool = False):
         self.options, self.batch_size, self.stateful = options, batch_size, stateful
         self.words = WordEncoder(network, options)
         self.network = _Steps(network)

@@ -19,7 +19,7 @@ def test_text(texts, tmp_path, tokenizer):
     shutil.copy(texts / "0000.txt", path)
 
     def read():
-        documents = list(read_documents(path, tokenizer))
+        documents = [list(document) for document in read_documents(path, tokenizer)]
         vocabulary, _ = build_vocabulary(documents)
         list(make_shards(documents, vocabulary, 48, 1000, {}))
 

@@ -18,7 +18,7 @@ def test_embeddings_are_the_mixture_of_the_layers(published):
     elmo = Elmo.load(published.ckpt, dropout=0.4)
     elmo.set_train(False)
     network, options = load_model(published.ckpt)
-    expected = dict(Embedder(network, options, 3, stateful=False)(published.sentences))
+    expected = dict(Embedder(network, options, 3)(published.sentences))
     embeddings = elmo(*inputs(elmo, published.sentences)).asnumpy()  # (T, B, 2P)
     assert embeddings.shape == (max(map(len, published.sentences)), 5, elmo.output_size)
     for number, sentence in enumerate(published.sentences):

@@ -43,7 +43,7 @@ def test_stateful_embeddings_continue_from_the_state_of_their_row(published, mod
 
 def test_the_state_is_carried_from_call_to_call(published, model, monkeypatch):
     monkeypatch.setattr("src.inference.ROUNDS", 2)  # five sentences in two rows: the third round is a run of its own
-    embedder = Embedder(*model[:2], 2)
+    embedder = Embedder(*model[:2], 2, stateful=True)
     expected = [layers for _, layers in embedder(published.sentences)]
     embedder.restart()
     parts = published.sentences[:1], published.sentences[1:4], published.sentences[4:]

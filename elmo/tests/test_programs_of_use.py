@@ -59,7 +59,7 @@ def test_published_weights_survive_both_conversions(elmo_fixture, tmp_path):
 def expected(published):
     """The stateless layers of the sentences."""
     network, options = load_model(published.weights)
-    return dict(Embedder(network, options, 3, stateful=False)(published.sentences))
+    return dict(Embedder(network, options, 3)(published.sentences))
 
 
 def run_embed(published, output, exit_of, *options, ckpt=None):
@@ -71,7 +71,7 @@ def run_embed(published, output, exit_of, *options, ckpt=None):
 
 
 def test_embed_writes_all_layers_and_an_index(published, expected, tmp_path, exit_of):
-    embeddings = run_embed(published, tmp_path / "new" / "out.hdf5", exit_of, "--stateless", "--batch_size", "3")
+    embeddings = run_embed(published, tmp_path / "new" / "out.hdf5", exit_of, "--batch_size", "3")
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["out.hdf5"]
     index = json.loads(embeddings.pop("sentence_to_index")[0])
     assert index == {line: str(number) for number, line in enumerate(published.lines)}
@@ -82,22 +82,37 @@ def test_embed_writes_all_layers_and_an_index(published, expected, tmp_path, exi
 
 
 def test_embed_writes_the_average_of_the_layers(published, expected, tmp_path, exit_of):
-    options = "--stateless", "--batch_size", "3", "--forget_sentences", "--layers", "average"
+    options = "--batch_size", "3", "--forget_sentences", "--layers", "average"
     average = run_embed(published, tmp_path / "mean.hdf5", exit_of, *options)
     assert sorted(average) == [str(number) for number in range(5)]
     for number, layers in expected.items():
         np.testing.assert_allclose(average[str(number)], layers.mean(0), atol=1e-6)
 
 
-def test_embed_writes_the_top_layer_and_is_stateful_by_default(published, expected, tmp_path, exit_of, monkeypatch):
+def test_embed_carries_the_state_on_if_asked(published, expected, tmp_path, exit_of, monkeypatch):
     monkeypatch.setattr("src.data.sentences.CHUNK", 2)  # a chunk of lines must not end the state
-    options = "--batch_size", "1", "--layers", "top", "--forget_sentences"
+    options = "--stateful", "--batch_size", "1", "--layers", "top", "--forget_sentences"
     embeddings = run_embed(published, tmp_path / "out.hdf5", exit_of, *options, ckpt=published.weights)
     network, model_options = load_model(published.weights)
-    for number, layers in Embedder(network, model_options, 1)(published.sentences):
+    for number, layers in Embedder(network, model_options, 1, stateful=True)(published.sentences):
         np.testing.assert_allclose(embeddings[str(number)], layers[-1], atol=1e-6)
     np.testing.assert_allclose(embeddings["0"], expected[0][-1], atol=1e-6)
     assert np.abs(embeddings["1"] - expected[1][-1]).max() > 1e-3
+
+
+def test_vectors_of_a_sentence_are_the_same_whatever_stands_around_it(published, tmp_path, exit_of):
+    lines = published.lines
+    vectors = []
+    for number, text in enumerate((lines, lines[3:4], [*reversed(lines), *lines])):
+        path = tmp_path / f"{number}.txt"
+        path.write_text("\n".join(text) + "\n", encoding="utf-8")
+        output = tmp_path / f"{number}.hdf5"
+        arguments = "--ckpt_path", published.ckpt, "--input_file", path, "--output_file", output, "--batch_size", "3"
+        code, _, err = exit_of(embed.main, *arguments)
+        assert code == 0, err
+        vectors.append(contents(output)[str(text.index(lines[3]))])
+    for other in vectors[1:]:
+        np.testing.assert_array_equal(other, vectors[0])
 
 
 def test_embed_takes_a_line_feed_alone_for_the_end_of_a_line(published, tmp_path, exit_of):

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from src.data.reader import Corpus, convert
+from src.data.reader import Corpus, convert, make_shards
 from src.data.vocabulary import BEGIN, END, build_vocabulary, load_vocabulary
 from src.model_utils.runtime import UserError
 
@@ -32,6 +32,25 @@ def test_mindrecord_keeps_every_word(prepared, tmp_path):
     assert [words[k] for k in first.ids] == ["<S>", "The", "new", "wörd", "</S>", "<S>", "é" * 24, "is", "</S>"]
     assert [vocabulary.words[k] for k in second.ids] == ["<S>", "The", "old", "tree", "</S>"]
     assert second.unknown == [] and first.starts.tolist() == [0]
+
+
+def test_a_document_that_is_larger_than_a_shard_is_divided_behind_a_sentence():
+    vocabulary, _ = build_vocabulary([[["a"]]])
+    sentence = ["a"] * 4  # 6 ids
+    documents = [[sentence] * 2, [sentence] * 5, [sentence]]
+    counts: dict = {}
+    shards = list(make_shards(map(iter, documents), vocabulary, 48, 12, counts))
+    assert counts["shard_tokens"] == [12, 12, 12, 12] and counts["documents"] == 3 and counts["divided"] == 1
+    assert [shard.starts.tolist() for shard in shards] == [[0], [0], [0], [0, 6]]
+    assert all(shard.ids[0] == BEGIN and shard.ids[-1] == END for shard in shards)
+
+
+def test_shards_hold_whole_documents_where_they_can():
+    vocabulary, _ = build_vocabulary([[["a"]]])
+    counts: dict = {}
+    shards = list(make_shards([[["a"]] * n for n in (2, 3, 1)], vocabulary, 48, 9, counts))
+    assert [shard.starts.tolist() for shard in shards] == [[0, 6], [0]] and counts["shard_tokens"] == [15, 3]
+    assert counts["divided"] == 0
 
 
 def test_unusable_mindrecord_is_refused(prepared, tmp_path):

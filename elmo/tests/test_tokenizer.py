@@ -45,35 +45,39 @@ def test_words_are_divided_into_sentences():
     assert sentences == ["He left .", '" Why ? " said I .', "Wow ! that e.g. helps ...", "Yes ( it does . )", "End"]
 
 
+def read(path, tokenizer="words"):
+    return [list(document) for document in read_documents(path, tokenizer)]
+
+
 def test_documents_of_files_and_lines(tmp_path):
     (tmp_path / "b").mkdir()
     (tmp_path / "b/2.txt").write_text("Second file.<br /><br />New line here", encoding="utf-8")
     (tmp_path / "1.txt").write_text("One line\nnext. And more\n\n\nOther document\n", encoding="utf-8")
     (tmp_path / ".hidden").write_bytes(b"\xff")
-    documents = list(read_documents(tmp_path))
+    documents = read(tmp_path)
     assert documents == [
         [["One", "line"], ["next", "."], ["And", "more"]],
         [["Other", "document"]],
         [["Second", "file", "."], ["New", "line", "here"]],
     ]
-    assert list(read_documents(tmp_path / "1.txt", "whitespace"))[0] == [["One", "line"], ["next.", "And", "more"]]
+    assert read(tmp_path / "1.txt", "whitespace")[0] == [["One", "line"], ["next.", "And", "more"]]
     (tmp_path / "bad.txt").write_bytes(b"good\n\xff\xfe\n")
     with pytest.raises(UserError, match=r"bad.txt:2: byte 1 of the line is not UTF-8"):
-        list(read_documents(tmp_path / "bad.txt"))
+        read(tmp_path / "bad.txt")
     with pytest.raises(UserError, match="no such file or folder"):
-        list(read_documents(tmp_path / "lost"))
+        read(tmp_path / "lost")
 
 
 def test_a_line_ends_at_a_line_feed_only_and_a_byte_order_mark_is_no_text(tmp_path):
     path = tmp_path / "text.txt"
     path.write_bytes("\ufeffone\u2028two\rthree\x85 four\r\nfive\x0bsix\x1csix\r\n\r\nother".encode())
     documents = [[["one", "two", "three", "four"], ["five", "six", "six"]], [["other"]]]
-    assert list(read_documents(path, "whitespace")) == documents
+    assert read(path, "whitespace") == documents
 
 
 def test_marks_of_sentences_in_a_text_are_no_words(tmp_path):
     (tmp_path / "text.txt").write_text("<S> one <UNK> </S>\n<S> </S>\n", encoding="utf-8")
-    assert list(read_documents(tmp_path / "text.txt", "whitespace")) == [[["one", "<UNK>"]]]
+    assert read(tmp_path / "text.txt", "whitespace") == [[["one", "<UNK>"]]]
 
 
 def test_links_are_followed_and_each_file_is_read_once(tmp_path):
@@ -113,10 +117,10 @@ def test_division_is_complete_and_depends_on_the_seed_alone(texts, tmp_path):
     parts = {}
     for part in ("train", "valid", "heldout"):
         assert (tmp_path / "a" / f"{part}.txt").read_bytes() == (tmp_path / "b" / f"{part}.txt").read_bytes()
-        parts[part] = list(read_documents(tmp_path / "a" / f"{part}.txt", "whitespace"))
+        parts[part] = read(tmp_path / "a" / f"{part}.txt", "whitespace")
         assert len(parts[part]) == counts[part]["documents"]
     everything = sorted(document for part in parts.values() for document in part)
-    assert everything == sorted(read_documents(texts))
+    assert everything == sorted(read(texts))
 
 
 def test_a_single_document_is_divided_by_sentences(tmp_path):
@@ -126,7 +130,7 @@ def test_a_single_document_is_divided_by_sentences(tmp_path):
     assert [counts[part]["sentences"] for part in ("train", "valid", "heldout")] == [360, 15, 25]
     written = {}
     for part in counts:
-        documents = list(read_documents(tmp_path / f"out/{part}.txt", "whitespace"))
+        documents = read(tmp_path / f"out/{part}.txt", "whitespace")
         assert len(documents) == counts[part]["documents"]
         written[part] = [" ".join(words) for document in documents for words in document]
     assert sorted(sum(written.values(), [])) == sorted(lines)

@@ -43,14 +43,15 @@ class Shard:
 
 
 def make_shards(
-    documents: Iterable[list[list[str]]], vocabulary: Vocabulary, max_bytes: int, shard_tokens: int, counts: dict
+    documents: Iterable[Iterable[list[str]]], vocabulary: Vocabulary, max_bytes: int, shard_tokens: int, counts: dict
 ) -> Iterator[Shard]:
-    """Turn documents into shards of at least `shard_tokens` ids, of whole documents; `counts` is filled on the way.
+    """Turn documents into shards of at least `shard_tokens` ids; `counts` is filled on the way.
 
+    Shards hold whole documents, but one of more than `shard_tokens` ids is divided behind a sentence.
     Unknown words are cut to `max_bytes` bytes of UTF-8, which is all that the character encoder can read.
     """
     ids, starts, unknown = [], [], {}
-    counts.update(documents=0, sentences=0, words=0, unknown=0, cut=0, shard_tokens=[])
+    counts.update(documents=0, divided=0, sentences=0, words=0, unknown=0, cut=0, shard_tokens=[])
 
     def number(word: str) -> int:
         if word in vocabulary.ids:
@@ -67,15 +68,20 @@ def make_shards(
         return Shard(np.array(ids, np.int32), np.array(starts, np.int32), list(unknown))
 
     for document in documents:
-        starts.append(len(ids))
+        start, pieces = 0, 0
         for words in document:
+            is_full = len(ids) - start >= shard_tokens  # with this document, or with those before it
+            if is_full:
+                yield shard()
+                ids, starts, unknown = [], [], {}
+            if is_full or not pieces:
+                start, pieces = len(ids), pieces + 1
+                starts.append(start)
             ids += [BEGIN, *map(number, words), END]
+            counts["sentences"] += 1
             counts["words"] += len(words)
-        counts["sentences"] += len(document)
         counts["documents"] += 1
-        if len(ids) >= shard_tokens:
-            yield shard()
-            ids, starts, unknown = [], [], {}
+        counts["divided"] += pieces > 1
     if ids:
         yield shard()
 

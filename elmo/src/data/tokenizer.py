@@ -15,7 +15,7 @@ import random
 import re
 import sys
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from src.model_utils.configuration import Parser
@@ -117,18 +117,20 @@ def add_tokenizer_option(parser: argparse.ArgumentParser, default: str = "whites
     parser.add_argument("--tokenizer", choices=("whitespace", "words"), default=default, help=text)
 
 
-def read_documents(path: str | Path, tokenizer: str = "words") -> Iterator[list[list[str]]]:
+def read_documents(path: str | Path, tokenizer: str = "words") -> Iterator[Iterator[list[str]]]:
     """Yield the documents of a text file, or of all files of a folder and those below it, in the order of their names.
 
-    A document is a list of sentences, a sentence a list of words. A file is one document unless empty lines divide it.
+    A document yields its sentences, of which it has at least one, and is over when the next one is asked for; a
+    sentence is a list of words. A file is one document unless empty lines divide it.
     `whitespace` takes every line for a sentence whose words are separated by spaces; `words` removes HTML line breaks
     and looks for words and sentences itself. Raises UserError for a missing, empty or undecodable file.
     """
     for file in text_files(path):
         for _, lines in itertools.groupby(read_lines(file), lambda line: not line[1].strip()):
-            document = [words for _, line in lines for words in _sentences(line, tokenizer)]
-            if document:
-                yield document
+            document = (words for _, line in lines for words in _sentences(line, tokenizer))
+            first = next(document, None)
+            if first:
+                yield itertools.chain([first], document)
 
 
 def _sentences(line: str, tokenizer: str) -> list[list[str]]:
@@ -198,10 +200,10 @@ def divide(path, folder, valid: float, heldout: float, seed: int, tokenizer: str
         outputs = {part: stack.enter_context(atomic_write(folder / f"{part}.txt")) for part in PARTS}
         for k, file in enumerate(files):
             for document in read_documents(file, tokenizer):
-                pieces = [[sentence] for sentence in document] if unit == "sentences" else [document]
+                pieces = ([sentence] for sentence in document) if unit == "sentences" else [document]
                 drawn = ((part_of((k + 0.5) / len(files) if unit == "files" else draw.random()), p) for p in pieces)
                 for part, run_of_pieces in itertools.groupby(drawn, key=lambda pair: pair[0]):
-                    sentences = [sentence for _, piece in run_of_pieces for sentence in piece]
+                    sentences = (sentence for _, piece in run_of_pieces for sentence in piece)
                     _write_document(outputs[part], sentences, counts[part])
         if not sum(count["documents"] for count in counts.values()):
             raise UserError(f"{path}: holds no words")
@@ -219,17 +221,18 @@ def _has_few_documents(files: list[Path]) -> bool:
     if not all(file.is_file() for file in files):
         return False
     documents = (document for file in files for document in read_documents(file, "whitespace"))
-    lines = [len(document) for document in itertools.islice(documents, MANY)]
+    lines = [sum(1 for _ in document) for document in itertools.islice(documents, MANY)]
     return len(lines) < MANY and sum(lines) > len(lines)
 
 
-def _write_document(output, sentences: list[list[str]], count: dict[str, int]) -> None:
+def _write_document(output, sentences: Iterable[list[str]], count: dict[str, int]) -> None:
     if count["documents"]:
         output.write("\n")
-    output.writelines(" ".join(words) + "\n" for words in sentences)
     count["documents"] += 1
-    count["sentences"] += len(sentences)
-    count["words"] += sum(map(len, sentences))
+    for words in sentences:
+        output.write(" ".join(words) + "\n")
+        count["sentences"] += 1
+        count["words"] += len(words)
 
 
 def _check_output(source: Path, folder: Path) -> None:

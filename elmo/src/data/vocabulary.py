@@ -77,7 +77,7 @@ def check_same_vocabulary(path: str | Path, vocabulary: Vocabulary, data) -> Non
 
 
 def build_vocabulary(
-    documents: Iterable[list[list[str]]], min_count: int = 1, max_size: int = 0
+    documents: Iterable[Iterable[list[str]]], min_count: int = 1, max_size: int = 0
 ) -> tuple[Vocabulary, Counter[str]]:
     """Count the words of documents and keep those seen `min_count` times, at most `max_size` with the special ones.
 
