@@ -1,0 +1,123 @@
+"""A corpus is converted once, to MindRecord files in a folder with a fingerprint of all that they were made from."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from src.model_utils.aliases import own_name
+from src.model_utils.files import atomic_write, parse_json
+from src.model_utils.mindrecord import Rows
+from src.model_utils.runtime import UserError, log, rank_and_size
+
+FINGERPRINT = "fingerprint.json"
+
+
+def read_fingerprint(folder) -> dict | None:
+    """Return the fingerprint of a folder of converted files, or None where there is none, or a damaged one."""
+    try:
+        return parse_json((Path(folder) / FINGERPRINT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def digest_of_files(files: Iterable[tuple[str, str | os.PathLike]]) -> str:
+    """Return a digest of the names, sizes and times of change of files (name, path), for a fingerprint."""
+    digest = hashlib.sha256()
+    for name, path in files:
+        status = os.stat(path)
+        digest.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def check_prepared(preprocess_path, options: dict, source: str, added_later: dict | None = None) -> None:
+    """Raise UserError where a folder was not prepared, or with other options than these; --`source` would mend it.
+
+    `added_later` has the options that an older fingerprint may lack, and what they were then.
+    """
+    fingerprint = read_fingerprint(preprocess_path)
+    if fingerprint is None:
+        raise UserError(f"{preprocess_path}: holds no preprocessed data; give --{source}")
+    prepared = {**(added_later or {}), **{own_name(key, options): value for key, value in fingerprint.items()}}
+    for key, value in options.items():
+        if prepared.get(key) != value:
+            raise UserError(
+                f"{preprocess_path}: was prepared with {key} {prepared.get(key)}, the configuration says {value}; give"
+                f" --{source} to prepare it again"
+            )
+
+
+def convert_once(preprocess_path, fingerprint: dict, convert: Callable[[Path], None]) -> None:
+    """Let `convert` fill the folder `preprocess_path`, unless the folder has this fingerprint already.
+
+    The folder is made beside its place and renamed when complete, so an interrupted conversion leaves nothing that
+    could be mistaken for a finished one. Of several trainings that are started together, one converts. Raises UserError
+    where the folder holds something else.
+    """
+    target = Path(preprocess_path).resolve()  # a link to another disk stays a link
+    if read_fingerprint(target) == fingerprint:
+        log(f"{target}: preprocessed data is up to date")
+        return
+    if rank_and_size()[0] != 0:
+        while read_fingerprint(target) != fingerprint:  # rank 0 is at it; if it fails, msrun ends this process
+            time.sleep(1)
+        return
+    if target.exists() and any(target.iterdir()) and not (target / FINGERPRINT).exists():
+        raise UserError(f"{target}: not empty and not made by this program; choose another --preprocess_path")
+    if target in (Path.cwd(), *Path.cwd().parents):
+        raise UserError(f"{target}: would be replaced, but you are in it; choose another --preprocess_path")
+    if target.is_mount():  # which cannot be renamed to
+        raise UserError(f"{target}: is a whole disk or volume; choose a folder on it, --preprocess_path {target}/data")
+    unfinished = target.with_name(f".{target.name}.unfinished")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with open(target.with_name(f".{target.name}.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if read_fingerprint(target) == fingerprint:
+            return
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir()
+        try:
+            convert(unfinished)
+            with atomic_write(unfinished / FINGERPRINT) as file:
+                json.dump(fingerprint, file, indent=1)
+            if target.exists():
+                shutil.rmtree(target)
+            os.replace(unfinished, target)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def open_split(preprocess_path, split: str, advice: str) -> Rows:
+    """Open the rows of a converted split; UserError where it is missing or damaged."""
+    path = Path(preprocess_path) / f"{split}.mindrecord"
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; {advice}")
+    return Rows(path)
+
+
+def read_split(preprocess_path, split: str, advice: str, missing_ok: bool = False) -> list[dict]:
+    """Return the rows of a converted split; UserError where it is missing (no rows if `missing_ok`) or damaged."""
+    path = Path(preprocess_path) / f"{split}.mindrecord"
+    if not path.is_file() and not missing_ok:
+        raise UserError(f"{path}: no such file; {advice}")
+    return read_mindrecord(path) if path.is_file() else []
+
+
+def read_mindrecord(path) -> list[dict]:
+    """Return all rows of a MindRecord file; UserError where it is damaged, or shorter than its index says."""
+    from mindspore.mindrecord import FileReader
+
+    try:
+        reader = FileReader(str(path))
+        rows = list(reader.get_next())
+        reader.close()
+    except Exception:  # RuntimeError and others of its own, which say nothing to a user
+        folder = Path(path).parent
+        raise UserError(f"{path}: damaged or cut short; delete the folder {folder} and preprocess again") from None
+    return rows
