@@ -14,10 +14,10 @@ from mindspore import Tensor
 from mindspore_training import MindSporeSide, load_weights
 
 from src.arguments import parse_arguments, resolve_configuration
-from src.dataset import Inputs, TrainingBatches, TrainingInputs, build_vocabulary
+from src.dataset import CodeTable, Inputs, TrainingBatches, TrainingInputs, build_vocabulary
 from src.inference import Decoder, build_network
 from src.model_utils.runtime import init_device
-from src.resume_ner import find_file, read_corpus
+from src.preparation import load_prepared, prepare
 from src.sample_data import write_sample_corpus
 from src.tagging import constraints
 from src.train_step import build_step, learning_rates
@@ -37,10 +37,11 @@ def prepare_measurement(preset: str, changes: list[str], preprocess_path: str | 
             write_sample_corpus(path)
         args = parse_arguments(["--preset", preset, "--data_path", path, *changes], "")
         config = resolve_configuration(args, target)
-        corpus = read_corpus(find_file(path, "train"))
-    vocabulary = build_vocabulary(corpus, config.character_min_count, config.bigram_min_count)
+        prepare(path, f"{folder}/preprocess", config)
+        prepared = load_prepared(f"{folder}/preprocess")
+    vocabulary = build_vocabulary(prepared, config.character_min_count, config.bigram_min_count)
     network = build_network(config, vocabulary)
-    batches = TrainingBatches(corpus, vocabulary, config)
+    batches = TrainingBatches(prepared.train, CodeTable(prepared, vocabulary), config)
     epochs = (batches(epoch) for epoch in itertools.count(1))
     chosen = list(itertools.islice(itertools.chain.from_iterable(epochs), steps))
     rates = np.resize(learning_rates(config, batches.steps_per_epoch), 2 * steps)

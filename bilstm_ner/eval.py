@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> dict:
         if args.errors and Path(args.errors).exists() and path.samefile(args.errors):
             raise UserError(f"--errors {args.errors}: is the file that is scored; choose another")
         corpus = read_corpus(path, config.on_bad_input, vocabulary.scheme)
-        warn_of_unseen_tags(path, corpus, vocabulary.tags)
+        warn_of_unseen_tags(path, corpus.tags, vocabulary.tags)
         if not corpus.has_entities:
             log(f"warning: {path}: holds no entity, so the scores of entities are 0")
         samples = encode(corpus.sentences, vocabulary)

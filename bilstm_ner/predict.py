@@ -6,7 +6,7 @@ import contextlib
 import json
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from easydict import EasyDict
@@ -104,21 +104,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         config = apply_settings(config, args, config_module, SETTINGS)
         config.units = WORDS if args.words else config.units
         predictor = Predictor(network, vocabulary, config, best=args.best)
-    count, kept = 0, []
-    for texts in source.chunks():
-        answers = predictor(texts)
-        count += len(texts)
-        if args.html:
-            kept += answers
-            continue
-        for answer in answers:
-            print(json.dumps(answer, ensure_ascii=False) if args.json else shown(answer))
-        sys.stdout.flush()
+    count = 0
+
+    def answers() -> Iterator[dict]:
+        nonlocal count
+        for texts in source.chunks():
+            yield from predictor(texts)
+            count += len(texts)
+            sys.stdout.flush()
+
     if args.html:
         types = sorted({split_tag(tag)[1] for tag in vocabulary.tags} - {""})
         with atomic_write(args.html) as file:
-            file.write(page(kept, types))
+            file.writelines(page(answers(), types))
         log(f"{args.html}: {count} sentences")
+    else:
+        for answer in answers():
+            print(json.dumps(answer, ensure_ascii=False) if args.json else shown(answer))
     return count
 
 

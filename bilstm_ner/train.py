@@ -9,7 +9,7 @@ import mindspore as ms
 
 from src.arguments import parse_arguments, resolve_configuration
 from src.char_vectors import set_vectors
-from src.dataset import TrainingBatches, build_vocabulary, check_vocabulary, encode, save_vocabulary
+from src.dataset import CodeTable, Samples, TrainingBatches, build_vocabulary, check_vocabulary, save_vocabulary
 from src.inference import Decoder, build_network
 from src.metrics import entity_report, tag_report
 from src.model_utils import native
@@ -20,7 +20,7 @@ from src.model_utils.runtime import init_device, log, rank_and_size, run
 from src.model_utils.throughput import measure_throughput
 from src.model_utils.trainer import Cadence, Trainer
 from src.model_utils.vectors import read_vectors
-from src.resume_ner import read_training_corpora
+from src.preparation import load_prepared, prepare
 from src.text_units import detect_units
 from src.train_step import build_step, learning_rates
 
@@ -41,20 +41,22 @@ def main(argv: Sequence[str] | None = None) -> dict:
         check_output_folder(folder, NAME, args.resume, args.overwrite)
 
     # Data, with every check of it
-    train, valid = read_training_corpora(args.data_path, config.on_bad_input)
+    if args.data_path:
+        prepare(args.data_path, args.preprocess_path, config)
+    prepared = load_prepared(args.preprocess_path)
     if config.units == "auto":
-        config.units = detect_units(train.sentences)
+        config.units = detect_units(prepared.character_counts)
     vectors, vector_size = read_vectors(args.char_vectors) if args.char_vectors else ({}, config.character_size)
     config.character_size = vector_size
-    vocabulary = build_vocabulary(train, config.character_min_count, config.bigram_min_count, vectors)
+    vocabulary = build_vocabulary(prepared, config.character_min_count, config.bigram_min_count, vectors)
     weights = initial_weights(folder, NAME, args.pre_trained, args.resume)
     if weights.folder:
-        check_vocabulary(weights.folder / "vocab.json", vocabulary, args.data_path)
-    batches = TrainingBatches(train, vocabulary, config, rank=rank, size=size)
+        check_vocabulary(weights.folder / "vocab.json", vocabulary, args.data_path or args.preprocess_path)
+    table = CodeTable(prepared, vocabulary)
+    batches = TrainingBatches(prepared.train, table, config, rank=rank, size=size)
     log("configuration: " + ", ".join(f"{key} {value}" for key, value in config.items()))
-    for name, corpus in (("train", train), ("dev", valid)):
-        units = sum(len(sentence.tags) for sentence in corpus.sentences)
-        log(f"{name}: {len(corpus)} sentences, {units} {config.units}, scheme {corpus.scheme}")
+    for name, split in (("train", prepared.train), ("dev", prepared.valid)):
+        log(f"{name}: {len(split)} sentences, {split.lengths.sum()} {config.units}, scheme {prepared.scheme}")
     log(
         f"vocabulary: {len(vocabulary.characters)} {config.units}, {len(vocabulary.bigrams)} bigrams,"
         f" {len(vocabulary.tags)} tags"
@@ -79,8 +81,8 @@ def main(argv: Sequence[str] | None = None) -> dict:
         return measure_throughput(step, batches, args.performance_steps, warm_up=100)
 
     # Claim the output folder and train
-    decoder, samples = Decoder(network, vocabulary, config), encode(valid.sentences, vocabulary)
-    gold = [sentence.tags for sentence in valid.sentences]
+    decoder, samples = Decoder(network, vocabulary, config), Samples(prepared.valid, table)
+    gold = [[prepared.tags[tag] for tag in prepared.valid.read(i)[1]] for i in range(len(samples))]
 
     def validate() -> dict:
         answers = decoder(samples, "validation")

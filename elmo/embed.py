@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import h5py
 import numpy as np
 from tqdm import tqdm
 
@@ -16,7 +16,7 @@ from src.data.sentences import add_text_options, count_lines, read_sentences
 from src.inference import Embedder, add_model_options, load_model
 from src.model_utils.configuration import Parser
 from src.model_utils.runtime import UserError, init_device, run
-from src.output_files import atomic_hdf5, check_output_file
+from src.output_files import atomic_hdf5, check_output_file, copy_text
 
 LAYERS = {"all": lambda layers: layers, "top": lambda layers: layers[-1], "average": lambda layers: layers.mean(0)}
 
@@ -47,20 +47,24 @@ def main(argv: Sequence[str] | None = None) -> dict:
     init_device(args.device_target, args.device_id, native=args.native)
     network, options = load_model(args.ckpt_path, args.options_path)
     embedder = Embedder(network, options, args.batch_size, args.stateful)
-    choose, index, tokens, first = LAYERS[args.layers], {}, 0, 0
+    choose, tokens, first = LAYERS[args.layers], 0, 0
     begin = time.perf_counter()
-    with atomic_hdf5(args.output_file) as file, tqdm(total=total, unit=" sentences", disable=None, leave=False) as bar:
+    with (
+        atomic_hdf5(args.output_file) as file,
+        tempfile.TemporaryFile(dir=Path(args.output_file).parent) as index,
+        tqdm(total=total, unit=" sentences", disable=None, leave=False) as bar,
+    ):
         for sentences in read_sentences(args.input_file, args.tokenizer):
             for number, layers in embedder([words for _, words in sentences]):
                 file.create_dataset(str(first + number), data=choose(layers), dtype=np.float32)
                 tokens += layers.shape[1]
                 bar.update()
-            if not args.forget_sentences:
-                index.update((line, str(number)) for number, (line, _) in enumerate(sentences, first))
+            for number, (line, _) in enumerate(sentences, first):
+                index.write(f'{", " if number else "{"}{json.dumps(line)}: "{number}"'.encode())
             first += len(sentences)
         if not args.forget_sentences:
-            text = file.create_dataset("sentence_to_index", (1,), dtype=h5py.string_dtype(encoding="utf-8"))
-            text[0] = json.dumps(index)
+            index.write(b"}")
+            copy_text(index, file, "sentence_to_index")
     rate = tokens / (time.perf_counter() - begin)
     print(f"{args.output_file}: {first} sentences, {tokens} tokens, {rate:.0f} tokens/s")
     return {"sentences": first, "tokens": tokens, "tokens_per_second": rate}

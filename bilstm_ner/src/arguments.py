@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Sequence
+from pathlib import Path
 
 from easydict import EasyDict
 
@@ -22,6 +23,7 @@ def parse_arguments(argv: Sequence[str] | None, description: str) -> Namespace:
     parser.add_argument(
         "--data_path", metavar="DIR", help="folder of train.char.bmes and dev.char.bmes, or other two-column files"
     )
+    parser.add_argument("--preprocess_path", metavar="DIR", default="./preprocess", help="folder of the converted data")
     parser.add_argument("--char_vectors", metavar="FILE", help="pretrained vectors in the format of word2vec or GloVe")
     parser.add_argument("--lenient", action="store_true", help="the same as --on_bad_input skip")
     parser.add_argument("--local_rank", type=int, metavar="N", help="the same as --device_id; msrun sets its own")
@@ -31,7 +33,7 @@ def parse_arguments(argv: Sequence[str] | None, description: str) -> Namespace:
         args.device_id = args.local_rank
     if args.lenient:
         args.on_bad_input = "skip"
-    if not args.data_path:
+    if not args.data_path and not Path(args.preprocess_path).is_dir():
         raise UserError("--data_path is missing: the folder that holds train.char.bmes and dev.char.bmes")
     return args
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
@@ -18,11 +18,11 @@ from src.model_utils.batching import Batch, carry_over_plan, cheapest_buckets, l
 from src.model_utils.files import read_json, write_json
 from src.model_utils.layers import dropout_keys
 from src.model_utils.runtime import UserError
-from src.resume_ner import Corpus, Sentence
+from src.preparation import EDGE_CODE, Prepared, Split, bigrams_of
+from src.resume_ner import Sentence
 
 PADDING_ID, UNKNOWN_ID = 0, 1
 SPECIAL = ("<pad>", "<unk>")
-EDGE = "\n"  # what stands before the first and behind the last character of a sentence, in bigrams
 TRAINING_BUCKETS = 10  # padded lengths of training at most, as a graph is compiled for each
 STEPS_PER_BUCKET = 20  # steps of an epoch that are worth a compilation
 EVALUATION_CHARACTERS = 2**15  # most characters of a batch of evaluation, padding included
@@ -56,13 +56,8 @@ def _ids(texts: list[str], first: int = 0) -> dict[str, int]:
     return {**composed, **exact}
 
 
-def bigrams_of(characters: list[str]) -> list[str]:
-    """Return the length + 1 pairs of neighbours of a sentence, its edges included."""
-    return [a + "\t" + b for a, b in zip([EDGE, *characters], [*characters, EDGE])]
-
-
 def build_vocabulary(
-    corpus: Corpus, character_min_count: int, bigram_min_count: int, more_characters: Collection[str] = ()
+    prepared: Prepared, character_min_count: int, bigram_min_count: int, more_characters: Collection[str] = ()
 ) -> Vocabulary:
     """Return the vocabulary of training sentences: what is seen often enough, the most frequent first.
 
@@ -70,15 +65,13 @@ def build_vocabulary(
     the corpus alone.
     """
 
-    def frequent(counts: Counter, least: int) -> list[str]:
+    def frequent(counts: Counter[str], least: int) -> list[str]:
         return sorted((text for text, n in counts.items() if n >= least), key=lambda text: (-counts[text], text))
 
-    characters = Counter(character for sentence in corpus.sentences for character in sentence.characters)
-    bigrams = Counter(pair for sentence in corpus.sentences for pair in bigrams_of(sentence.characters))
-    tags = sorted(corpus.tags)
-    known = frequent(characters, character_min_count)
+    known = frequent(prepared.character_counts, character_min_count)
     known += sorted(set(more_characters) - set(known))
-    return Vocabulary(corpus.scheme, tags, [*SPECIAL, *known], [*SPECIAL, *frequent(bigrams, bigram_min_count)])
+    pairs = frequent(prepared.bigram_counts, bigram_min_count)
+    return Vocabulary(prepared.scheme, prepared.training_tags, [*SPECIAL, *known], [*SPECIAL, *pairs])
 
 
 def save_vocabulary(path: str | os.PathLike, vocabulary: Vocabulary) -> None:
@@ -131,23 +124,75 @@ class TrainingInputs(NamedTuple):
 
 def encode(sentences: list[Sentence], vocabulary: Vocabulary) -> list[Sample]:
     """Encode sentences of at least one character, with or without tags."""
-
-    def ids(texts: list[str], table: dict[str, int], default: int) -> np.ndarray:
-        numbers = [table[t] if t in table else table.get(unicodedata.normalize("NFC", t), default) for t in texts]
-        return np.array(numbers, np.int32)
-
     return [
         Sample(
-            ids(sentence.characters, vocabulary.character_ids, UNKNOWN_ID),
-            ids(bigrams_of(sentence.characters), vocabulary.bigram_ids, UNKNOWN_ID),
-            ids(sentence.tags, vocabulary.tag_ids, -1),
+            _look_up(sentence.characters, vocabulary.character_ids, UNKNOWN_ID),
+            _look_up(bigrams_of(sentence.characters), vocabulary.bigram_ids, UNKNOWN_ID),
+            _look_up(sentence.tags, vocabulary.tag_ids, -1),
         )
         for sentence in sentences
     ]
 
 
-def lengths_of(samples: list[Sample]) -> np.ndarray:
+def _look_up(texts: Sequence[str], ids: Mapping[str, int], default: int) -> np.ndarray:
+    numbers = [ids[t] if t in ids else ids.get(unicodedata.normalize("NFC", t), default) for t in texts]
+    return np.array(numbers, np.int32)
+
+
+class CodeTable:
+    """The ids that `encode` gives, for the codes of a converted corpus: of a whole batch at once."""
+
+    def __init__(self, prepared: Prepared, vocabulary: Vocabulary):
+        self.characters = _look_up(prepared.characters, vocabulary.character_ids, UNKNOWN_ID)  # by code
+        self.characters[EDGE_CODE] = PADDING_ID
+        self.tags = _look_up(prepared.tags, vocabulary.tag_ids, -1)
+        codes = {character: code for code, character in enumerate(prepared.characters)}
+        forms = [unicodedata.normalize("NFC", character) for character in prepared.characters]
+        self._composed = np.array([codes.setdefault(form, len(codes)) for form in forms])  # code of each one's form
+        self._size = len(codes)
+        pairs = np.array([-1] + [self._pair(*map(codes.get, text.split("\t"))) for text in vocabulary.bigram_ids])
+        order = pairs.argsort()
+        self._pairs = pairs[order]
+        self._ids = np.array([UNKNOWN_ID, *vocabulary.bigram_ids.values()], np.int32)[order]
+
+    def bigrams(self, codes: np.ndarray) -> np.ndarray:
+        """Return the bigrams (T + 1, B) int32 of characters (T, B), which are padded with EDGE_CODE."""
+        edge = np.full_like(codes[:1], EDGE_CODE)
+        first, second = np.concatenate([edge, codes]).astype(int), np.concatenate([codes, edge]).astype(int)
+        ids = self._find(first, second)
+        rare = ids == UNKNOWN_ID
+        ids[rare] = self._find(self._composed[first[rare]], self._composed[second[rare]])
+        ids[(first == EDGE_CODE) & (second == EDGE_CODE)] = PADDING_ID
+        return ids
+
+    def _pair(self, first, second):
+        return first * self._size + second
+
+    def _find(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        pairs = self._pair(first, second)
+        places = np.searchsorted(self._pairs, pairs, "right") - 1
+        return np.where(self._pairs[places] == pairs, self._ids[places], np.int32(UNKNOWN_ID))
+
+
+class Samples(Sequence):
+    """The samples of a converted split, each read when it is asked for."""
+
+    def __init__(self, split: Split, table: CodeTable):
+        self.split, self.table = split, table
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, index: int) -> Sample:
+        characters, tags, _ = self.split.read(index)
+        bigrams = self.table.bigrams(characters[:, None])[:, 0]
+        return Sample(self.table.characters[characters], bigrams, self.table.tags[tags])
+
+
+def lengths_of(samples: Sequence[Sample]) -> np.ndarray:
     """Return the lengths of sentences (N,), int32."""
+    if isinstance(samples, Samples):
+        return samples.split.lengths
     return np.array([len(sample.characters) for sample in samples], np.int32)
 
 
@@ -156,7 +201,7 @@ def bucket_length(length: int) -> int:
     return next((bucket for bucket in BUCKETS if length <= bucket), -(-length // 128) * 128)
 
 
-def pad(sequences: list[np.ndarray], length: int) -> np.ndarray:
+def pad(sequences: Sequence[np.ndarray], length: int) -> np.ndarray:
     """Stack sequences as columns (length, B), padding at the end."""
     columns = np.full((length, len(sequences)), PADDING_ID, np.int32)
     for column, sequence in enumerate(sequences):
@@ -173,7 +218,7 @@ def collate(samples: list[Sample], steps: int = 0) -> Inputs:
     return Inputs(characters, bigrams, lengths, np.zeros(len(samples), np.int32))
 
 
-def evaluation_batches(samples: list[Sample], batch_size: int) -> Iterator[tuple[np.ndarray, Inputs]]:
+def evaluation_batches(samples: Sequence[Sample], batch_size: int) -> Iterator[tuple[np.ndarray, Inputs]]:
     """Yield (indices, batch) of all samples, the longest first; of long ones fewer at once."""
     for chosen in longest_first(lengths_of(samples), batch_size, EVALUATION_CHARACTERS):
         yield chosen, collate([samples[i] for i in chosen])
@@ -206,36 +251,37 @@ class TrainingBatches:
     vector.
     """
 
-    def __init__(self, corpus: Corpus, vocabulary: Vocabulary, config: EasyDict, *, rank: int = 0, size: int = 1):
+    def __init__(self, split: Split, table: CodeTable, config: EasyDict, *, rank: int = 0, size: int = 1):
         self.own_rows = rows_of_process(config.batch_size, rank, size)
-        if len(corpus) < config.batch_size:
-            raise UserError(f"{len(corpus)} training sentences do not fill one batch of {config.batch_size}")
-        self.vocabulary, self.batch_size, self.seed = vocabulary, config.batch_size, config.seed
-        self.replacement = MentionReplacement(corpus, config.mention_replacement)
+        if len(split) < config.batch_size:
+            raise UserError(f"{len(split)} training sentences do not fill one batch of {config.batch_size}")
+        self.table, self.batch_size, self.seed = table, config.batch_size, config.seed
+        self.replacement = MentionReplacement(split, config.mention_replacement)
         self.character_dropout, self.bigram_dropout = config.character_dropout, config.bigram_dropout
-        self.steps_per_epoch = len(corpus) // config.batch_size
+        self.steps_per_epoch = len(split) // config.batch_size
         count = min(TRAINING_BUCKETS, 1 + self.steps_per_epoch // STEPS_PER_BUCKET)
-        self.bounds = length_bounds(np.array([len(s.tags) for s in corpus.sentences]), count)
+        self.bounds = length_bounds(split.lengths, count)
 
     def __call__(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
-        sentences = self.replacement(np.random.default_rng([self.seed, epoch, random_streams.REPLACED_MENTIONS]))
-        samples = encode(sentences, self.vocabulary)
-        plan = epoch_plan(lengths_of(samples), self.bounds, self.batch_size, [self.seed, epoch])
+        drawn = self.replacement.draw(np.random.default_rng([self.seed, epoch, random_streams.REPLACED_MENTIONS]))
+        lengths = self.replacement.lengths(drawn)
+        plan = epoch_plan(lengths, self.bounds, self.batch_size, [self.seed, epoch])
         for step in range(first_step, len(plan)):
             chosen, longest = plan[step]
-            batch = [samples[i] for i in chosen]
-            whole = collate(batch, longest)
+            codes, tags = zip(*(self.replacement.sentence(i, drawn) for i in chosen))
+            codes = pad(codes, longest)
+            characters = self.table.characters[codes]
             random = np.random.default_rng([self.seed, epoch, step, random_streams.UNKNOWN_REPLACEMENT])
             inputs = TrainingInputs(
-                characters=_make_unknown(whole.characters, self.character_dropout, random),
-                bigrams=_make_unknown(whole.bigrams, self.bigram_dropout, random),
-                lengths=whole.lengths,
+                characters=_make_unknown(characters, self.character_dropout, random),
+                bigrams=_make_unknown(self.table.bigrams(codes), self.bigram_dropout, random),
+                lengths=lengths[chosen],
                 dropout_keys=dropout_keys(self.seed, (epoch - 1) * len(plan) + step, self.batch_size),
-                tags=pad([sample.tags for sample in batch], longest),
-                targets=whole.characters,
+                tags=pad([self.table.tags[each] for each in tags], longest),
+                targets=characters,
             )
             own = [np.ascontiguousarray(array[..., self.own_rows]) for array in inputs]
-            yield Batch(TrainingInputs(*own), len(whole.lengths), int(whole.lengths.sum()))
+            yield Batch(TrainingInputs(*own), len(chosen), int(lengths[chosen].sum()))
 
 
 def _make_unknown(ids: np.ndarray, share: float, random: np.random.Generator) -> np.ndarray:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from html import escape
 
 COLOURS = ("#ffd8a8", "#a5d8ff", "#b2f2bb", "#fcc2d7", "#d0bfff", "#ffec99", "#99e9f2", "#eebefa", "#d8f5a2", "#ffc9c9")
 
 
-def page(answers: list[dict], types: list[str]) -> str:
-    """Return a complete page: each answer's text with its entities marked; the colours belong to the types."""
+def page(answers: Iterable[dict], types: list[str]) -> Iterator[str]:
+    """Yield a page piece by piece: each answer's text with its entities marked; the colours belong to the types."""
     styles = "\n".join(f".{_name(i)} {{ background: {COLOURS[i % len(COLOURS)]} }}" for i in range(len(types)))
     legend = " ".join(f'<mark class="{_name(i)}">{escape(kind)}</mark>' for i, kind in enumerate(types))
-    paragraphs = "\n".join(f"<p>{_marked(answer, types)}</p>" for answer in answers)
-    return f"""<!DOCTYPE html>
+    yield f"""<!DOCTYPE html>
 <html>
 <head>
 <meta charset="utf-8">
@@ -26,10 +26,10 @@ mark small {{ font-size: 10px; opacity: 0.6; margin-left: 3px }}
 </head>
 <body>
 <p>{legend}</p>
-{paragraphs}
-</body>
-</html>
 """
+    for answer in answers:
+        yield f"<p>{_marked(answer, types)}</p>\n"
+    yield "</body>\n</html>\n"
 
 
 def _name(number: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +76,7 @@ class Decoder:
         self.network = Forward(network, dynamic_inputs(), in_thread_pool=not native.enabled())
         self.tagger, self.vocabulary, self.config = network, vocabulary, config
 
-    def decoded(self, samples: list[Sample], decode: Callable = real_emissions, progress: str = "") -> list:
+    def decoded(self, samples: Sequence[Sample], decode: Callable = real_emissions, progress: str = "") -> list:
         """Return what `decode` makes of emissions (T, B, K) and lengths (B,), for every sample in their order.
 
         By default those are its emissions (n, K). `progress` names a bar on a terminal.
@@ -87,7 +87,7 @@ class Decoder:
             answers.update(zip(indices.tolist(), decode(emissions, inputs.lengths)))
         return everyones(answers)
 
-    def __call__(self, samples: list[Sample], progress: str = "") -> list[list[str]]:
+    def __call__(self, samples: Sequence[Sample], progress: str = "") -> list[list[str]]:
         """Return the best tags of every sample, in their order."""
         scores = path_scores(self.tagger, self.vocabulary)
         paths = self.decoded(samples, lambda emissions, lengths: viterbi(emissions, lengths, *scores), progress)

@@ -15,9 +15,10 @@ from pathlib import Path
 
 from src.model_utils.files import binary_lines, decode, report_bad
 from src.model_utils.runtime import UserError, log
-from src.tagging import OUTSIDE, illegal_step, iob1_to_bio, is_iob1, resolve_scheme, split_tag
+from src.tagging import OUTSIDE, illegal_step, iob1_to_bio, is_iob1, resolve_scheme, split_tag, steps_of
 
 SPLITS = {"train": ("train",), "dev": ("dev", "valid", "val"), "test": ("test",)}  # split -> names of its file
+KNOWN_LINES = 2**16  # that are remembered
 LONG_SENTENCE = 1000  # characters; a longer one is worth a warning
 DOCUMENT_START = "-DOCSTART-"
 # What is no part of a column at its ends: white space, the zero-width space and the byte order mark.
@@ -76,84 +77,105 @@ def find_file(data_path: str | os.PathLike, split: str) -> Path:
     raise UserError(f"{path}: holds no {split}.char.bmes, nor another {split}.* file{hint}")
 
 
-def read_training_corpora(data_path: str | os.PathLike, on_bad_input: str = "error") -> tuple[Corpus, Corpus]:
-    """Return the training and the development sentences of a folder; UserError where either holds no entity."""
-    if not Path(data_path).is_dir() and Path(data_path).exists():
-        raise UserError(f"{data_path}: not a folder; training needs one with train.char.bmes and dev.char.bmes")
-    train_path, valid_path = find_file(data_path, "train"), find_file(data_path, "dev")
-    train = read_corpus(train_path, on_bad_input)
-    _require_entities(train_path, train)
-    valid = read_corpus(valid_path, on_bad_input, train.scheme)
-    _require_entities(valid_path, valid)
-    warn_of_unseen_tags(valid_path, valid, train.tags)
-    return train, valid
-
-
-def _require_entities(path: Path, corpus: Corpus) -> None:
-    if not corpus.has_entities:
-        raise UserError(f"{path}: holds no entity, every tag is {OUTSIDE}; is the second column that of the tags?")
-
-
-def warn_of_unseen_tags(path: Path, corpus: Corpus, tags: Collection[str]) -> None:
-    """Log which tags of a corpus are not among those of the training file."""
-    unseen = sorted(corpus.tags - set(tags))
+def warn_of_unseen_tags(path: Path, tags: Collection[str], known: Collection[str]) -> None:
+    """Log which tags of a file are not among those of the training file."""
+    unseen = sorted(set(tags) - set(known))
     if unseen:
         log(f"warning: {path}: {', '.join(unseen)} not seen in training, so these cannot be predicted")
 
 
 def read_corpus(path: str | os.PathLike, on_bad_input: str = "error", scheme: str | None = None) -> Corpus:
-    """Read a tagged file; blanks or tabs separate its columns, blank lines its sentences, `-DOCSTART-` its documents.
+    """Read all of a tagged file, or pipe, into memory; raises what `TaggedFile` raises."""
+    file = TaggedFile(path, on_bad_input, scheme, in_memory=True)
+    sentences = list(file)
+    return Corpus(sentences, file.scheme, file.skipped)
 
-    `scheme` is the one that the tags must be of; by default it is detected. IOB1 is converted to BIO. Raises UserError
-    with file and line for a line without a tag, an unknown tag, a tag that its predecessor does not allow, bytes that
-    are not UTF-8 and an empty file; with `on_bad_input` "skip" such sentences are left out and counted.
+
+class TaggedFile:
+    """The good sentences of a tagged file; each iteration reads it again, unless it is `in_memory`, as a pipe must be.
+
+    Blanks or tabs separate columns, blank lines sentences, `-DOCSTART-` lines documents. `scheme` is the one that the
+    tags must be of; by default it is detected. IOB1 is converted to BIO. Raises UserError, at once or at the end of an
+    iteration, with file and line for a line without a tag, an unknown tag, a tag that its predecessor does not allow,
+    bytes that are not UTF-8 and an empty file; with `on_bad_input` "skip" such sentences are left out and counted in
+    `skipped`. `sentences` is the number of those that can be read.
     """
-    path, problems = Path(path), []
-    sentences = _well_formed(path, problems)
-    if not sentences and not problems:
-        raise UserError(f"{path}:1: the file is empty; expected a character and its tag on each line")
-    if on_bad_input == "error":
-        report_bad(problems, on_bad_input, "sentences")
-    if is_iob1([sentence.tags for sentence in sentences]):
-        log(f"{path}: the tags are IOB1; converted to BIO")
-        sentences = [replace(sentence, tags=iob1_to_bio(sentence.tags)) for sentence in sentences]
-    try:
-        scheme = resolve_scheme({tag for sentence in sentences for tag in sentence.tags}, scheme)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
-    illegal = [_illegal(path, sentence, scheme) for sentence in sentences]
-    problems += filter(None, illegal)
-    legal = [sentence for sentence, problem in zip(sentences, illegal) if not problem]
-    report_bad(problems, on_bad_input, "sentences")
-    if not legal:
-        raise UserError(f"{path}: no good sentence is left, first problem: {problems[0]}")
-    longest = max(legal, key=lambda sentence: len(sentence.tags))
-    if len(longest.tags) > LONG_SENTENCE:
-        words = f"{len(longest.tags)} lines are one sentence; is the blank line between sentences missing?"
-        log(f"warning: {path}:{longest.lines[0]}: {words}")
-    return Corpus(legal, scheme, len(problems))
+
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        on_bad_input: str = "error",
+        scheme: str | None = None,
+        in_memory: bool = False,
+    ):
+        self.path, self.on_bad_input, self.skipped = Path(path), on_bad_input, 0
+        self._problems: list[str] = []
+        readable = _well_formed(self.path, self._problems)
+        self._kept = list(readable) if in_memory else None
+        self.sentences, steps = 0, set()
+        for sentence in self._kept or readable:
+            self.sentences += 1
+            steps.update(steps_of(sentence.tags))
+        if not self.sentences and not self._problems:
+            raise UserError(f"{self.path}:1: the file is empty; expected a character and its tag on each line")
+        if on_bad_input == "error":
+            report_bad(self._problems, on_bad_input, "sentences")
+        self._is_iob1 = is_iob1(steps)
+        if self._is_iob1:
+            log(f"{self.path}: the tags are IOB1; converted to BIO")
+        try:
+            tags = iob1_to_bio(steps) if self._is_iob1 else [tag for _, tag in steps]
+            self.scheme = resolve_scheme(tags, scheme)
+        except UserError as error:
+            raise UserError(f"{self.path}: {error}") from None
+
+    def __iter__(self) -> Iterator[Sentence]:
+        problems, longest, line = list(self._problems), 0, 0
+        for sentence in _well_formed(self.path) if self._kept is None else self._kept:
+            if self._is_iob1:
+                sentence = replace(sentence, tags=iob1_to_bio(steps_of(sentence.tags)))
+            problem = _illegal(self.path, sentence, self.scheme)
+            if problem:
+                problems.append(problem)
+                continue
+            if len(sentence.tags) > longest:
+                longest, line = len(sentence.tags), sentence.lines[0]
+            yield sentence
+        report_bad(problems, self.on_bad_input, "sentences")
+        if not longest:
+            raise UserError(f"{self.path}: no good sentence is left, first problem: {problems[0]}")
+        if longest > LONG_SENTENCE:
+            words = f"{longest} lines are one sentence; is the blank line between sentences missing?"
+            log(f"warning: {self.path}:{line}: {words}")
+        self.skipped = len(problems)
 
 
-def _well_formed(path: Path, problems: list[str]) -> list[Sentence]:
-    """Return the sentences whose lines can be read, and collect the problems of the others.
+def _well_formed(path: Path, problems: list[str] | None = None) -> Iterator[Sentence]:
+    """Yield the sentences whose lines can be read, and collect the problems of the others.
 
-    What a blank line cuts in the middle of an entity is joined, as ResumeNER's training file needs it twice.
+    What a blank line cuts in the middle of an entity is joined, as ResumeNER's training file needs it twice; that is
+    logged where `problems` are asked for.
     """
-    sentences: list[Sentence] = []
+    last, known = None, {}
     for begins_document, block in _blocks(path):
         try:
-            rows = [(*_columns(path, number, line), number) for number, line in block]
+            rows = [(*_known_columns(known, path, number, line), number) for number, line in block]
         except UserError as problem:
-            problems.append(str(problem))
+            if problems is not None:
+                problems.append(str(problem))
             continue
         characters, tags, lines = map(list, zip(*rows))
-        before = sentences[-1].tags[-1] if sentences and not begins_document else OUTSIDE
-        if before[0] in "BM" and tags[0][0] in "ME" and before[1:] == tags[0][1:]:
-            log(f"{path}:{lines[0]}: joined to the sentence before, which ends within an entity")
-            cut = sentences.pop()
-            characters, tags, lines = cut.characters + characters, cut.tags + tags, cut.lines + lines
-        sentences.append(Sentence(characters, tags, lines))
-    return sentences
+        before = last.tags[-1] if last and not begins_document else OUTSIDE
+        if last and before[0] in "BM" and tags[0][0] in "ME" and before[1:] == tags[0][1:]:
+            if problems is not None:
+                log(f"{path}:{lines[0]}: joined to the sentence before, which ends within an entity")
+            last = Sentence(last.characters + characters, last.tags + tags, last.lines + lines)
+            continue
+        if last:
+            yield last
+        last = Sentence(characters, tags, lines)
+    if last:
+        yield last
 
 
 def _illegal(path: Path, sentence: Sentence, scheme: str) -> str | None:
@@ -181,6 +203,15 @@ def _blocks(path: Path) -> Iterator[tuple[bool, list[tuple[int, bytes]]]]:
             yield begins_document, list(lines)
         if name:  # blank lines change nothing
             begins_document = name == DOCUMENT_START
+
+
+def _known_columns(known: dict[bytes, tuple[str, str]], path: Path, number: int, line: bytes) -> tuple[str, str]:
+    """Return the columns of a line, which other lines have, too: they are found, and stand in memory, once."""
+    if line not in known:
+        if len(known) == KNOWN_LINES:
+            known.clear()
+        known[line] = _columns(path, number, line)
+    return known[line]
 
 
 def _columns(path: Path, number: int, line: bytes) -> tuple[str, str]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Optional
 
 import numpy as np
 
@@ -54,27 +56,34 @@ def resolve_scheme(tags: Iterable[str], wanted: str | None = None) -> str:
     raise UserError(f"the tags are of scheme {scheme}, those of the training file of {wanted}; convert the file")
 
 
-def is_iob1(rows: list[list[str]]) -> bool:
-    """Whether the tags of these sentences are IOB1 (Ramshaw & Marcus 1995) and not BIO.
+Step = tuple[Optional[str], str]  # a tag behind another, or behind the beginning of a sentence
+
+
+def steps_of(tags: list[str]) -> Iterable[Step]:
+    """Return the steps of a tag sequence; what schemes allow depends on them alone."""
+    return zip([None, *tags], tags)
+
+
+def is_iob1(steps: Iterable[Step]) -> bool:
+    """Whether the tags of sentences with these steps are IOB1 (Ramshaw & Marcus 1995) and not BIO.
 
     In IOB1 an entity begins with I, and with B only where it follows one of its type without a gap.
     """
     begins_with_i = False
-    for tags in rows:
-        for before, tag in zip([None, *tags], tags):
-            prefix, kind = split_tag(tag)
-            if prefix not in "BIO" or (prefix == "B" and not may_follow(before, f"I-{kind}", "BIO")):
-                return False
-            begins_with_i = begins_with_i or not may_follow(before, tag, "BIO")
+    for before, tag in steps:
+        prefix, kind = split_tag(tag)
+        if prefix not in "BIO" or (prefix == "B" and not may_follow(before, f"I-{kind}", "BIO")):
+            return False
+        begins_with_i = begins_with_i or not may_follow(before, tag, "BIO")
     return begins_with_i
 
 
-def iob1_to_bio(tags: list[str]) -> list[str]:
-    """Return tags with a B at the beginning of every entity."""
-    legal = [may_follow(before, tag, "BIO") for before, tag in zip([None, *tags], tags)]
-    return [tag if fits else f"B-{split_tag(tag)[1]}" for tag, fits in zip(tags, legal)]
+def iob1_to_bio(steps: Iterable[Step]) -> list[str]:
+    """Return the tags of the steps, with a B at the beginning of every entity."""
+    return [tag if may_follow(before, tag, "BIO") else f"B-{split_tag(tag)[1]}" for before, tag in steps]
 
 
+@lru_cache(2**16)
 def may_follow(before: str | None, after: str | None, scheme: str) -> bool:
     """Whether tag `after` may follow tag `before`; None stands for the beginning and the end of a sentence."""
     prefix, kind = split_tag(before) if before else (OUTSIDE, "")

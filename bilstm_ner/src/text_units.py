@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Container, Iterable
+from collections import Counter
+from collections.abc import Container
 
-from src.resume_ner import BLANKS, Sentence
+from src.resume_ner import BLANKS
 
 CHARACTERS, WORDS = "characters", "words"
 LEAST_SHARE = 0.25  # of units with several characters in a corpus of words; Chinese text in words has about a half
 
 
-def detect_units(sentences: Iterable[Sentence]) -> str:
-    """Return what a line of a corpus holds: WORDS where many lines hold several characters, else CHARACTERS."""
-    units = [unit for sentence in sentences for unit in sentence.characters]
-    several = sum(len(unit) > 1 and _size(unit) > 1 for unit in units)
-    return WORDS if several > LEAST_SHARE * len(units) else CHARACTERS
+def detect_units(counts: Counter[str]) -> str:
+    """Return what a line of a corpus holds: WORDS where many lines hold several characters, else CHARACTERS.
+
+    `counts` says how often each unit occurs.
+    """
+    several = sum(count for unit, count in counts.items() if len(unit) > 1 and _size(unit) > 1)
+    return WORDS if several > LEAST_SHARE * sum(counts.values()) else CHARACTERS
 
 
 def _size(unit: str) -> int:

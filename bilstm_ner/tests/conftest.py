@@ -21,11 +21,31 @@ def corpus(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def prepared(corpus, tmp_path_factory):
+    """The synthetic corpus, converted."""
+    from easydict import EasyDict
+
+    from src.preparation import load_prepared, prepare
+
+    folder = tmp_path_factory.mktemp("prepared") / "preprocess"
+    prepare(corpus, folder, EasyDict(on_bad_input="error"))
+    return load_prepared(folder)
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Lets nothing be written into the folder of the model, such as ./preprocess."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
 def trained(corpus, tmp_path_factory):
     """Paths of a tiny CRF trained on the synthetic corpus, and what train.py returned."""
     import train
 
-    outputs = tmp_path_factory.mktemp("trained") / "outputs"
+    folder = tmp_path_factory.mktemp("trained")
+    outputs = folder / "outputs"
     options = ["--preset", "tiny", "--device_target", "CPU", "--data_path", str(corpus), "--ckpt_path", str(outputs)]
+    options += ["--preprocess_path", str(folder / "preprocess")]
     result = train.main(options)
     return SimpleNamespace(corpus=corpus, outputs=outputs, best=outputs / "bilstm_ner_best.ckpt", result=result)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from damaged_files import read_damaged
 
-from src.dataset import build_vocabulary, encode, load_vocabulary, save_vocabulary
+from src.dataset import SPECIAL, Vocabulary, encode, load_vocabulary, save_vocabulary
 from src.model_utils.vectors import read_vectors
 from src.resume_ner import read_corpus
 from src.sample_data import write_sample_corpus
@@ -22,8 +22,7 @@ def corpus(tmp_path_factory):
 @pytest.mark.parametrize(("on_bad_input", "refused"), [("error", 15), ("skip", 5)])
 def test_corpus(corpus, on_bad_input, refused):
     def read():
-        damaged = read_corpus(corpus, on_bad_input)
-        encode(damaged.sentences, build_vocabulary(damaged, 1, 1))
+        encode(read_corpus(corpus, on_bad_input).sentences, Vocabulary("BMES", ["O"], [*SPECIAL], [*SPECIAL]))
 
     assert read_damaged(corpus, read) > refused
 
@@ -38,5 +37,6 @@ def test_vectors(tmp_path):
 
 def test_vocabulary(corpus, tmp_path):
     path = tmp_path / "vocab.json"
-    save_vocabulary(path, build_vocabulary(read_corpus(corpus), 1, 1))
+    characters = sorted({character for s in read_corpus(corpus).sentences for character in s.characters})
+    save_vocabulary(path, Vocabulary("BMES", ["O"], [*SPECIAL, *characters], [*SPECIAL]))
     assert read_damaged(path, lambda: load_vocabulary(path)) > 20

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import itertools
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -18,22 +20,27 @@ from src.dataset import (
     BUCKETS,
     PADDING_ID,
     UNKNOWN_ID,
+    CodeTable,
+    Samples,
     TrainingBatches,
-    bigrams_of,
     bucket_length,
     build_vocabulary,
     check_vocabulary,
+    collate,
     encode,
     epoch_plan,
     evaluation_batches,
     length_bounds,
     lengths_of,
     load_vocabulary,
+    pad,
     save_vocabulary,
 )
+from src.model_utils.mindrecord import write_mindrecord
 from src.model_utils.runtime import UserError
 from src.model_utils.vectors import read_vectors
-from src.resume_ner import Corpus, Sentence, find_file, read_corpus
+from src.preparation import EDGE, Prepared, bigrams_of, load_prepared, prepare
+from src.resume_ner import Sentence, find_file, read_corpus
 from src.tagging import entities, illegal_step
 
 
@@ -43,8 +50,13 @@ def train(corpus):
 
 
 @pytest.fixture(scope="module")
-def vocabulary(train):
-    return build_vocabulary(train, 1, 2)
+def vocabulary(prepared):
+    return build_vocabulary(prepared, 1, 2)
+
+
+@pytest.fixture(scope="module")
+def table(prepared, vocabulary):
+    return CodeTable(prepared, vocabulary)
 
 
 def configured(**changes):
@@ -53,6 +65,12 @@ def configured(**changes):
 
 def sentence(characters, tags=()):
     return Sentence(list(characters), list(tags), [])
+
+
+def counted(*characters):
+    """The counts of one training sentence, and the codes of its characters and of others."""
+    counts = {"character_counts": Counter(characters), "bigram_counts": Counter(bigrams_of(list(characters)))}
+    return Prepared(None, None, "BIO", [EDGE, *dict.fromkeys(characters)], ["O"], ["O"], **counts)
 
 
 def test_vocabulary_survives_saving(vocabulary, tmp_path):
@@ -85,22 +103,46 @@ def test_unknown_and_padding_differ(vocabulary):
 
 @pytest.mark.parametrize(("trained", "text"), [("e\u0301", "\u00e9"), ("\u00e9", "e\u0301")])
 def test_both_forms_of_an_accent_have_one_id(trained, text):
-    vocabulary = build_vocabulary(Corpus([sentence([trained, "a"], "OO")], "BIO"), 1, 1)
+    vocabulary = build_vocabulary(counted(trained, "a"), 1, 1)
     known, same = encode([sentence([trained, "a"]), sentence([text, "a"])], vocabulary)
     assert known.characters.tolist() == same.characters.tolist() and UNKNOWN_ID not in known.characters
     assert known.bigrams.tolist() == same.bigrams.tolist() and UNKNOWN_ID not in known.bigrams
 
 
 def test_a_text_that_looks_like_padding_is_text():
-    vocabulary = build_vocabulary(Corpus([sentence(["<unk>", "a"], "OO")], "BIO"), 1, 1)
+    vocabulary = build_vocabulary(counted("<unk>", "a"), 1, 1)
     (sample,) = encode([sentence(["<pad>", "<unk>", "a"])], vocabulary)
     assert sample.characters.tolist() == [UNKNOWN_ID, 2, 3]
 
 
 def test_each_form_of_an_accent_that_training_saw_has_its_own_id():
-    vocabulary = build_vocabulary(Corpus([sentence(["e\u0301", "\u00e9"], "OO")], "BIO"), 1, 1)
+    vocabulary = build_vocabulary(counted("e\u0301", "\u00e9"), 1, 1)
     (sample,) = encode([sentence(["e\u0301", "\u00e9"])], vocabulary)
     assert sample.characters.tolist() == [2, 3]
+
+
+@pytest.mark.parametrize("least", [1, 2, 99])
+def test_codes_give_the_ids_of_the_texts(prepared, train, least):
+    vocabulary = build_vocabulary(prepared, least, least)
+    samples = Samples(prepared.train, CodeTable(prepared, vocabulary))
+    assert lengths_of(samples).tolist() == [len(s.tags) for s in train.sentences]
+    for sample, expected in zip(samples, encode(train.sentences, vocabulary)):
+        for array, other in zip(sample, expected):
+            np.testing.assert_array_equal(array, other)
+
+
+def test_codes_find_composed_forms():
+    forms = ["e\u0301", "\u00e9", "a", "b", "u\u0308", "\u00fc"]
+    texts = [list(pair) for pair in itertools.product(forms, repeat=2)]
+    for known in (["e\u0301", "a", "u\u0308"], ["\u00e9", "e\u0301", "\u00fc"], ["a", "b"]):
+        prepared = counted(*known)
+        vocabulary = build_vocabulary(prepared, 1, 1)
+        codes = [EDGE, *forms]
+        table = CodeTable(dataclasses.replace(prepared, characters=codes), vocabulary)
+        batch = np.array([[codes.index(character) for character in text] for text in texts]).T
+        expected = encode([sentence(text) for text in texts], vocabulary)
+        np.testing.assert_array_equal(table.bigrams(batch).T, [sample.bigrams for sample in expected])
+        np.testing.assert_array_equal(table.characters[batch].T, [sample.characters for sample in expected])
 
 
 def test_samples_keep_their_order_in_evaluation(vocabulary):
@@ -142,8 +184,8 @@ def test_a_plan_holds_every_sentence_at_most_once_in_a_bucket_that_fits():
     assert np.array_equal(again[0][0], plan[0][0]) and not np.array_equal(other[0][0], plan[0][0])
 
 
-def test_an_epoch_is_a_function_of_seed_and_epoch(train, vocabulary):
-    batches = TrainingBatches(train, vocabulary, configured())
+def test_an_epoch_is_a_function_of_seed_and_epoch(prepared, table):
+    batches = TrainingBatches(prepared.train, table, configured())
     first, again, other = (list(batches(epoch)) for epoch in (1, 1, 2))
     assert len(first) == batches.steps_per_epoch
     assert all(np.array_equal(a, b) for x, y in zip(first, again) for a, b in zip(x.inputs, y.inputs))
@@ -152,18 +194,31 @@ def test_an_epoch_is_a_function_of_seed_and_epoch(train, vocabulary):
     assert all(np.array_equal(a, b) for x, y in zip(first[3:], skipped) for a, b in zip(x.inputs, y.inputs))
 
 
-def test_two_processes_share_a_batch(train, vocabulary):
-    whole = next(TrainingBatches(train, vocabulary, configured())(1)).inputs
+def test_without_augmentation_a_batch_is_that_of_the_texts(prepared, train, vocabulary, table):
+    nothing = {"mention_replacement": 0.0, "character_dropout": 0.0, "bigram_dropout": 0.0}
+    batches, samples = (
+        TrainingBatches(prepared.train, table, configured(**nothing)),
+        encode(train.sentences, vocabulary),
+    )
+    for batch, (chosen, steps) in zip(batches(1), epoch_plan(lengths_of(samples), batches.bounds, 16, [1, 1])):
+        expected = collate([samples[i] for i in chosen], steps)
+        for array, other in zip(batch.inputs[:3], expected):
+            np.testing.assert_array_equal(array, other)
+        np.testing.assert_array_equal(batch.inputs.tags, pad([samples[i].tags for i in chosen], steps))
+
+
+def test_two_processes_share_a_batch(prepared, table):
+    whole = next(TrainingBatches(prepared.train, table, configured())(1)).inputs
     for rank in (0, 1):
-        part = next(TrainingBatches(train, vocabulary, configured(), rank=rank, size=2)(1)).inputs
+        part = next(TrainingBatches(prepared.train, table, configured(), rank=rank, size=2)(1)).inputs
         for array, own in zip(whole, part):
             np.testing.assert_array_equal(own, array[..., rank::2])
     with pytest.raises(UserError, match="does not divide"):
-        TrainingBatches(train, vocabulary, configured(batch_size=15), rank=0, size=2)
+        TrainingBatches(prepared.train, table, configured(batch_size=15), rank=0, size=2)
 
 
-def test_targets_are_the_characters_before_any_became_unknown(train, vocabulary):
-    inputs = next(TrainingBatches(train, vocabulary, configured(character_dropout=0.5))(1)).inputs
+def test_targets_are_the_characters_before_any_became_unknown(prepared, table):
+    inputs = next(TrainingBatches(prepared.train, table, configured(character_dropout=0.5))(1)).inputs
     unknown = inputs.characters != inputs.targets
     assert 0.3 < unknown.sum() / (inputs.targets != PADDING_ID).sum() < 0.7
     assert (inputs.characters[unknown] == UNKNOWN_ID).all() and (inputs.targets[unknown] != PADDING_ID).all()
@@ -183,16 +238,70 @@ def test_random_streams_keep_their_numbers():
     }
 
 
-def test_mention_replacement_keeps_types_and_legality(train):
-    changed = 0
-    for new, old in zip(MentionReplacement(train, 0.7)(np.random.default_rng(0)), train.sentences):
-        assert len(new.characters) == len(new.tags) and illegal_step(new.tags, train.scheme) is None
-        types = [[entity.type for entity in entities(s.tags, train.scheme)] for s in (new, old)]
-        assert types[0] == types[1]
-        changed += new.characters != old.characters
-    assert changed > len(train) / 4
-    same = MentionReplacement(train, 0.0)(np.random.default_rng(0))
-    assert [(s.characters, s.tags) for s in same] == [(s.characters, s.tags) for s in train.sentences]
+def replaced(prepared, share, seed=0):
+    """The training sentences with a share of their entities replaced, as (characters, tags)."""
+    replacement = MentionReplacement(prepared.train, share)
+    drawn = replacement.draw(np.random.default_rng(seed))
+    lengths = replacement.lengths(drawn)
+    for i in range(len(prepared.train)):
+        characters, tags = replacement.sentence(i, drawn)
+        assert len(characters) == len(tags) == lengths[i]
+        yield [prepared.characters[code] for code in characters], [prepared.tags[code] for code in tags]
+
+
+def test_mention_replacement_keeps_types_legality_and_what_is_between(prepared, train):
+    mentions = {kind: Counter() for kind in (tag[2:] for tag in prepared.tags)}
+    changed = drawn = 0
+
+    def parts(characters, tags):
+        spans, position, between = entities(tags, train.scheme), 0, []
+        for entity in spans:
+            between.append(characters[position : entity.start])
+            position = entity.end
+        inside = [(entity.type, tuple(characters[entity.start : entity.end])) for entity in spans]
+        return [*between, characters[position:]], inside
+
+    for old in train.sentences:
+        for kind, text in parts(old.characters, old.tags)[1]:
+            mentions[kind][text] += 1
+    for new, old in zip(replaced(prepared, 0.7), train.sentences):
+        assert illegal_step(new[1], train.scheme) is None
+        (between, inside), (same, before) = parts(*new), parts(old.characters, old.tags)
+        assert between == same and [kind for kind, _ in inside] == [kind for kind, _ in before]
+        assert all(text in mentions[kind] for kind, text in inside)
+        changed += sum(a != b for a, b in zip(inside, before))
+        drawn += len(inside)
+    assert 0.5 < changed / drawn < 0.7
+    assert list(replaced(prepared, 0.0)) == [(s.characters, s.tags) for s in train.sentences]
+
+
+def test_conversion_holds_few_sentences_at_a_time(corpus, tmp_path, monkeypatch):
+    alive = []
+
+    def sentences():
+        return sum(type(each) is Sentence for each in gc.get_objects())
+
+    def counted(path, schema, description, rows, **options):
+        first = list(itertools.islice(rows, 30))
+        alive.append(sentences())
+        write_mindrecord(path, schema, description, itertools.chain(first, rows), **options)
+
+    before = sentences()  # of the fixtures
+    monkeypatch.setattr("src.preparation.write_mindrecord", counted)
+    prepare(corpus, tmp_path / "preprocess", configured())
+    assert len(alive) == 2 and max(alive) - before <= 3
+
+
+def test_converted_files_are_used_again_and_damage_is_named(corpus, tmp_path, capsys):
+    folder = tmp_path / "preprocess"
+    for _ in range(2):
+        prepare(corpus, folder, configured())
+    assert "is up to date" in capsys.readouterr().out
+    (folder / "dev.npz").write_bytes((folder / "dev.npz").read_bytes()[:-9])
+    with pytest.raises(UserError, match="dev.npz: damaged"):
+        load_prepared(folder)
+    with pytest.raises(UserError, match="holds no preprocessed data"):
+        load_prepared(tmp_path)
 
 
 @pytest.mark.parametrize("head", ["", "2 3\n"])

@@ -8,10 +8,11 @@ from easydict import EasyDict
 from mindspore import Tensor
 
 from src.config import bilstm_ner_cfg, presets
-from src.dataset import TrainingBatches, build_vocabulary, collate, encode
+from src.dataset import CodeTable, TrainingBatches, build_vocabulary, collate, encode
 from src.inference import Decoder, build_network
 from src.metrics import entity_report
 from src.model_utils.runtime import init_device
+from src.preparation import load_prepared, prepare
 from src.resume_ner import Corpus, find_file, read_corpus
 from src.tagging import illegal_step
 from src.train_step import build_step
@@ -24,19 +25,32 @@ def configured(**changes):
 
 @pytest.fixture(scope="module")
 def train(corpus):
-    init_device("CPU")
     return read_corpus(find_file(corpus, "train"))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def on_cpu():
+    init_device("CPU")
+
+
+def batches_of(prepared, vocabulary, config):
+    return TrainingBatches(prepared.train, CodeTable(prepared, vocabulary), config)
+
+
 @pytest.mark.parametrize("crf", [True, False])
-def test_every_parameter_moves_and_training_overfits_eight_sentences(train, crf):
+def test_every_parameter_moves_and_training_overfits_eight_sentences(train, crf, tmp_path):
     few = Corpus([s for s in train.sentences if 16 < len(s.tags) <= 32][:8], train.scheme)
-    vocabulary = build_vocabulary(few, 1, 1)
+    lines = ["".join(f"{c} {t}\n" for c, t in zip(s.characters, s.tags)) for s in few.sentences]
+    for split in ("train", "dev"):
+        (tmp_path / f"{split}.char.bmes").write_text("\n".join(lines), encoding="utf-8")
+    prepare(tmp_path, tmp_path / "preprocess", configured())
+    prepared = load_prepared(tmp_path / "preprocess")
+    vocabulary = build_vocabulary(prepared, 1, 1)
     config = configured(crf=crf, batch_size=8, weight_average=0.0, character_dropout=0.0, bigram_dropout=0.0)
     network = build_network(config, vocabulary)
     step = build_step(network, vocabulary, config, 0.02)
     before = [weight.asnumpy().copy() for weight in step.weights]
-    inputs = [Tensor(array) for array in next(TrainingBatches(few, vocabulary, config)(1)).inputs]
+    inputs = [Tensor(array) for array in next(batches_of(prepared, vocabulary, config)(1)).inputs]
     step.set_train(True)
     first = float(step(*inputs)[0].asnumpy())
     still = [w.name for w, old in zip(step.weights, before) if np.array_equal(w.asnumpy(), old)]
@@ -48,11 +62,11 @@ def test_every_parameter_moves_and_training_overfits_eight_sentences(train, crf)
     assert entity_report([s.tags for s in few.sentences], answers, few.scheme)["f1"] > 0.9
 
 
-def test_no_part_of_the_loss_depends_on_padding(train):
-    vocabulary, config = build_vocabulary(train, 1, 2), configured(language_model=0.5)
+def test_no_part_of_the_loss_depends_on_padding(prepared):
+    vocabulary, config = build_vocabulary(prepared, 1, 2), configured(language_model=0.5)
     step = build_step(build_network(config, vocabulary), vocabulary, config, 0.02)
     loss = step.loss_network.set_train(False)
-    batch = next(TrainingBatches(train, vocabulary, config)(1)).inputs
+    batch = next(batches_of(prepared, vocabulary, config)(1)).inputs
     size = batch.lengths[0]
 
     def padded(array, steps):
@@ -72,11 +86,11 @@ def test_no_part_of_the_loss_depends_on_padding(train):
     np.testing.assert_allclose(losses[1:], losses[0], rtol=1e-5)
 
 
-def test_the_weight_average_is_updated_every_few_steps(train):
-    vocabulary, config = build_vocabulary(train, 1, 2), configured(weight_average=0.9, average_every=4)
+def test_the_weight_average_is_updated_every_few_steps(prepared):
+    vocabulary, config = build_vocabulary(prepared, 1, 2), configured(weight_average=0.9, average_every=4)
     step = build_step(build_network(config, vocabulary), vocabulary, config, 0.02)
     step.set_train(True)
-    inputs = [Tensor(array) for array in next(TrainingBatches(train, vocabulary, config)(1)).inputs]
+    inputs = [Tensor(array) for array in next(batches_of(prepared, vocabulary, config)(1)).inputs]
     expected = step.weights[-1].asnumpy().copy()
     for number in range(1, 10):
         step(*inputs)
@@ -87,8 +101,8 @@ def test_the_weight_average_is_updated_every_few_steps(train):
     assert float(step.average.updates.asnumpy()) == number
 
 
-def test_no_result_depends_on_padding_or_on_the_batch(train):
-    vocabulary, config = build_vocabulary(train, 1, 2), configured()
+def test_no_result_depends_on_padding_or_on_the_batch(prepared, train):
+    vocabulary, config = build_vocabulary(prepared, 1, 2), configured()
     samples = encode(train.sentences[:6], vocabulary)
     network = Decoder(build_network(config, vocabulary), vocabulary, config).network
     batch = collate(samples)
@@ -104,8 +118,8 @@ def test_no_result_depends_on_padding_or_on_the_batch(train):
 
 
 @pytest.mark.parametrize("crf", [True, False])
-def test_an_untrained_network_answers_legally_and_best_begins_with_the_best(train, crf):
-    vocabulary, config = build_vocabulary(train, 1, 2), configured(crf=crf)
+def test_an_untrained_network_answers_legally_and_best_begins_with_the_best(prepared, train, crf):
+    vocabulary, config = build_vocabulary(prepared, 1, 2), configured(crf=crf)
     samples = encode(train.sentences[:10], vocabulary)
     decoder = Decoder(build_network(config, vocabulary), vocabulary, config)
     for tags, paths in zip(decoder(samples), decoder.best(samples, 3)):

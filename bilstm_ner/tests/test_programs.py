@@ -21,6 +21,7 @@ import train
 from src import arguments, sample_data
 from src import config as config_module
 from src.config import bilstm_ner_cfg, bilstm_ner_cfg_ascend
+from src.highlight import page
 from src.model_utils.checkpoint import load_checkpoint
 from src.model_utils.configuration import allowed_ranges
 
@@ -107,6 +108,16 @@ def test_prediction_of_texts_lines_and_pages(trained, tmp_path, capsys, monkeypa
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "&lt;" in page and "<现任" not in page and "<small>ORG</small></mark>" in page
     assert "standard input:2: not UTF-8" in capsys.readouterr().err
+
+
+def test_a_page_is_written_while_answers_come():
+    rest = iter(
+        [{"text": "a<b", "entities": []}, {"text": "王伟", "entities": [{"type": "NAME", "start": 0, "end": 2}]}]
+    )
+    pieces = page(rest, ["NAME"])
+    assert 'class="type0">NAME' in next(pieces) and next(pieces) == "<p>a&lt;b</p>\n"
+    assert len(list(rest)) == 1, "which has not been asked for"
+    assert next(pieces).endswith("</html>\n")
 
 
 def program_of(module) -> list[str]:

@@ -6,9 +6,11 @@ import os
 import threading
 
 import pytest
+from easydict import EasyDict
 
 from src.model_utils.runtime import UserError
-from src.resume_ner import find_file, read_corpus, read_training_corpora, warn_of_unseen_tags
+from src.preparation import load_prepared, prepare
+from src.resume_ner import TaggedFile, find_file, read_corpus, warn_of_unseen_tags
 
 GOOD = "高 B-N\n勇 E-N\n： O\n\n男 O\n"
 
@@ -146,7 +148,7 @@ def test_a_test_file_of_another_scheme_is_refused(tmp_path):
 
 def test_unseen_tags_are_named(tmp_path, capsys):
     path = write(tmp_path, GOOD)
-    warn_of_unseen_tags(path, read_corpus(path), ["O", "B-N"])
+    warn_of_unseen_tags(path, read_corpus(path).tags, ["O", "B-N"])
     assert capsys.readouterr().out == f"warning: {path}: E-N not seen in training, so these cannot be predicted\n"
 
 
@@ -176,6 +178,16 @@ def test_a_linked_folder_is_read(tmp_path):
     assert len(read_corpus(find_file(tmp_path / "link", "train"))) == 2
 
 
+def test_a_file_is_read_anew_by_each_iteration(tmp_path, capsys):
+    content = "a I-N\nb I-N\n\nc I-X\n\nd\n\ne O\n"
+    file = TaggedFile(write(tmp_path, content), "skip")
+    assert file.scheme == "BIO" and file.sentences == 3
+    expected = read_corpus(file.path, "skip").sentences
+    assert list(file) == list(file) == expected and file.skipped == 1
+    assert [sentence.tags for sentence in expected] == [["B-N", "I-N"], ["B-X"], ["O"]]
+    assert capsys.readouterr().out.count("IOB1") == 2, "of the two that read, whatever the number of iterations"
+
+
 def test_a_pipe_is_read(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
@@ -189,14 +201,15 @@ def test_a_pipe_is_read(tmp_path):
 def test_training_needs_entities_to_learn_and_to_choose_by(tmp_path, name):
     for split in ("train", "dev"):
         write(tmp_path, GOOD, f"{split}.char.bmes")
-    train, valid = read_training_corpora(tmp_path)
-    assert len(train) == len(valid) == 2
+    prepare(tmp_path, tmp_path / "preprocess", EasyDict(on_bad_input="error"))
+    prepared = load_prepared(tmp_path / "preprocess")
+    assert len(prepared.train) == len(prepared.valid) == 2
     path = write(tmp_path, "高 O\n", name)
     with pytest.raises(UserError, match=f"{path}: holds no entity"):
-        read_training_corpora(tmp_path)
+        prepare(tmp_path, tmp_path / "preprocess", EasyDict(on_bad_input="error"))
 
 
 def test_training_does_not_validate_on_its_own_file(tmp_path):
     path = write(tmp_path, GOOD)
     with pytest.raises(UserError, match="not a folder; training needs one with train.char.bmes and dev.char.bmes"):
-        read_training_corpora(path)
+        prepare(path, tmp_path / "preprocess", EasyDict(on_bad_input="error"))

@@ -8,7 +8,7 @@ from script_contract import ScriptContract
 class TestScripts(ScriptContract):
     inputs = {"data_path": "data"}
     files = ("data/test.char.bmes",)
-    prepared = ()  # the corpus is read as it is
+    prepared = ("train.py",)  # eval.py reads the file as it is
     options = [
         ("run_train_gpu.sh", "3 data", "GPU", "device_id data_path"),
         ("run_train_cpu.sh", "data", "CPU", "data_path"),

@@ -16,6 +16,7 @@ from src.tagging import (
     iob1_to_bio,
     is_iob1,
     resolve_scheme,
+    steps_of,
 )
 
 
@@ -67,13 +68,14 @@ def test_tags_of_another_scheme_than_the_training_file_are_refused(tags, wanted)
     ],
 )
 def test_iob1_is_recognised_and_converted(tags, expected):
-    assert is_iob1([tags.split()]) and iob1_to_bio(tags.split()) == expected.split()
-    assert not is_iob1([expected.split()])
+    steps = list(steps_of(tags.split()))
+    assert is_iob1(steps) and iob1_to_bio(steps) == expected.split()
+    assert not is_iob1(steps_of(expected.split()))
 
 
 @pytest.mark.parametrize("tags", ["O", "O B-X", "B-X I-X O I-X", "I-X O B-X", "M-X E-X", "I-X E-X"])
 def test_other_tags_are_not_iob1(tags):
-    assert not is_iob1([tags.split()])
+    assert not is_iob1(steps_of(tags.split()))
 
 
 @pytest.mark.parametrize(

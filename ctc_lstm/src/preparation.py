@@ -26,6 +26,7 @@ from src.utterance import SPLITS, Utterance
 
 VERSION = 3  # of the files below; raise it when their content changes
 AT_ONCE = 20  # utterances that are written together
+LARGEST = 2**25 - 2**16  # bytes of frames in one row of a MindRecord file; the rest is for its name and labels
 ALONE = -1  # the group of an utterance whose stored frames are normalised already
 
 
@@ -107,6 +108,9 @@ def write_samples(
                     problems[result] = None
                     continue
                 frames, its_moments = result
+                if frames.nbytes > LARGEST:
+                    problems[f"{u.audio}: {len(frames)} frames are too many for one utterance; cut it"] = None
+                    continue
                 group = ALONE
                 if has_speaker_statistics(job, config):  # copies of other speeds have their own
                     key = job.speaker, job.speed

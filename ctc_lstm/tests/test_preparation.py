@@ -60,6 +60,12 @@ def test_conversion_holds_few_utterances_at_a_time(corpus, settings, tmp_path, m
     assert most < 12, "of 36"
 
 
+def test_an_utterance_that_no_row_can_hold_is_named(corpus, settings, tmp_path, monkeypatch):
+    monkeypatch.setattr("src.preparation.LARGEST", 2**13)
+    with pytest.raises(UserError, match=r"\.WAV: \d+ frames are too many for one utterance; cut it; bad files: "):
+        prepare(corpus, tmp_path / "preprocess", settings)
+
+
 def test_other_settings_convert_again_or_are_refused(prepared, corpus, settings, tmp_path):
     folder = shutil.copytree(prepared, tmp_path / "copy")
     changed = EasyDict(settings, speed_perturbation="0.9,1.0", deltas=1)

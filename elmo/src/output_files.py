@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import h5py
 
@@ -27,3 +30,17 @@ def atomic_hdf5(path: str | Path) -> Iterator[h5py.File]:
     """Open an HDF5 file for writing that takes its place only when complete."""
     with atomic_write(path, "wb") as unfinished, h5py.File(unfinished.name, "w") as file:
         yield file
+
+
+def copy_text(text: BinaryIO, file: h5py.File, name: str) -> None:
+    """Copy an open file of UTF-8 into a data set (1,) of one string, which is never in memory as a whole."""
+    creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    creation.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)  # so that it has its place in the file at once
+    creation.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    length = text.seek(0, os.SEEK_END)
+    data = file.create_dataset(name, (1,), dtype=h5py.string_dtype("utf-8", length), dcpl=creation)
+    file.flush()
+    text.seek(0)
+    with open(file.filename, "r+b") as raw:
+        raw.seek(data.id.get_offset())
+        shutil.copyfileobj(text, raw)

@@ -1,6 +1,7 @@
 """convert_weights.py, embed.py, neighbours.py, export.py: results, files, and mistakes of the user."""
 
 import dataclasses
+import io
 import json
 import os
 import threading
@@ -19,6 +20,7 @@ from src import kneser_ney, sample_data
 from src.data import tokenizer, vocabulary
 from src.inference import Embedder, load_model
 from src.model_options import save_options
+from src.output_files import atomic_hdf5, copy_text
 
 
 def contents(path) -> dict[str, np.ndarray]:
@@ -79,6 +81,30 @@ def test_embed_writes_all_layers_and_an_index(published, expected, tmp_path, exi
     for number, layers in expected.items():
         assert embeddings[str(number)].dtype == np.float32
         np.testing.assert_allclose(embeddings[str(number)], layers, atol=1e-6)
+
+
+def test_the_index_of_embed_names_the_last_of_equal_sentences(published, tmp_path, exit_of):
+    text, output = tmp_path / "text.txt", tmp_path / "out.hdf5"
+    text.write_text('The end .\n"caf\u00e9" sat .\nThe end .\n', encoding="utf-8")
+    arguments = "--ckpt_path", published.ckpt, "--input_file", text, "--output_file", output
+    assert exit_of(embed.main, *arguments)[0] == 0
+    index = json.loads(contents(output)["sentence_to_index"][0])
+    assert index == {"The end .": "2", '"caf\u00e9" sat .': "1"}
+    assert [path.name for path in tmp_path.iterdir() if path != text] == ["out.hdf5"]
+
+
+def test_a_text_is_copied_into_hdf5_without_being_read_as_a_whole(tmp_path):
+    class Text(io.BytesIO):
+        def read(self, size=-1):
+            assert 0 < size <= 2**20
+            return super().read(size)
+
+    content = ("\u00e9" * 2**20).encode()
+    with atomic_hdf5(tmp_path / "out.hdf5") as file:
+        copy_text(Text(content), file, "text")
+        file["behind"] = np.arange(3)
+    with h5py.File(tmp_path / "out.hdf5") as file:
+        assert bytes(file["text"][0]) == content and file["behind"][:].tolist() == [0, 1, 2]
 
 
 def test_embed_writes_the_average_of_the_layers(published, expected, tmp_path, exit_of):

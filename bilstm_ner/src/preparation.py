@@ -1,0 +1,155 @@
+"""Tagged files to samples: characters and tags as codes in MindRecord files, of which a batch reads what it needs.
+
+A code is the place of a character or tag in the order of their first occurrence. Ids of a vocabulary follow from it.
+"""
+
+from __future__ import annotations
+
+import time
+import zipfile
+from array import array
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from src.model_utils import conversion
+from src.model_utils.conversion import convert_once, digest_of_files, open_split
+from src.model_utils.evaluation import progress_bar
+from src.model_utils.files import read_json, write_json
+from src.model_utils.mindrecord import Rows, write_mindrecord
+from src.model_utils.runtime import UserError, log
+from src.resume_ner import TaggedFile, find_file, warn_of_unseen_tags
+from src.tagging import OUTSIDE, entities
+
+VERSION = 1  # of the files below; raise it when their content changes
+EDGE = "\n"  # what stands before the first and behind the last character of a sentence, in bigrams
+EDGE_CODE = 0
+_SCHEMA = {"length": {"type": "int32"}, "codes": {"type": "bytes"}}
+CONTENT = "content.json"
+
+
+@dataclass(frozen=True)
+class Split:
+    """The sentences of a converted file: what plans need is in memory, characters and tags are read when needed."""
+
+    rows: Rows
+    lengths: np.ndarray  # (N,) int32
+    entity_ends: np.ndarray  # (N,) int64, how many of all entities end before the next sentence
+    entity_kinds: np.ndarray  # (entities,) int32, equal for equal types
+    entity_lengths: np.ndarray  # (entities,) int32
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def read(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the codes (n,) of a sentence's characters and tags, and (k, 2) where its entities start and end."""
+        codes, length = np.frombuffer(self.rows[int(index)]["codes"], np.int32), self.lengths[index]
+        return codes[:length], codes[length : 2 * length], codes[2 * length :].reshape(-1, 2)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A converted corpus: its splits, and what the vocabulary of its training sentences is built from."""
+
+    train: Split
+    valid: Split
+    scheme: str
+    characters: list[str]  # by code, of both splits; the first is EDGE
+    tags: list[str]  # by code, of both splits
+    training_tags: list[str]
+    character_counts: Counter[str]  # in training
+    bigram_counts: Counter[str]  # in training, of two characters with a tab between them
+
+
+def prepare(data_path, preprocess_path, config) -> None:
+    """Convert the training and development file of a folder in `preprocess_path`, unless that is done already.
+
+    Raises UserError for what `TaggedFile` refuses, and where either holds no entity.
+    """
+    if not Path(data_path).is_dir() and Path(data_path).exists():
+        raise UserError(f"{data_path}: not a folder; training needs one with train.char.bmes and dev.char.bmes")
+    files = {split: find_file(data_path, split) for split in ("train", "dev")}
+    fingerprint = {
+        "version": VERSION,
+        "corpus": digest_of_files((split, path) for split, path in files.items()),
+        "on_bad_input": config.on_bad_input,
+    }
+    convert_once(preprocess_path, fingerprint, lambda folder: _convert(files, folder, config.on_bad_input))
+
+
+def _convert(files: dict[str, Path], folder: Path, on_bad_input: str) -> None:
+    start, codes, tag_codes = time.monotonic(), {EDGE: EDGE_CODE}, {}
+    train = TaggedFile(files["train"], on_bad_input)
+    characters, bigrams, tags = _write(folder, "train", train, codes, tag_codes)
+    valid = TaggedFile(files["dev"], on_bad_input, train.scheme)
+    *_, valid_tags = _write(folder, "dev", valid, codes, tag_codes)
+    warn_of_unseen_tags(files["dev"], valid_tags, tags)
+    content = {
+        "scheme": train.scheme,
+        "characters": list(codes),
+        "tags": list(tag_codes),
+        "training_tags": sorted(tags),
+        "character_counts": characters,
+        "bigram_counts": bigrams,
+    }
+    write_json(folder / CONTENT, content, indent=None)
+    log(f"preprocessing took {time.monotonic() - start:.1f} s")
+
+
+def _write(
+    folder: Path, split: str, file: TaggedFile, codes: dict[str, int], tag_codes: dict[str, int]
+) -> tuple[Counter[str], Counter[str], set[str]]:
+    """Write a split, give codes to what is new, and return the counts of its characters and bigrams, and its tags."""
+    kinds: dict[str, int] = {}
+    entity_counts, entity_kinds, entity_lengths = array("i"), array("i"), array("i")
+    characters, bigrams, tags = Counter(), Counter(), set()
+
+    def rows(bar) -> Iterator[dict]:
+        for sentence in file:
+            characters.update(sentence.characters)
+            bigrams.update(bigrams_of(sentence.characters))
+            tags.update(sentence.tags)
+            spans = entities(sentence.tags, file.scheme)
+            entity_counts.append(len(spans))
+            entity_kinds.extend(kinds.setdefault(span.type, len(kinds)) for span in spans)
+            entity_lengths.extend(span.end - span.start for span in spans)
+            row = [codes.setdefault(character, len(codes)) for character in sentence.characters]
+            row += [tag_codes.setdefault(tag, len(tag_codes)) for tag in sentence.tags]
+            row += [place for span in spans for place in (span.start, span.end)]
+            bar.update()
+            yield {"length": len(sentence.tags), "codes": np.array(row, np.int32).tobytes()}
+
+    with progress_bar(file.sentences, f"converting {split}") as bar:
+        write_mindrecord(folder / f"{split}.mindrecord", _SCHEMA, "sentences as codes", rows(bar))
+    if not kinds:
+        raise UserError(f"{file.path}: holds no entity, every tag is {OUTSIDE}; is the second column that of the tags?")
+    arrays = {"entity_counts": entity_counts, "entity_kinds": entity_kinds, "entity_lengths": entity_lengths}
+    np.savez(folder / f"{split}.npz", **{name: np.array(values, np.int32) for name, values in arrays.items()})
+    return characters, bigrams, tags
+
+
+def bigrams_of(characters: list[str]) -> list[str]:
+    """Return the length + 1 pairs of neighbours of a sentence, its edges included."""
+    return [a + "\t" + b for a, b in zip([EDGE, *characters], [*characters, EDGE])]
+
+
+def load_prepared(preprocess_path) -> Prepared:
+    """Open what `prepare` wrote; UserError where it is missing, damaged or of an older version."""
+    conversion.check_prepared(preprocess_path, {"version": VERSION}, "data_path")
+    content = read_json(Path(preprocess_path) / CONTENT, f"delete the folder {preprocess_path} and preprocess again")
+    counts = {name: Counter(content.pop(name)) for name in ("character_counts", "bigram_counts")}
+    return Prepared(_open(preprocess_path, "train"), _open(preprocess_path, "dev"), **content, **counts)
+
+
+def _open(preprocess_path, split: str) -> Split:
+    rows, path = open_split(preprocess_path, split, "give train.py --data_path"), Path(preprocess_path) / f"{split}.npz"
+    try:
+        with np.load(path) as file:
+            arrays = dict(file)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        raise UserError(f"{path}: damaged; delete the folder {preprocess_path} and preprocess again") from None
+    ends = np.cumsum(arrays.pop("entity_counts"))
+    return Split(rows=rows, lengths=rows.column("length").astype(np.int32), entity_ends=ends, **arrays)
