@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> dict:
         known = set_vectors(network.embedding.character_table, vocabulary.characters, vectors)
         log(f"vectors: {known} of {len(vocabulary.characters)} {config.units} are in {args.char_vectors}")
     weights.load_pre_trained(network)
-    check_agreement(network, config, vocabulary=vocabulary, corpus=[train.sentences, valid.sentences])
+    check_agreement(network, config, args.preprocess_path, vocabulary=vocabulary)
 
     # Training step
     rates = learning_rates(config, batches.steps_per_epoch)
