@@ -35,6 +35,7 @@ ADDRESS, CABLE = "10.203.0.{}", "cable"
 LIMIT, MINUTE = 300, 60  # seconds that a training, and the end of a disturbed one, may take
 TOLERANCE = 1e-4  # of losses, whose sums have another order in several processes
 LOSS = re.compile(r"^epoch: (\d+) step: (\d+), loss is (\S+)$", re.MULTILINE)
+VALIDATION = re.compile(r"\b(valid_\w+) ([^\s,]+)")
 ERROR = re.compile(r"^error: .*", re.MULTILINE)
 
 
@@ -144,8 +145,8 @@ class Bench:
             subprocess.run(command, cwd=ROOT / name, check=True, stdout=subprocess.DEVNULL)
         self.options = f"--preset tiny --print_steps 1 {self.model.options}".split()
 
-    def one_process(self) -> list[tuple[str, ...]]:
-        """Train in one process; returns its losses."""
+    def one_process(self) -> str:
+        """Train in one process; returns what it printed."""
         place = self.folder / "one"
         place.mkdir()
         script = ROOT / self.name / "script/run_train_cpu.sh"
@@ -154,7 +155,7 @@ class Bench:
         done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=LIMIT)
         if done.returncode:
             raise Failed(f"one process ended with {done.returncode}:\n{done.stdout[-2000:]}")
-        return LOSS.findall(done.stdout)
+        return done.stdout
 
     def start(self, place: str, *options: str, shared: bool = False, second: Path | None = None) -> list[Machine]:
         """Start a training on both machines, with a shared disk or disks of their own; `second` has other data."""
@@ -213,6 +214,12 @@ class Bench:
         return digest.hexdigest()
 
 
+def values(output: str) -> list[tuple[str, float]]:
+    """Return what a training has printed: its losses by epoch and step, then the results of its validations."""
+    losses = [(f"{epoch}_{step}", float(loss)) for epoch, step, loss in LOSS.findall(output)]
+    return losses + [(name, float(value)) for name, value in VALIDATION.findall(output)]
+
+
 def wait_for_steps(machines: list[Machine], count: int) -> None:
     """Wait until the first machine has printed so many losses."""
     deadline = time.monotonic() + LIMIT
@@ -238,17 +245,16 @@ FAULTS: dict[str, tuple[Callable[[list[Machine]], None], str, tuple[int, ...]]] 
 def check(name: str, folder: Path, faults: list[str]) -> Iterator[str]:
     """Yield a line for each thing that is as it should be; Failed where it is not."""
     bench = Bench(name, folder)
-    expected = bench.one_process()
+    expected = values(bench.one_process())
     weights = {}
     for disk in ("own", "shared"):
         machines = bench.start(disk, shared=disk == "shared")
-        losses = LOSS.findall(bench.succeed(machines))
-        same_steps = [line[:2] for line in losses] == [line[:2] for line in expected]
-        worst = max((abs(float(a[2]) / float(b[2]) - 1) for a, b in zip(losses, expected)), default=1.0)
-        if not same_steps or worst > TOLERANCE:
-            raise Failed(f"losses differ from those of one process by up to {worst:.2g}: {losses} {expected}")
+        found = values(bench.succeed(machines))
+        worst = max((abs(a / b - 1) for (_, a), (_, b) in zip(found, expected) if a != b), default=0.0)
+        if [name for name, _ in found] != [name for name, _ in expected] or worst > TOLERANCE:
+            raise Failed(f"losses differ from those of one process by up to {worst:.2g}: {found} {expected}")
         weights[disk] = bench.weights(machines[0])
-        yield f"{disk} disk: {len(losses)} losses as those of one process, to {worst:.1g}"
+        yield f"{disk} disk: {len(found)} losses and validations as those of one process, to {worst:.1g}"
     if len(set(weights.values())) > 1:
         raise Failed("the weights differ between a shared disk and disks of their own")
     yield f"weights of both and of all ranks: {weights['own'][:16]}"

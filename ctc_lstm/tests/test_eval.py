@@ -30,6 +30,15 @@ def test_eval_from_corpus_and_from_features(trained, exit_of):
     assert code == 0 and re.search(r"error rate +\d+\.\d\d %", out) and "36 train utterances" in out
 
 
+def test_two_ranks_evaluate_together_as_one(trained, by_two_ranks):
+    def evaluate():
+        options = ["--ckpt_path", trained.best, "--preprocess_path", trained.prepared, "--split", "valid"]
+        result = evaluation.main([*map(str, options), "--device_target", "CPU", "--json"])
+        return {key: value for key, value in result.items() if key != "frames_per_second"}
+
+    assert by_two_ranks(evaluate) == evaluate()
+
+
 def test_eval_of_a_manifest(trained, audio, tmp_path, exit_of):
     phones = [line.split()[2] for line in audio[0].with_suffix(".PHN").read_text().splitlines()]
     (tmp_path / "a.jsonl").write_text(json.dumps({"audio": str(audio[0]), "labels": phones}) + "\n")

@@ -60,7 +60,7 @@ class Evaluator:
                 weights = real.reshape(-1) & (target != [[BEGIN], [END]])  # not the mark that begins the next sentence
                 sums += (losses * weights).sum(1)
                 counts += weights.sum(1)
-        sums, counts = sum(ranks.gather(sums)), sum(ranks.gather(counts))
+        sums, counts = np.sum(ranks.gather(sums), 0), np.sum(ranks.gather(counts), 0)
         forward, backward = sums / np.maximum(counts, 1)
         return {
             "perplexity": float(np.exp((forward + backward) / 2)),

@@ -75,6 +75,13 @@ def test_the_perplexity_comes_near_that_of_n_grams(trained, scored):
     assert saved["n_train_tokens"] == counts["tokens"] and saved["n_tokens_vocab"] == words
 
 
+def test_two_ranks_score_together_as_one(trained, scored, by_two_ranks):
+    together = by_two_ranks(lambda: score(trained, "--data_url", trained.prepared, "--eval_batch_size", "4"))
+    assert together["tokens"] == scored["tokens"]
+    for key in ("perplexity", "perplexity_forward", "perplexity_backward"):
+        assert together[key] == pytest.approx(scored[key], rel=1e-6)
+
+
 def test_plain_text_scores_as_converted_text_and_rows_hardly_matter(trained, scored, capsys):
     plain = score(trained, "--input_file", trained.prepared / "heldout.txt", "--eval_batch_size", "4", "--json")
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["perplexity"] == plain["perplexity"]

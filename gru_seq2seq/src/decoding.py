@@ -95,7 +95,7 @@ class BeamSearch:
                     log_probs, state, _ = self.step(tokens[t], state, *memory)
                     chosen = log_probs[np.arange(rows), tokens[t + 1]]
                     results[chunk] += np.where(tokens[t + 1] == PAD, 0.0, chosen)[: len(chunk)]
-        return sum(ranks.gather(results))  # each place is zero but on one rank
+        return np.sum(ranks.gather(results), 0)  # each place is zero but on one rank
 
     def compile_for(self, sources: list[list[int]], beam_size: int) -> None:
         """Run every shape that a search of these sources needs once, so that none is compiled later."""

@@ -139,6 +139,18 @@ def test_a_sentence_does_not_depend_on_those_beside_it():
         np.testing.assert_allclose([h.score for h in one], [h.score for h in alone], rtol=1e-4)
 
 
+def test_two_ranks_find_together_what_one_finds(by_two_ranks):
+    model = RecurrentModel(12, seed=5)
+    random = np.random.default_rng(0)
+    sources = [random.integers(4, 12, length).tolist() for length in random.integers(1, 9, 11)]
+    search = model.search(ratio=1.0)
+    expected, together = search(sources, 3, 2), by_two_ranks(lambda: search(sources, 3, 2))
+    assert [[h.ids for h in found] for found in together] == [[h.ids for h in found] for found in expected]
+    np.testing.assert_array_equal(
+        by_two_ranks(lambda: search.log_probs(sources, sources)), search.log_probs(sources, sources)
+    )
+
+
 def test_stopping_early_changes_nothing():
     model = RecurrentModel(30, seed=9, end=1.0)
     sources = [[i, i + 1] for i in range(4, 24)]

@@ -1,5 +1,7 @@
 """What the conftest.py of every folder imports: fixtures, and assertions that explain themselves in shared modules."""
 
+import itertools
+
 import pytest
 
 pytest.register_assert_rewrite("damaged_files", "script_contract")
@@ -26,3 +28,21 @@ def kernels_as_at_the_start():
 
     yield
     runtime._native = True
+
+
+@pytest.fixture
+def by_two_ranks(monkeypatch):
+    """Calls a function that divides its work among ranks, as two of them; returns what the second one gets."""
+    from src.model_utils import ranks
+
+    def call(function):
+        gathered = []
+        answers = (lambda own: gathered.append(own) or [own]), (lambda own: [gathered.pop(0), own])
+        for rank, gather in enumerate(answers):
+            with monkeypatch.context() as patch:
+                patch.setattr(ranks, "share", lambda items, rank=rank: itertools.islice(items, rank, None, 2))
+                patch.setattr(ranks, "gather", gather)
+                result = function()
+        return result
+
+    return call

@@ -28,6 +28,14 @@ def test_valid_is_what_training_selected_the_best_checkpoint_on(trained):
     assert result["reviews"] + rest["reviews"] == 400 and result["reviews"] == pytest.approx(80, abs=10)
 
 
+def test_two_ranks_evaluate_together_as_one(trained, by_two_ranks):
+    def valid():
+        result = evaluate(trained, "--preprocess_path", trained.prepared, "--split", "valid")
+        return {key: result[key] for key in SCORES}
+
+    assert by_two_ranks(valid) == valid()
+
+
 def test_training_checkpoint_is_scored_with_its_weight_average(trained):
     newest = training_checkpoints(trained.outputs, "lstm")[-1]
     result = evaluate(trained, "--preprocess_path", trained.prepared, "--split", "valid", ckpt_path=newest)
