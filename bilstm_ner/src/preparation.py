@@ -19,7 +19,7 @@ from src.model_utils import conversion
 from src.model_utils.conversion import convert_once, digest_of_files, open_split
 from src.model_utils.evaluation import progress_bar
 from src.model_utils.files import read_json, write_json
-from src.model_utils.mindrecord import Rows, write_mindrecord
+from src.model_utils.mindrecord import SMALL_PAGE, Rows, write_mindrecord
 from src.model_utils.runtime import UserError, log
 from src.resume_ner import TaggedFile, find_file, warn_of_unseen_tags
 from src.tagging import OUTSIDE, entities
@@ -27,6 +27,7 @@ from src.tagging import OUTSIDE, entities
 VERSION = 1  # of the files below; raise it when their content changes
 EDGE = "\n"  # what stands before the first and behind the last character of a sentence, in bigrams
 EDGE_CODE = 0
+LARGEST = SMALL_PAGE // 4 - 1000  # codes of a row
 _SCHEMA = {"length": {"type": "int32"}, "codes": {"type": "bytes"}}
 CONTENT = "content.json"
 
@@ -119,11 +120,15 @@ def _write(
             row = [codes.setdefault(character, len(codes)) for character in sentence.characters]
             row += [tag_codes.setdefault(tag, len(tag_codes)) for tag in sentence.tags]
             row += [place for span in spans for place in (span.start, span.end)]
+            if len(row) > LARGEST:
+                size = len(sentence.tags)
+                raise UserError(f"{file.path}:{sentence.lines[0]}: {size} lines are too many for one sentence; cut it")
             bar.update()
             yield {"length": len(sentence.tags), "codes": np.array(row, np.int32).tobytes()}
 
     with progress_bar(file.sentences, f"converting {split}") as bar:
-        write_mindrecord(folder / f"{split}.mindrecord", _SCHEMA, "sentences as codes", rows(bar))
+        path = folder / f"{split}.mindrecord"
+        write_mindrecord(path, _SCHEMA, "sentences as codes", rows(bar), page_size=SMALL_PAGE)
     if not kinds:
         raise UserError(f"{file.path}: holds no entity, every tag is {OUTSIDE}; is the second column that of the tags?")
     arrays = {"entity_counts": entity_counts, "entity_kinds": entity_kinds, "entity_lengths": entity_lengths}

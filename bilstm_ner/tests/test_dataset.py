@@ -292,6 +292,12 @@ def test_conversion_holds_few_sentences_at_a_time(corpus, tmp_path, monkeypatch)
     assert len(alive) == 2 and max(alive) - before <= 3
 
 
+def test_a_sentence_that_no_row_can_hold_is_named(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr("src.preparation.LARGEST", 60)
+    with pytest.raises(UserError, match=r"train.char.bmes:\d+: \d+ lines are too many for one sentence; cut it"):
+        prepare(corpus, tmp_path / "preprocess", configured())
+
+
 def test_converted_files_are_used_again_and_damage_is_named(corpus, tmp_path, capsys):
     folder = tmp_path / "preprocess"
     for _ in range(2):

@@ -11,6 +11,7 @@ the manifest's folder.
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 from src.model_utils.files import binary_lines, decode, parse_json, read_lines
@@ -59,7 +60,9 @@ def read_manifest(path: Path, problems: list[str]) -> list[Utterance]:
         if name in names:
             raise UserError(f"{path}:{number}: '{name}' is the name on line {names[name]} too; give each its own")
         names[name] = number
-        utterances.append(Utterance(name, fields.get("speaker") or "", str(audio), tuple(fields["labels"].split())))
+        utterances.append(
+            Utterance(name, fields.get("speaker") or "", str(audio), tuple(map(sys.intern, fields["labels"].split())))
+        )
     if not utterances and not problems:
         raise UserError(f"{path}: holds no utterance")
     return utterances
