@@ -21,19 +21,25 @@ import numpy as np
 
 from src.model_utils.runtime import UserError, quiet
 
+SMALL_PAGE = 2**21  # for rows of text
 _LENGTH = 8  # bytes of the length before the header, before a row, and before each column of a row that has several
 
 
-def write_mindrecord(path, schema: dict, description: str, rows: Iterable[dict], at_once: int = 1000) -> None:
+def write_mindrecord(
+    path, schema: dict, description: str, rows: Iterable[dict], at_once: int = 1000, page_size: int = 2**25
+) -> None:
     """Write a MindRecord file, so many rows at once; OSError where the disk is full.
 
-    For `Rows` to read, integers but single ones are written as bytes: MindRecord compresses arrays of them.
+    For `Rows` to read, integers but single ones are written as bytes: MindRecord compresses arrays of them. A row takes
+    at most `page_size` bytes. Many small rows need a small page: for the index, MindRecord takes 2,000 bytes of memory
+    for each of the rows whose single values share a page.
     """
     from mindspore.mindrecord import FileWriter
 
     try:
         with quiet():
             writer = FileWriter(str(path), shard_num=1)
+            writer.set_page_size(page_size)
             writer.add_schema(schema, description)
         rows = iter(rows)
         while batch := list(itertools.islice(rows, at_once)):
