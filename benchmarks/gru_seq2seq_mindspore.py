@@ -15,9 +15,10 @@ from mindspore import Tensor
 from mindspore_training import MindSporeSide, load_weights
 
 from src.arguments import parse_arguments, resolve_configuration
-from src.dataset import TrainingBatches, check_prepared, load_samples, prepare
+from src.dataset import TrainingBatches
 from src.inference import build_network
 from src.model_utils.runtime import init_device
+from src.preparation import check_prepared, load_samples, prepare
 from src.sample_data import write_sample_corpus
 from src.tokenization import PAD
 from src.tokenizer_files import load_tokenizers

@@ -14,17 +14,10 @@ from mindspore import Tensor
 from mindspore_training import MindSporeSide, load_weights
 
 from src.arguments import parse_arguments, resolve_configuration
-from src.dataset import (
-    TrainingBatches,
-    TrainingInputs,
-    load_samples,
-    load_vectors,
-    load_vocabulary,
-    prepare,
-    split_train,
-)
+from src.dataset import TrainingBatches, TrainingInputs, load_train
 from src.inference import Classifier, build_network
 from src.model_utils.runtime import init_device
+from src.preparation import load_vectors, load_vocabulary, prepare
 from src.sample_data import write_sample_corpus
 from src.train_step import build_step, learning_rates
 
@@ -43,7 +36,7 @@ def prepare_measurement(preset: str, changes: list[str], preprocess_path: str | 
         if not preprocess_path:
             write_sample_corpus(f"{folder}/aclImdb")
             prepare(f"{folder}/aclImdb", None, path, config)
-        samples, _ = split_train(load_samples(path, "train"), config)
+        samples, _ = load_train(path, config)
         words = len(load_vocabulary(Path(path) / "vocab.json"))
         vectors = load_vectors(path, words, config.embed_size)
     batches = TrainingBatches(samples, config)

@@ -7,7 +7,7 @@ from pathlib import Path
 import mindspore as ms
 
 from src.arguments import parse_arguments, resolve_configuration
-from src.dataset import TrainingBatches, check_prepared, load_samples, prepare
+from src.dataset import TrainingBatches
 from src.inference import NAME, Translator, build_network
 from src.metrics import bleu
 from src.model_utils import native
@@ -18,6 +18,7 @@ from src.model_utils.launch import launch
 from src.model_utils.runtime import UserError, init_device, log, rank_and_size, run
 from src.model_utils.throughput import measure_throughput
 from src.model_utils.trainer import Cadence, Trainer
+from src.preparation import check_prepared, load_samples, load_texts, prepare
 from src.tokenizer_files import load_tokenizers, same_tokenizers, save_tokenizers
 from src.train_step import build_step, learning_rates
 
@@ -46,10 +47,10 @@ def main(argv=None) -> dict:
     if weights.folder and not same_tokenizers(load_tokenizers(weights.folder), tokenizers):
         raise UserError(f"{weights.folder}: its tokenizers are not those of {args.preprocess_path}; train anew")
     train = load_samples(args.preprocess_path, "train")
-    valid = load_samples(args.preprocess_path, "val", missing_ok=True)
+    valid = load_texts(args.preprocess_path, "val")
     batches = TrainingBatches(train, config, rank, size, tokenizers)
     longer = f"{batches.left_out} longer than {config.max_length} tokens left out"
-    log(f"train: {len(batches.samples)} pairs, {batches.tokens} tokens of both languages; {longer}")
+    log(f"train: {len(batches.kept)} pairs, {batches.tokens} tokens of both languages; {longer}")
     log(f"validation: {f'{len(valid)} pairs' if len(valid) else 'none, the last checkpoint counts'}")
     log("batches are padded to source x target: " + ", ".join(f"{s} x {t}" for s, t in batches.shapes))
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from src import config as config_module
 from src.config import lstm_cfg
-from src.dataset import Sample, encode_reviews, labels_of, load_samples, load_vocabulary, split_train
-from src.imdb import LABELS, read_reviews
+from src.dataset import Sample, Samples, labels_of, load_samples, split_train
+from src.imdb import LABELS, stream_reviews, tokenize_file
 from src.inference import SETTINGS, Classifier, beginning, load_trained
 from src.metrics import classification_report, log_softmax
 from src.model_utils.configuration import Parser, apply_settings
 from src.model_utils.reporting import messages_to_stderr, print_result
 from src.model_utils.runtime import UserError, init_device, log, run
+from src.preparation import encode, load_vocabulary
 
 SPLITS = ("test", "valid", "train")
 
@@ -27,7 +29,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_checkpoint_options(config_module, lstm_cfg, SETTINGS)
     parser.add_argument("--aclimdb_path", metavar="DIR", help="the unpacked aclImdb folder")
     parser.add_argument("--preprocess_path", metavar="DIR", help="the converted corpus, used without --aclimdb_path")
-    text = "accepted because the zoo's scripts pass it, but not read: the vectors are in the checkpoint"
+    text = "accepted because the zoo's scripts pass it, but not read: the vectors are beside the checkpoint"
     parser.add_argument("--glove_path", metavar="DIR", help=text)
     parser.add_argument("--split", choices=SPLITS, default="test", help="valid, train: sides of the training's split")
     parser.add_argument("--worst", type=int, default=3, metavar="N", help="N confidently wrong reviews (default 3)")
@@ -42,14 +44,15 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def read_samples(args: argparse.Namespace, config, vocabulary: dict[str, int]) -> tuple[list[Sample], dict[str, str]]:
-    """Return the samples of --split, and the reviews' texts by path (empty where only MindRecord is read)."""
+def read_samples(args: argparse.Namespace, config, vocabulary: dict[str, int]) -> tuple[Sequence[Sample], list[str]]:
+    """Return the samples of --split and the paths of their files."""
     folder = "test" if args.split == "test" else "train"
-    texts = {}
     if args.aclimdb_path:
-        reviews = read_reviews(args.aclimdb_path, folder, config.on_bad_input)
-        samples = encode_reviews(reviews, vocabulary)
-        texts = {review.path: review.text for review in reviews}
+        files, samples = [], []
+        read = lambda paths: map(tokenize_file, paths)  # noqa: E731
+        for file, tokens in stream_reviews(args.aclimdb_path, folder, config.on_bad_input, read):
+            files.append(file)
+            samples.append(Sample(encode(tokens.split(), vocabulary), file.label))
     else:
         prepared = Path(args.preprocess_path)
         if load_vocabulary(prepared / "vocab.json") != vocabulary:
@@ -58,27 +61,33 @@ def read_samples(args: argparse.Namespace, config, vocabulary: dict[str, int]) -
                 " or --aclimdb_path"
             )
         samples = load_samples(prepared, folder)
+        files = samples.files()
     if folder == "train":
-        train, valid = split_train(samples, config)
+        train, valid = split_train(files, config)
         if args.split == "valid" and valid is None:
             raise UserError("--split valid: the checkpoint was trained without validation (validation_fraction 0)")
-        samples = train if args.split == "train" else valid
-    return samples, texts
+        chosen = train if args.split == "train" else valid
+        samples = Samples(samples.rows, chosen) if isinstance(samples, Samples) else [samples[i] for i in chosen]
+        files = [files[i] for i in chosen]
+    return samples, [file.path for file in files]
 
 
-def most_wrong(logits: np.ndarray, samples: list[Sample], texts: dict[str, str], count: int) -> list[dict]:
-    """Return the `count` wrong answers that the network was most confident of, the most confident first."""
+def most_wrong(logits: np.ndarray, labels: np.ndarray, paths: list[str], read: bool, count: int) -> list[dict]:
+    """Return the `count` wrong answers that the network was most confident of, the most confident first.
+
+    `read` says that the paths are those of files, whose beginnings are part of the answers.
+    """
     probabilities = np.exp(log_softmax(logits))
     answers = logits.argmax(1)
-    wrong = np.flatnonzero(answers != labels_of(samples))
+    wrong = np.flatnonzero(answers != labels)
     wrong = wrong[np.argsort(-probabilities[wrong, answers[wrong]], kind="stable")][:count]
     return [
         {
-            "path": samples[i].path,
-            "label": LABELS[samples[i].label],
+            "path": paths[i],
+            "label": LABELS[labels[i]],
             "answer": LABELS[answers[i]],
             "probability": float(probabilities[i, answers[i]]),
-            "text": beginning(texts[samples[i].path], 200) if texts else None,
+            "text": beginning(Path(paths[i]).read_text(encoding="utf-8-sig"), 200) if read else None,
         }
         for i in wrong
     ]
@@ -107,19 +116,20 @@ def main(argv=None) -> dict:
         init_device(args.device_target, args.device_id, native=args.native)
         network, config, vocabulary = load_trained(args.ckpt_path)
         config = apply_settings(config, args, config_module, SETTINGS)
-        samples, texts = read_samples(args, config, vocabulary)
+        samples, paths = read_samples(args, config, vocabulary)
         log(f"{args.ckpt_path}: {len(samples)} {args.split} reviews of {args.aclimdb_path or args.preprocess_path}")
         classifier = Classifier(network, config)
-        classifier.logits(samples[:1])  # compiles, which is not part of the speed
+        classifier.logits([samples[0]])  # compiles, which is not part of the speed
         start = time.monotonic()
         logits = classifier.logits(samples, "evaluation")
         seconds = time.monotonic() - start
+    labels = labels_of(samples)
     result = {
         "checkpoint": str(args.ckpt_path),
         "split": args.split,
-        **classification_report(logits, labels_of(samples)),
+        **classification_report(logits, labels),
         "reviews_per_second": round(len(samples) / seconds, 1),
-        "worst": most_wrong(logits, samples, texts, args.worst),
+        "worst": most_wrong(logits, labels, paths, bool(args.aclimdb_path), args.worst),
     }
     print_result(result, args.json, show_table)
     return result

@@ -11,7 +11,7 @@ from mindspore import Parameter, Tensor, nn, ops
 
 from src import config as config_module
 from src.config import lstm_cfg
-from src.dataset import Sample, encode, encode_reviews, pad, save_vocabulary, truncate
+from src.dataset import Sample, encode_reviews, pad, truncate
 from src.imdb import read_reviews, tokenize
 from src.inference import SETTINGS, Classifier, load_trained
 from src.metrics import log_softmax
@@ -21,6 +21,7 @@ from src.model_utils.files import write_yaml
 from src.model_utils.runtime import init_device, run
 from src.network import SentimentNet
 from src.onnx_export import build_onnx
+from src.preparation import encode, save_vocabulary
 
 TOLERANCE = 1e-5  # largest difference of a probability
 SENTENCES = (

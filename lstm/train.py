@@ -7,18 +7,9 @@ from pathlib import Path
 import mindspore as ms
 
 from src.arguments import parse_arguments, resolve_configuration
-from src.dataset import (
-    TrainingBatches,
-    labels_of,
-    load_samples,
-    load_vectors,
-    load_vocabulary,
-    prepare,
-    save_vocabulary,
-    split_train,
-)
+from src.dataset import TrainingBatches, load_samples, load_train
 from src.inference import Classifier, build_network
-from src.language_model import PretrainingBatches, initial_stage, pretrain
+from src.language_model import VECTORS, PretrainingBatches, initial_stage, pretrain
 from src.metrics import accuracy_and_loss
 from src.model_utils import native
 from src.model_utils.checkpoint import InitialWeights, check_output_folder, initial_weights, output_folder
@@ -26,6 +17,7 @@ from src.model_utils.files import write_yaml
 from src.model_utils.runtime import UserError, init_device, log, rank_and_size, run
 from src.model_utils.throughput import measure_throughput
 from src.model_utils.trainer import Cadence, Trainer
+from src.preparation import has_split, load_vectors, load_vocabulary, prepare, save_vocabulary
 from src.train_step import build_step, learning_rates
 
 NAME = "lstm"
@@ -53,7 +45,7 @@ def main(argv=None) -> dict:
     weights = initial_weights(*stage, args.pre_trained, args.resume)
     if weights.folder and load_vocabulary(weights.folder / "vocab.json") != vocabulary:
         raise UserError(f"{weights.folder}/vocab.json: not the vocabulary of {args.preprocess_path}; preprocess again")
-    train, valid = split_train(load_samples(args.preprocess_path, "train"), config)
+    train, valid = load_train(args.preprocess_path, config)
     vectors = load_vectors(args.preprocess_path, len(vocabulary), config.embed_size)
     batches = TrainingBatches(train, config, rank, size)
     tokens = int(batches.lengths.sum())
@@ -61,8 +53,10 @@ def main(argv=None) -> dict:
     log(f"validation: {f'{len(valid)} reviews' if valid else 'none, the last checkpoint counts'}")
     pretraining = None
     if config.pretrain_epochs and not args.performance_steps and (weights.path is None or stage != (folder, NAME)):
-        unlabelled = load_samples(args.preprocess_path, "unsup", missing_ok=True)
-        pretraining = PretrainingBatches(train + unlabelled, config, rank, size)
+        reviews = [train]
+        if has_split(args.preprocess_path, "unsup"):
+            reviews.append(load_samples(args.preprocess_path, "unsup"))
+        pretraining = PretrainingBatches(reviews, config, rank, size)
 
     # Network and its initial weights
     network = build_network(config, len(vocabulary))
@@ -83,7 +77,7 @@ def main(argv=None) -> dict:
     classifier = Classifier(network, config)
 
     def validate() -> dict:
-        accuracy, loss = accuracy_and_loss(classifier.logits(valid, "validation"), labels_of(valid))
+        accuracy, loss = accuracy_and_loss(classifier.logits(valid, "validation"), valid.labels)
         return {"valid_accuracy": accuracy, "valid_loss": loss}
 
     with output_folder(folder, NAME, args.resume, args.overwrite):
@@ -106,6 +100,7 @@ def main(argv=None) -> dict:
             validate=validate if valid else None,
             metric="valid_accuracy",
             cadence=Cadence.of(config),
+            fixed={VECTORS: network.embedding.vectors},
         )
         trainer.resume(weights)
         result = trainer.train()

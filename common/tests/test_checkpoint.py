@@ -22,6 +22,7 @@ from src.model_utils.checkpoint import (
     load_into,
     output_folder,
     save_checkpoint,
+    save_fixed,
     training_checkpoints,
 )
 from src.model_utils.runtime import UserError
@@ -124,11 +125,12 @@ def test_failed_saving_leaves_the_older_checkpoint(tmp_path, monkeypatch, error)
 
 def test_a_checkpoint_says_its_format_version(good, tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "FORMAT_VERSION", checkpoint.FORMAT_VERSION + 1)
-    save_checkpoint(tmp_path / "newer.ckpt", [], {"epoch": 2})
+    fixed = save_fixed(tmp_path, {"table.npy": Parameter(Tensor(np.ones(3, np.float32)), name="table")})
+    save_checkpoint(tmp_path / "newer.ckpt", [], {"epoch": 2}, fixed)
     assert load_checkpoint(tmp_path / "newer.ckpt")[1] == {"epoch": 2}
     assert load_checkpoint(good)[1]["epoch"] == 2  # older ones are read
     monkeypatch.undo()
-    message = r"newer\.ckpt: has checkpoint format 3, this program reads 1 to 2; get a newer version"
+    message = r"newer\.ckpt: has checkpoint format 4, this program reads 1 to 3; get a newer version"
     with pytest.raises(UserError, match=message):
         load_checkpoint(tmp_path / "newer.ckpt")
 
@@ -232,3 +234,26 @@ def test_an_earlier_training_is_deleted_only_when_asked_to(tmp_path, good):
             assert len(names(tmp_path)) == 3
     with output_folder(tmp_path, "line", False, True):
         assert names(tmp_path) == ["mine.ckpt"]
+
+
+def test_fixed_parameters_stand_once_beside_the_checkpoints(tmp_path):
+    table = Parameter(Tensor(np.arange(2000, dtype=np.float32).reshape(-1, 4)), name="table")
+    weight = Parameter(Tensor(np.ones(3, np.float32)), name="weight")
+    fixed = save_fixed(tmp_path, {"table.npy": table})
+    for name in ("a.ckpt", "b.ckpt"):
+        save_checkpoint(tmp_path / name, [weight, table], {"epoch": 3}, fixed)
+        assert (tmp_path / name).stat().st_size < 1000
+    parameters, state = load_checkpoint(tmp_path / "b.ckpt")
+    assert state == {"epoch": 3} and parameters.keys() == {"weight", "table"}
+    np.testing.assert_array_equal(parameters["table"].asnumpy(), table.asnumpy())
+    written = (tmp_path / "table.npy").stat().st_mtime_ns
+    assert save_fixed(tmp_path, {"table.npy": table}) == fixed
+    assert (tmp_path / "table.npy").stat().st_mtime_ns == written, "it is there already"
+
+    other = Parameter(Tensor(table.asnumpy() + 1), name="table")
+    assert save_fixed(tmp_path, {"table.npy": other}) != fixed
+    with pytest.raises(UserError, match="table.npy: damaged, or of another training than the checkpoint beside it"):
+        load_checkpoint(tmp_path / "b.ckpt")
+    (tmp_path / "table.npy").unlink()
+    with pytest.raises(UserError, match="table.npy: no such file; keep it together"):
+        load_checkpoint(tmp_path / "b.ckpt")

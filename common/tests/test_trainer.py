@@ -12,9 +12,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import NamedTuple
 
+import mindspore as ms
 import numpy as np
 import pytest
-from mindspore import nn
+from mindspore import Tensor, nn
 from toy_training import Line, assert_same, batches, make_step, values
 
 from src.model_utils import trainer as trainer_module
@@ -253,3 +254,18 @@ def test_inputs_with_names_are_given_in_their_order(no_curves, tmp_path):
     plain.train()
     named.train()
     assert_same(*(values(load_checkpoint(tmp_path / name / "line-1_4.ckpt")[0]) for name in ("plain", "named")))
+
+
+def test_a_fixed_parameter_is_in_the_folder_once_and_in_resumed_weights(no_curves, tmp_path):
+    trainer = make_trainer(tmp_path, [0.1, 0.3, 0.2])
+    bias = trainer.network.bias  # stands for one that no step changes
+    trainer.fixed = {"bias.npy": bias}
+    trainer.train()
+    assert names(tmp_path, "bias*") == ["bias.npy"]
+    for name in ("line_best.ckpt", "line-3_4.ckpt"):
+        inside = ms.load_checkpoint(str(tmp_path / name))
+        assert "bias" not in inside and "weight" in inside
+    again = make_trainer(tmp_path, [])
+    again.network.bias.set_data(Tensor(np.ones(1, np.float32)))
+    again.resume(initial_weights(tmp_path, "line", resume=True))
+    np.testing.assert_array_equal(again.network.bias.asnumpy(), np.load(tmp_path / "bias.npy"))

@@ -13,14 +13,15 @@ gru_seq2seq_cfg = edict(
     target="en",  # language to translate into: the ending of its files
     tokenizer="sentencepiece",  # one subword model for both languages, or words of each [sentencepiece | spacy]
     vocab_size=6000,  # pieces of the SentencePiece model, including the four special ones [> 0]
+    tokenizer_pairs=250000,  # pairs that the SentencePiece model learns from, drawn at random; 0 takes all [>= 0]
     min_count=2,  # spaCy words seen less often in training are unknown [> 0]
     lossless=True,  # keep every character and blank; false: NFKC and single blanks, as in version 1.0
     lowercase=False,  # read and write lower-case text only
-    subword_sampling=0.0,  # alpha of segmentations drawn anew in each epoch; 0 always takes the best one [>= 0]
+    subword_sampling=0.0,  # alpha of segmentations drawn anew for each batch; 0 always takes the best one [>= 0]
     max_length=50,  # pairs with a source or target of more tokens, its end included, are left out of training [>= 2]
     buckets=8,  # shapes that batches are padded to, each compiled once [> 0]
     on_bad_input="error",  # pairs with an empty line, or one that is not UTF-8 text [error | skip]
-    workers=0,  # threads that split texts into tokens; 0 takes all cores [>= 0]
+    workers=0,  # processes that split texts into tokens; 0 takes all cores [>= 0]
     # network
     embed_size=256,  # size of the token vectors [> 0]
     hidden_size=512,  # GRU units, of both directions together in the encoder [> 0]
@@ -77,4 +78,7 @@ _tiny = edict(
 
 presets = {"default": {}, "tiny": _tiny}
 
-added_later = {"lossless": False}  # keys that an older checkpoint lacks, with the value that it was trained with
+added_later = {
+    "lossless": False,
+    "tokenizer_pairs": 0,
+}  # keys that an older checkpoint lacks, with the value that it was trained with

@@ -1,44 +1,22 @@
-"""Sentence pairs to MindRecord and back to batches: tokenizers, conversion, a few shapes that hold them all."""
+"""Sentence pairs to batches: a few shapes that hold them all, the plan of an epoch, segmentations drawn by the step."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from src.config import added_later
-from src.model_utils import conversion
 from src.model_utils.batching import Batch, carry_over_plan, cheapest_buckets, rows_of_process
-from src.model_utils.conversion import convert_once, digest_of_files, read_split
 from src.model_utils.layers import dropout_keys
-from src.model_utils.mindrecord import write_mindrecord
-from src.model_utils.runtime import UserError, log, resolve_workers
-from src.multi30k import ParallelText, find_files, has_split, read_pairs
-from src.tokenization import BOS, EOS, PAD, UNK, train_tokenizers
-from src.tokenizer_files import save_tokenizers
+from src.model_utils.runtime import UserError
+from src.preparation import Samples
+from src.tokenization import BOS, EOS, PAD
 
-VERSION = 1  # of the files below; raise it when their content changes
 TARGET_COST = 5  # source tokens that take as long as one of the target, in the default network
 MOST_SLACK = 8  # of the sources that `bucket_shapes` tries
-OPTIONS = ("source", "target", "tokenizer", "lossless", "lowercase", "on_bad_input")  # that the prepared data depend on
-_SCHEMA = {
-    "source": {"type": "string"},
-    "target": {"type": "string"},
-    "source_ids": {"type": "int32", "shape": [-1]},
-    "target_ids": {"type": "int32", "shape": [-1]},
-}
-
-
-@dataclass
-class Samples(ParallelText):
-    """Parallel text with the ids (length,) int32 of its tokens, without beginning and end."""
-
-    source_ids: list[np.ndarray]
-    target_ids: list[np.ndarray]
+SEGMENTED = 2048  # pairs whose drawn segmentations show how much longer they are than the best ones
+FITTING = 0.98  # share of them, of each language, that the shape of their bucket holds
 
 
 class TranslationInputs(NamedTuple):
@@ -55,71 +33,6 @@ class TranslationInputs(NamedTuple):
     dropout_keys: np.ndarray  # (B,)
 
 
-def prepare(data_dir, preprocess_path, config) -> None:
-    """Learn the tokenizers and convert train and val to MindRecord in `preprocess_path`, unless that is done."""
-    convert_once(preprocess_path, _fingerprint(data_dir, config), lambda folder: _convert(data_dir, folder, config))
-
-
-def _convert(data_dir, folder: Path, config) -> None:
-    start = time.monotonic()
-    texts = {
-        split: read_pairs(data_dir, split, config.source, config.target, config.on_bad_input)
-        for split in _splits(data_dir, config)
-    }
-    tokenizers = train_tokenizers(texts["train"].sources, texts["train"].targets, config)
-    save_tokenizers(folder, tokenizers)
-    sizes = [len(tokenizer) for tokenizer in tokenizers]
-    joint = tokenizers[0] is tokenizers[1]
-    log(f"vocabulary: {f'{sizes[0]} pieces' if joint else f'{sizes[0]} {config.source}, {sizes[1]} {config.target}'}")
-    for split, text in texts.items():
-        ids, counts = [], []
-        for language, tokenizer, side in zip((config.source, config.target), tokenizers, (text.sources, text.targets)):
-            changed = sum(not tokenizer.keeps(sentence) for sentence in side)
-            if changed:
-                log(f"warning: {split}: the tokenizer changes {changed} lines {language}; --lossless true keeps them")
-            encoded = tokenizer.encode_all(side, resolve_workers(config.workers))
-            ids.append([np.array(sentence, np.int32) for sentence in encoded])
-            counts.append(_token_counts(language, ids[-1]))
-        rows = (dict(zip(_SCHEMA, row)) for row in zip(text.sources, text.targets, *ids))
-        write_mindrecord(folder / f"{split}.mindrecord", _SCHEMA, "tokenized sentence pairs", rows)
-        log(f"{split}: {len(text)} pairs, {', '.join(counts)}")
-    log(f"preprocessing took {time.monotonic() - start:.0f} s")
-
-
-def _token_counts(language: str, ids: list[np.ndarray]) -> str:
-    lengths = np.array([len(sentence) for sentence in ids])
-    unknown = sum(int((sentence == UNK).sum()) for sentence in ids)
-    details = f"{lengths.mean():.1f} a sentence, {lengths.max()} at most{f', {unknown} unknown' if unknown else ''}"
-    return f"{lengths.sum()} tokens {language} ({details})"
-
-
-def _splits(data_dir, config) -> list[str]:
-    return ["train", *(["val"] if has_split(data_dir, "val", config.source, config.target) else [])]
-
-
-def _fingerprint(data_dir, config) -> dict:
-    """What the preprocessed files depend on: names and sizes of the sources, options, version of the format."""
-    splits = _splits(data_dir, config)
-    files = [file for split in splits for file in find_files(data_dir, split, config.source, config.target)]
-    return {"version": VERSION, "corpus": digest_of_files((file.name, file) for file in files), **_options(config)}
-
-
-def _options(config) -> dict:
-    size = "vocab_size" if config.tokenizer == "sentencepiece" else "min_count"
-    return {key: config[key] for key in (*OPTIONS, size)}
-
-
-def check_prepared(preprocess_path, config) -> None:
-    """Raise UserError where the data in a folder were prepared with other settings than the configuration's."""
-    conversion.check_prepared(preprocess_path, _options(config), "data_dir", added_later)
-
-
-def load_samples(preprocess_path, split: str, missing_ok: bool = False) -> Samples:
-    """Read a split that `prepare` wrote; UserError where it is missing (no samples if `missing_ok`) or damaged."""
-    rows = read_split(preprocess_path, split, "give train.py --data_dir first", missing_ok)
-    return Samples(*([row[column] for row in rows] for column in _SCHEMA))
-
-
 def bucket_shapes(source_lengths: np.ndarray, target_lengths: np.ndarray, buckets: int) -> list[tuple[int, int]]:
     """Return at most `buckets` rising shapes (S, T) that hold all pairs of lengths (N,) with the least padding.
 
@@ -127,18 +40,20 @@ def bucket_shapes(source_lengths: np.ndarray, target_lengths: np.ndarray, bucket
     interval. A dynamic programme finds the intervals for each slack. Slack pays because padding of targets, which the
     decoder and the output layer multiply with far more weights, costs more than that of sources.
     """
-    tried = (_shapes_with_slack(source_lengths, target_lengths, buckets, slack) for slack in range(MOST_SLACK + 1))
+    base = int(target_lengths.max()) + 1
+    pairs, counts = np.unique(source_lengths.astype(int) * base + target_lengths, return_counts=True)
+    tried = (_shapes_with_slack(*divmod(pairs, base), counts, buckets, slack) for slack in range(MOST_SLACK + 1))
     return min(tried, key=lambda candidate: candidate[0])[1]
 
 
-def _shapes_with_slack(source_lengths, target_lengths, buckets: int, slack: int) -> tuple[float, list]:
-    """Return the cost of all pairs in the best shapes for this slack, and the shapes."""
+def _shapes_with_slack(source_lengths, target_lengths, counts, buckets: int, slack: int) -> tuple[float, list]:
+    """Return the cost of all pairs in the best shapes for this slack, and the shapes; pairs occur `counts` times."""
     longer = np.maximum(source_lengths - slack, target_lengths)
-    ends, counts = np.unique(longer, return_counts=True)
+    ends, place = np.unique(longer, return_inverse=True)
     # the shape of a bucket that ends at each of the lengths
     shapes = [tuple(int(side[longer <= end].max()) for side in (source_lengths, target_lengths)) for end in ends]
     costs = np.array([source + TARGET_COST * target for source, target in shapes])
-    cost, chosen = cheapest_buckets(costs, counts, buckets)
+    cost, chosen = cheapest_buckets(costs, np.bincount(place, counts).astype(int), buckets)
     return cost, [shapes[end] for end in chosen]
 
 
@@ -148,66 +63,69 @@ class TrainingBatches:
     Call it with an epoch (from 1) and the number of steps to skip. Each batch has `batch_size` rows, of which a
     data-parallel process takes every size-th. What does not fill a batch of a bucket moves on to the bucket of the next
     longer pairs, and the last batch of all is filled up with rows that have no target, so every pair is in every epoch
-    once. With `subword_sampling` the segmentations are drawn anew for each epoch (Kudo 2018).
+    once. With `subword_sampling` each step draws the segmentations of its pairs anew (Kudo 2018), while buckets and
+    tokens are those of the best ones; a drawn pair that does not fit into the shape of its bucket has its best
+    segmentation instead.
     """
 
     def __init__(self, samples: Samples, config, rank: int = 0, size: int = 1, tokenizers=None):
         self.rows = rows_of_process(config.batch_size, rank, size)
-        self.config, self.tokenizers = config, tokenizers
-        kept = np.flatnonzero((_lengths(samples.source_ids, samples.target_ids) <= config.max_length).all(0))
-        self.left_out = len(samples) - len(kept)
-        if not len(kept):
+        self.samples, self.config, self.tokenizers = samples, config, tokenizers
+        self.kept = np.flatnonzero((samples.lengths <= config.max_length).all(0))
+        self.left_out = len(samples) - len(self.kept)
+        if not len(self.kept):
             raise UserError(f"no training pair is at most {config.max_length} tokens long; raise --max_length")
-        self.samples = Samples(*([column[i] for i in kept] for column in vars(samples).values()))
-        limits = (config.max_length, config.max_length)
-        self.shapes = bucket_shapes(*_lengths(*self.segmented(0, limits)), config.buckets)
-        if config.subword_sampling:  # the best segmentation, which takes the place of what is too long, fits always
-            longest = _lengths(self.samples.source_ids, self.samples.target_ids).max(1)
-            self.shapes[-1] = tuple(max(pair) for pair in zip(self.shapes[-1], longest.tolist()))
-        self.steps_per_epoch = -(-len(self.samples) // config.batch_size)
+        self.lengths = samples.lengths[:, self.kept]  # (2, N)
+        self.shapes = bucket_shapes(*self.lengths, config.buckets)
+        bucket_of = np.array([(self.lengths <= np.array(shape)[:, None]).all(0) for shape in self.shapes]).argmax(0)
+        if config.subword_sampling:
+            self.shapes = self._shapes_of_drawn(bucket_of)
+        members = (np.flatnonzero(bucket_of == number) for number in range(len(self.shapes)))
+        self.buckets = [(each, config.batch_size, shape) for each, shape in zip(members, self.shapes)]
+        self.steps_per_epoch = -(-len(self.kept) // config.batch_size)
 
     @property
     def tokens(self) -> int:
         """Source and target tokens of an epoch, the ends included."""
-        return int(_lengths(self.samples.source_ids, self.samples.target_ids).sum())
+        return int(self.lengths.sum())
 
-    def segmented(self, epoch: int, limits: tuple[int, int]) -> tuple[list, list]:
-        """Return the source ids and the target ids of an epoch.
+    def _shapes_of_drawn(self, bucket_of: np.ndarray) -> list[tuple[int, int]]:
+        """Return the shapes, enlarged so that they hold nearly all drawn segmentations of the pairs in each bucket."""
+        random, limits = np.random.default_rng([self.config.seed, 0]), (self.config.max_length,) * 2
+        chosen = random.permutation(len(self.kept))[:SEGMENTED]
+        drawn = [self._ids(i, limits, chances) for i, chances in zip(chosen, random.random((len(chosen), 2)))]
+        lengths = np.array([[len(ids) + 1 for ids in pair] for pair in drawn])  # (SEGMENTED, 2)
+        shapes = np.array(self.shapes)
+        for number in np.unique(bucket_of[chosen]):
+            longest = np.quantile(lengths[bucket_of[chosen] == number], FITTING, axis=0)
+            shapes[number] = np.maximum(shapes[number], np.ceil(longest))
+        return [tuple(shape) for shape in np.maximum.accumulate(shapes).tolist()]
+
+    def _ids(self, pair: int, limits: tuple[int, int], chances: Sequence[float]) -> tuple[Sequence[int], Sequence[int]]:
+        """Return the source and target ids of a kept pair, drawn by two numbers in [0, 1) if they are to be.
 
         A drawn pair that is longer than `limits`, the ends included, has its best segmentation instead.
         """
-        best, alpha = (self.samples.source_ids, self.samples.target_ids), self.config.subword_sampling
-        if not alpha:
-            return best
-        seeds = np.random.SeedSequence([self.config.seed, epoch]).generate_state(2)
-        texts = self.samples.sources, self.samples.targets
-        drawn = [t.sample_all(side, alpha, int(seed)) for t, side, seed in zip(self.tokenizers, texts, seeds)]
-        fits = (_lengths(*drawn) <= np.array(limits)[:, None]).all(0)
-        return tuple([new if fit else old for new, old, fit in zip(*sides, fits)] for sides in zip(drawn, best))
-
-    def plan(self, lengths: np.ndarray, epoch: int) -> list[tuple[np.ndarray, tuple[int, int]]]:
-        """Return for each step the indices of its pairs, and the shape; lengths (2, N) fit into the last bucket."""
-        fits = np.array([(lengths <= np.array(shape)[:, None]).all(0) for shape in self.shapes])
-        place, rows = fits.argmax(0), self.config.batch_size
-        buckets = [(np.flatnonzero(place == number), rows, shape) for number, shape in enumerate(self.shapes)]
-        return carry_over_plan(buckets, [self.config.seed, epoch], keep_rest=True)
+        sample, alpha = self.samples[self.kept[pair]], self.config.subword_sampling
+        if alpha:
+            texts = sample.source, sample.target
+            drawn = tuple(t.sample(text, alpha, chance) for t, text, chance in zip(self.tokenizers, texts, chances))
+            if all(len(ids) < limit for ids, limit in zip(drawn, limits)):
+                return drawn
+        return sample.source_ids, sample.target_ids
 
     def __call__(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
-        sides = self.segmented(epoch, self.shapes[-1])
-        lengths = _lengths(*sides)
-        plan = self.plan(lengths, epoch)
+        plan = carry_over_plan(self.buckets, [self.config.seed, epoch], keep_rest=True)
         rows = len(range(self.config.batch_size)[self.rows])
         for step in range(first_step, len(plan)):
             chosen, shape = plan[step]
             keys = dropout_keys(self.config.seed, (epoch - 1) * len(plan) + step, self.config.batch_size)
-            source_ids, target_ids = ([side[i] for i in chosen[self.rows]] for side in sides)
+            chances = np.random.default_rng([self.config.seed, epoch, step]).random((len(chosen), 2))
+            own = zip(chosen[self.rows], chances[self.rows])
+            pairs = [self._ids(pair, shape, each) for pair, each in own]
+            source_ids, target_ids = ([pair[side] for pair in pairs] for side in (0, 1))
             inputs = TranslationInputs(*pad_pairs(source_ids, target_ids, *shape, rows), keys[self.rows])
-            yield Batch(inputs, len(chosen), int(lengths[:, chosen].sum()))
-
-
-def _lengths(source_ids, target_ids) -> np.ndarray:
-    """Return (2, N): the lengths of sources and targets, their end included."""
-    return np.array([[len(ids) + 1 for ids in side] for side in (source_ids, target_ids)])
+            yield Batch(inputs, len(chosen), int(self.lengths[:, chosen].sum()))
 
 
 def pad(sequences, steps: int, rows: int) -> np.ndarray:

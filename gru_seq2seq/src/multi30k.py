@@ -5,6 +5,8 @@ Any two UTF-8 files of one name whose endings are the languages will do, in eith
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,47 +55,61 @@ def has_split(data_dir, split: str, source: str, target: str) -> bool:
 
 
 def read_pairs(data_dir, split: str, source: str, target: str, on_bad_input: str = "error") -> ParallelText:
-    """Read the pairs of a split in their order; blanks at the ends of a line are left out and counted.
+    """Read the pairs of a split as `stream_pairs` yields them, all at once."""
+    sources, targets = zip(*stream_pairs(data_dir, split, source, target, on_bad_input))
+    return ParallelText(list(sources), list(targets))
 
-    Raises UserError with file and line for files of unequally many lines, and for an empty line and what is not UTF-8
-    text, unless `on_bad_input` is "skip": such pairs are then left out, counted and shown.
+
+def stream_pairs(
+    data_dir, split: str, source: str, target: str, on_bad_input: str = "error", report: bool = True
+) -> Iterator[tuple[str, str]]:
+    """Yield the pairs of a split in their order; blanks at the ends of a line are left out and counted.
+
+    At the end raises UserError with file and line for files of unequally many lines, and for an empty line and what is
+    not UTF-8 text, unless `on_bad_input` is "skip": such pairs are left out, counted and shown. Without `report`
+    nothing is said of them: the files have been read before.
     """
     files = find_files(data_dir, split, source, target)
-    source_lines, target_lines = (_lines(path) for path in files)
-    counts = len(source_lines), len(target_lines)
-    if counts[0] != counts[1]:
-        longer = files[0] if counts[0] > counts[1] else files[1]
-        raise UserError(
-            f"{longer}:{min(counts) + 1}: {files[0].name} has {counts[0]} lines and {files[1].name} {counts[1]}; each"
-            " line must be the translation of the same line, so find the one that is missing"
-        )
-    pairs, problems, blanks = ParallelText([], []), [], 0
-    for number, lines in enumerate(zip(source_lines, target_lines), 1):
+    problems, counts, blanks, same, good = [], [0, 0], 0, 0, 0
+    for number, lines in enumerate(itertools.zip_longest(*map(_lines, files)), 1):
+        if None in lines:  # the rest is read for its number of lines
+            counts[lines.index(None)] = counts[lines.index(None)] or number - 1
+            continue
         try:
             texts = [_decode(line, path, number) for line, path in zip(lines, files)]
         except UserError as error:
             problems.append(str(error))
             continue
         blanks += any(text.encode() != line for text, line in zip(texts, lines))
-        pairs.sources.append(texts[0])
-        pairs.targets.append(texts[1])
+        same += texts[0] == texts[1]
+        good += 1
+        yield texts[0], texts[1]
+    if any(counts):
+        counts = [count or number for count in counts]
+        longer = files[0] if counts[0] > counts[1] else files[1]
+        raise UserError(
+            f"{longer}:{min(counts) + 1}: {files[0].name} has {counts[0]} lines and {files[1].name} {counts[1]}; each"
+            " line must be the translation of the same line, so find the one that is missing"
+        )
+    if not report:
+        return
     report_bad(problems, on_bad_input, f"pairs in {split}")
-    if not len(pairs):
+    if not good:
         raise UserError(f"{files[0]}: no good pair is left, first problem: {problems[0]}")
     if blanks:
         log(f"{split}: blanks at the ends of lines are left out in {blanks} pairs")
-    same = sum(text == translation for text, translation in zip(pairs.sources, pairs.targets))
-    if 2 * same > len(pairs):
-        log(f"warning: {same} of {len(pairs)} pairs of {split} have the same text in {source} and {target}")
-    return pairs
+    if 2 * same > good:
+        log(f"warning: {same} of {good} pairs of {split} have the same text in {source} and {target}")
 
 
-def _lines(path: Path) -> list[bytes]:
-    lines = [line for _, line in binary_lines(path)]
-    if not lines:
+def _lines(path: Path) -> Iterator[bytes]:
+    number = 0
+    for number, line in binary_lines(path):
+        if number == 1:
+            refuse_utf16(line, path)  # whose line feeds are not at the ends of lines
+        yield line
+    if not number:
         raise UserError(f"{path}:1: the file is empty; expected a sentence on each line")
-    refuse_utf16(lines[0], path)  # whose line feeds are not at the ends of lines
-    return lines
 
 
 def _decode(line: bytes, path: Path, number: int) -> str:

@@ -1,7 +1,7 @@
 """The numbers that keep the random streams of one seed apart. They never change: with them, every result would.
 
 Weights and dropout masks of a part of the network are drawn from [seed, its number], those of its layer k from
-[seed, its number + k]; the segmentations and the order of an epoch from [seed, epoch].
+[seed, its number + k]; the order of an epoch from [seed, epoch], the segmentations of a step from [seed, epoch, step].
 """
 
 SOURCE_EMBEDDING = 0

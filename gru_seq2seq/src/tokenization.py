@@ -7,6 +7,7 @@ text as SentencePiece's nmt_nfkc does, or spaCy's words with one blank between t
 
 from __future__ import annotations
 
+import functools
 import io
 import re
 from collections import Counter
@@ -75,25 +76,16 @@ class SentencePieceTokenizer(Tokenizer):
         """Return the ids of the best segmentation; a text without any token is one unknown token long."""
         return self.processor.encode(self.prepare(text)) or [UNK]
 
-    def encode_all(self, texts: list[str], threads: int = 1) -> list[list[int]]:
-        """The same for many texts at once."""
-        all_ids = self.processor.encode([self.prepare(text) for text in texts], num_threads=threads)
-        return [ids or [UNK] for ids in all_ids]
+    def sample(self, text: str, alpha: float, chance: float) -> list[int]:
+        """Return that segmentation of the CANDIDATES best ones which a number in [0, 1) draws.
 
-    def sample_all(self, texts: list[str], alpha: float, seed: int) -> list[list[int]]:
-        """Return segmentations drawn by a seed from the CANDIDATES best ones of each text.
-
-        A candidate has a probability in proportion to its own to the power `alpha` (Kudo 2018, section 3.3). The draws
-        are NumPy's, because those of SentencePiece differ from process to process whatever the seed.
+        A candidate has a probability in proportion to its own to the power `alpha` (Kudo 2018, section 3.3).
+        SentencePiece would draw by itself, but differently in each process whatever the seed.
         """
-        random = np.random.default_rng(seed)
-        drawn = []
-        for text in texts:
-            candidates = self.processor.nbest_encode(self.prepare(text), nbest_size=CANDIDATES, out_type=int)
-            weights = alpha * np.array([self.log_probs[ids].sum() for ids in candidates])
-            weights = np.exp(weights - weights.max())
-            drawn.append(candidates[random.choice(len(candidates), p=weights / weights.sum())] or [UNK])
-        return drawn
+        candidates = self.processor.nbest_encode(self.prepare(text), nbest_size=CANDIDATES, out_type=int)
+        weights = alpha * np.array([self.log_probs[ids].sum() for ids in candidates])
+        limits = np.cumsum(np.exp(weights - weights.max()))
+        return candidates[np.searchsorted(limits, chance * limits[-1], side="right")] or [UNK]
 
     def pieces(self, text: str) -> list[str]:
         """Return the pieces that `encode` gives ids for, those of unknown characters as they stand in the text."""
@@ -147,10 +139,6 @@ class WordTokenizer(Tokenizer):
         """Return the ids of the words, unknown ones included."""
         return [self.ids.get(piece, UNK) for piece in self.pieces(text)]
 
-    def encode_all(self, texts: list[str], threads: int = 1) -> list[list[int]]:
-        """The same for many texts; spaCy's tokenizers hold the interpreter, so `threads` does not matter."""
-        return [self.encode(text) for text in texts]
-
     def tokens(self, ids: Iterable[int]) -> list[str]:
         """Return the words of ids."""
         return [self.vocabulary[int(i)] for i in ids]
@@ -161,6 +149,7 @@ class WordTokenizer(Tokenizer):
         return self.restore(text.replace(f"{GLUE} ", "").replace(GLUE, ""))
 
 
+@functools.lru_cache
 def load_spacy(language: str) -> Callable:
     """Return spaCy's rule-based tokenizer of a language; UserError where spaCy, or the language in it, is missing."""
     try:
@@ -173,17 +162,6 @@ def load_spacy(language: str) -> Callable:
             f"tokenizer spacy cannot split {language} ({reason}); pip install spacy, give its code of the language, or"
             " use --tokenizer sentencepiece"
         ) from None
-
-
-def train_tokenizers(sources: list[str], targets: list[str], config) -> tuple[Tokenizer, Tokenizer]:
-    """Return (source tokenizer, target tokenizer) learnt from the training texts, as the configuration says."""
-    if config.tokenizer == "sentencepiece":
-        both = train_sentencepiece([*sources, *targets], config.vocab_size, config.lowercase, config.lossless)
-        return both, both
-    return tuple(
-        train_words(texts, language, config.min_count, config.lowercase, config.lossless)
-        for texts, language in ((sources, config.source), (targets, config.target))
-    )
 
 
 def train_sentencepiece(
@@ -222,10 +200,15 @@ def train_sentencepiece(
     return SentencePieceTokenizer(model.getvalue(), lowercase, lossless)
 
 
-def train_words(texts: Iterable[str], language: str, min_count: int, lowercase: bool, lossless: bool) -> WordTokenizer:
-    """Collect the words seen at least `min_count` times, by falling count and then in alphabetical order."""
+def count_words(item: tuple[Iterable[str], str, bool, bool]) -> Counter[str]:
+    """Count the words of (texts, their language, lowercase, lossless), for `words_of`."""
+    texts, language, lowercase, lossless = item
     splitter = WordTokenizer(language, [], lowercase, lossless)
-    counts = Counter(piece for text in texts for piece in splitter.pieces(text))
+    return Counter(piece for text in texts for piece in splitter.pieces(text))
+
+
+def words_of(counts: Counter[str], language: str, min_count: int, lowercase: bool, lossless: bool) -> WordTokenizer:
+    """Return a tokenizer of the words seen at least `min_count` times, by falling count and in alphabetical order."""
     kept = [piece for piece, count in counts.items() if count >= min_count and piece not in SPECIAL_TOKENS]
     kept.sort(key=lambda piece: (-counts[piece], piece))
     return WordTokenizer(language, [*SPECIAL_TOKENS, *kept], lowercase, lossless)

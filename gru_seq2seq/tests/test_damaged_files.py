@@ -6,7 +6,7 @@ import pytest
 from damaged_files import read_damaged
 
 from src.multi30k import read_pairs
-from src.tokenization import train_words
+from src.tokenization import SPECIAL_TOKENS, WordTokenizer
 from src.tokenizer_files import load_tokenizers, save_tokenizers
 
 
@@ -27,6 +27,7 @@ def test_pieces(trained, tmp_path):
 
 
 def test_words(corpus, tmp_path):
-    texts = (corpus / "val.en").read_text().splitlines()
-    save_tokenizers(tmp_path, tuple(train_words(texts, language, 1, False, True) for language in ("de", "en")))
+    words = sorted(set((corpus / "val.en").read_text().split()))
+    both = (WordTokenizer(language, [*SPECIAL_TOKENS, *words], False, True) for language in ("de", "en"))
+    save_tokenizers(tmp_path, tuple(both))
     assert read_damaged(tmp_path / "vocab.de.json", lambda: load_tokenizers(tmp_path)) > 20

@@ -8,28 +8,21 @@ import shutil
 
 import numpy as np
 import pytest
+from easydict import EasyDict
 
-from src.dataset import (
-    MOST_SLACK,
-    TARGET_COST,
-    Samples,
-    TrainingBatches,
-    bucket_shapes,
-    check_prepared,
-    load_samples,
-    pad_pairs,
-    prepare,
-)
+from src import dataset, preparation
+from src.dataset import MOST_SLACK, TARGET_COST, TrainingBatches, bucket_shapes, pad_pairs
 from src.model_utils.batching import one_of_each_shape
+from src.model_utils.mindrecord import Rows, write_mindrecord
 from src.model_utils.runtime import UserError
+from src.multi30k import ParallelText
+from src.preparation import Samples, check_prepared, load_samples, load_texts, prepare
 from src.tokenization import BOS, EOS, PAD
 from src.tokenizer_files import load_tokenizers
 
 
 @pytest.fixture(scope="module")
 def prepared(corpus, tmp_path_factory):
-    from easydict import EasyDict
-
     from src.config import gru_seq2seq_cfg, presets
 
     folder = tmp_path_factory.mktemp("dataset") / "preprocess"
@@ -42,15 +35,22 @@ def samples(prepared):
     return load_samples(prepared, "train")
 
 
+@pytest.fixture
+def few_segmented(monkeypatch):
+    monkeypatch.setattr(dataset, "SEGMENTED", 100)
+
+
 def test_what_was_written_is_read(prepared, samples, corpus):
-    assert samples.sources == (corpus / "train.de").read_text(encoding="utf-8").splitlines()
-    assert samples.targets == (corpus / "train.en").read_text(encoding="utf-8").splitlines()
+    german, english = ((corpus / name).read_text(encoding="utf-8").splitlines() for name in ("train.de", "train.en"))
+    assert load_texts(prepared, "train") == ParallelText(german, english) and len(samples) == 800
     source, target = load_tokenizers(prepared)
     assert source is target
-    for texts, ids in ((samples.sources, samples.source_ids), (samples.targets, samples.target_ids)):
-        assert [source.decode(sentence.tolist()) for sentence in ids] == texts
-        assert all(sentence.dtype == np.int32 for sentence in ids)
-    assert len(load_samples(prepared, "val")) == 100
+    for number in (799, 0, 13):
+        pair = samples[number]
+        for text, ids in zip(pair[:2], pair[2:]):
+            assert source.decode(ids.tolist()) == text and ids.dtype == np.int32
+        assert samples.lengths[:, number].tolist() == [len(ids) + 1 for ids in pair[2:]]
+    assert len(load_texts(prepared, "val")) == 100
     assert not (prepared / "test.mindrecord").exists(), "only eval.py reads the test set"
 
 
@@ -92,10 +92,41 @@ def test_missing_and_damaged_data(prepared, tmp_path, settings):
         check_prepared(tmp_path, settings)
     with pytest.raises(UserError, match="train.mindrecord: no such file"):
         load_samples(tmp_path, "train")
-    assert len(load_samples(tmp_path, "val", missing_ok=True)) == 0
+    assert load_texts(tmp_path, "val") == ParallelText([], [])
     (tmp_path / "train.mindrecord").write_bytes(b"nonsense")
     with pytest.raises(UserError, match="train.mindrecord: damaged"):
         load_samples(tmp_path, "train")
+
+
+def test_chunks_of_processes_make_the_same_files(prepared, corpus, tmp_path, settings, monkeypatch):
+    monkeypatch.setattr(preparation, "CHUNK", 300)
+    settings.workers = 2
+    prepare(corpus, tmp_path / "preprocess", settings)
+    for one, other in zip(load_samples(prepared, "train"), load_samples(tmp_path / "preprocess", "train")):
+        assert all(map(np.array_equal, one, other))
+
+
+def test_words_are_counted_over_all_chunks(corpus, tmp_path, settings, monkeypatch):
+    pytest.importorskip("spacy")
+    settings.update(tokenizer="spacy", tied_embeddings="decoder", workers=1)
+    vocabularies = []
+    for chunk in (300, 1000):
+        monkeypatch.setattr(preparation, "CHUNK", chunk)
+        prepare(corpus, tmp_path / str(chunk), settings)
+        vocabularies.append([tokenizer.vocabulary for tokenizer in load_tokenizers(tmp_path / str(chunk))])
+    assert vocabularies[0] == vocabularies[1] and min(map(len, vocabularies[0])) > 20
+
+
+def test_the_tokenizer_may_learn_from_some_of_the_pairs(corpus, tmp_path, settings, capsys):
+    settings.tokenizer_pairs = 50
+    prepare(corpus, tmp_path / "some", settings)
+    assert "the tokenizer learns from 50 of the 800 pairs" in capsys.readouterr().out
+    settings.tokenizer_pairs = 800
+    with pytest.raises(UserError, match="was prepared with tokenizer_pairs 50, the configuration says 800"):
+        check_prepared(tmp_path / "some", settings)
+    prepare(corpus, tmp_path / "all", settings)
+    models = [load_tokenizers(tmp_path / name)[0].model for name in ("some", "all")]
+    assert models[0] != models[1] and "learns from" not in capsys.readouterr().out
 
 
 def test_without_validation(corpus, tmp_path, settings):
@@ -157,7 +188,7 @@ def test_an_epoch_has_every_pair_once(samples, settings):
     settings.update(batch_size=48, buckets=4)
     batches = TrainingBatches(samples, settings)
     assert batches.steps_per_epoch == 17 and len(batches.shapes) == 4 and batches.left_out == 0
-    expected = sorted((*s, EOS, -1, *t, EOS) for s, t in zip(samples.source_ids, samples.target_ids))
+    expected = sorted((*pair.source_ids, EOS, -1, *pair.target_ids, EOS) for pair in samples)
     orders = []
     for epoch in (1, 2):
         made = list(batches(epoch))
@@ -176,35 +207,58 @@ def equal(one, other):
     return all(np.array_equal(a, b) for a, b in zip(one.inputs, other.inputs))
 
 
+def first(batches, steps, epoch=3, first_step=0):
+    """The first so many batches of an epoch, as drawing the segmentations of all would take long."""
+    return list(itertools.islice(batches(epoch, first_step), steps))
+
+
 @pytest.mark.parametrize("alpha", [0.0, 0.2])
-def test_an_epoch_is_the_same_each_time(samples, prepared, settings, alpha):
+def test_an_epoch_is_the_same_each_time(samples, prepared, settings, few_segmented, alpha):
     settings.subword_sampling = alpha
     tokenizers = load_tokenizers(prepared)
     one, other = (TrainingBatches(samples, settings, tokenizers=tokenizers) for _ in range(2))
-    whole = list(one(3))
-    assert all(map(equal, whole[7:], other(3, 7)))
+    whole = first(one, 5)
+    assert all(map(equal, whole[3:], first(other, 2, first_step=3)))
     settings.seed = 2
-    assert not all(map(equal, whole, TrainingBatches(samples, settings, tokenizers=tokenizers)(3)))
+    assert not any(map(equal, whole, first(TrainingBatches(samples, settings, tokenizers=tokenizers), 5)))
 
 
-def test_drawn_segmentations_say_the_same(samples, prepared, settings):
-    settings.subword_sampling = 0.1
+def test_drawn_segmentations_say_the_same_in_other_ways(samples, prepared, settings, few_segmented):
     tokenizers = load_tokenizers(prepared)
+    every, seen = {(pair.source, pair.target) for pair in samples}, []
+    for alpha, epoch in ((0.0, 1), (0.1, 1), (0.1, 1), (0.1, 2)):
+        settings.subword_sampling = alpha
+        batches = TrainingBatches(samples, settings, tokenizers=tokenizers)
+        pairs = [pair for batch in first(batches, 4, epoch) for pair in id_pairs(batch)]
+        texts = [tuple(tokenizers[0].decode(list(map(int, side))) for side in pair) for pair in pairs]
+        assert len(texts) == 128 and set(texts) <= every
+        seen.append((texts, set(pairs)))
+    assert seen[0][0] == seen[1][0], "the same pairs in the same order"
+    assert seen[1] == seen[2] and seen[1][0] != seen[3][0]
+    assert len(seen[0][1] & seen[1][1]) < 16 > len(seen[1][1] & seen[3][1])
+
+
+def test_drawn_segmentations_fit_into_the_shapes_but_for_a_few(samples, prepared, settings, few_segmented):
+    settings.update(subword_sampling=0.1, buckets=2)
+    tokenizers = load_tokenizers(prepared)
+    best = TrainingBatches(samples, EasyDict(settings, subword_sampling=0.0))
     batches = TrainingBatches(samples, settings, tokenizers=tokenizers)
-    seen = []
-    for epoch in (1, 2):
-        made = list(batches(epoch))
-        assert len(made) == batches.steps_per_epoch
-        pairs = [pair for batch in made for pair in id_pairs(batch)]
-        texts = sorted(tuple(tokenizers[0].decode(list(map(int, side))) for side in pair) for pair in pairs)
-        assert texts == sorted(zip(samples.sources, samples.targets))
-        seen.append(set(pairs))
-    assert len(seen[0] & seen[1]) < 100
+    assert all(larger > smaller for larger, smaller in zip(batches.shapes[0], best.shapes[0]))
+    assert [len(members) for members, *_ in batches.buckets] == [len(members) for members, *_ in best.buckets]
+    chances = np.random.default_rng(0).random((800, 2))
+    anything = (settings.max_length,) * 2
+    for members, _, shape in batches.buckets:
+        drawn = [batches._ids(i, anything, chances[i]) for i in members[:80]]
+        too_long = sum(any(len(ids) >= limit for ids, limit in zip(pair, shape)) for pair in drawn)
+        assert too_long <= 0.1 * len(drawn)
 
 
-def test_processes_share_the_rows(samples, settings):
-    whole = list(TrainingBatches(samples, settings)(1))
-    parts = [list(TrainingBatches(samples, settings, rank, 2)(1)) for rank in (0, 1)]
+@pytest.mark.parametrize("alpha", [0.0, 0.2])
+def test_processes_share_the_rows(samples, prepared, settings, few_segmented, alpha):
+    settings.subword_sampling = alpha
+    tokenizers = load_tokenizers(prepared)
+    whole = first(TrainingBatches(samples, settings, tokenizers=tokenizers), 3)
+    parts = [first(TrainingBatches(samples, settings, rank, 2, tokenizers), 3) for rank in (0, 1)]
     for all_rows, *ours in zip(whole, *parts):
         for rank, part in enumerate(ours):
             assert (part.samples, part.tokens) == (all_rows.samples, all_rows.tokens)
@@ -214,10 +268,12 @@ def test_processes_share_the_rows(samples, settings):
         TrainingBatches(samples, settings, 0, 3)
 
 
-def test_long_pairs_are_left_out(settings):
-    lengths = (2, 3, 9)
-    ids = [np.full(length, 5, np.int32) for length in lengths]
-    samples = Samples(["a"] * 3, ["b"] * 3, ids, ids[::-1])
+def test_long_pairs_are_left_out(settings, tmp_path):
+    ids, lengths = [np.full(length, 5, np.int32).tobytes() for length in (2, 3, 9)], (2, 3, 9)
+    columns = ([b"a"] * 3, [b"b"] * 3, ids, ids[::-1], lengths, lengths[::-1])
+    rows = (dict(zip(preparation._SCHEMA, row)) for row in zip(*columns))
+    write_mindrecord(tmp_path / "x.mindrecord", preparation._SCHEMA, "pairs", rows)
+    samples = Samples(Rows(tmp_path / "x.mindrecord"))
     settings.update(max_length=9, batch_size=2)
     batches = TrainingBatches(samples, settings)
     assert batches.left_out == 2 and batches.steps_per_epoch == 1 and batches.shapes == [(4, 4)]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
-from easydict import EasyDict
 
 from src.model_utils.runtime import UserError
 from src.tokenization import (
@@ -18,9 +20,9 @@ from src.tokenization import (
     SPECIAL_TOKENS,
     UNK,
     WordTokenizer,
+    count_words,
     train_sentencepiece,
-    train_tokenizers,
-    train_words,
+    words_of,
 )
 from src.tokenizer_files import MODEL, load_tokenizers, same_tokenizers, save_tokenizers
 
@@ -40,6 +42,17 @@ ODD = [  # what NFKC changes, the tokenizers use themselves, or a text has by ac
 ]
 
 
+def train_words(texts, language, min_count, lowercase, lossless):
+    counts = count_words((texts, language, lowercase, lossless))
+    return words_of(counts, language, min_count, lowercase, lossless)
+
+
+def train_tokenizers(kind, lowercase):
+    if kind == "sentencepiece":
+        return (train_sentencepiece(GERMAN + ENGLISH, 90, lowercase, True),) * 2
+    return train_words(GERMAN, "de", 1, lowercase, True), train_words(ENGLISH, "en", 1, lowercase, True)
+
+
 @pytest.fixture(scope="module")
 def subwords():
     return train_sentencepiece(GERMAN + ENGLISH, 90, False, True)
@@ -57,7 +70,6 @@ def test_subwords_go_back_to_the_text(subwords):
         assert subwords.decode(ids) == text and min(ids) > 3
         assert subwords.tokens(ids) == subwords.pieces(text)
         assert subwords.join(subwords.pieces(text)) == text
-    assert subwords.encode_all(GERMAN, 2) == [subwords.encode(text) for text in GERMAN]
     assert subwords.tokens(range(4)) == list(SPECIAL_TOKENS)
     assert subwords.decode([2, *subwords.encode("A dog"), 3, 0]) == "A dog"
 
@@ -106,24 +118,32 @@ def test_training_subwords_gives_the_same_each_time(subwords):
         train_sentencepiece(GERMAN + ENGLISH, 10, False, True)
 
 
-def test_subwords_are_drawn_by_a_seed(subwords):
-    one, again, other = (subwords.sample_all(ENGLISH, 0.1, seed) for seed in (3, 3, 4))
-    assert one == again != other
-    assert [subwords.decode(ids) for ids in one] == ENGLISH
-    assert one != subwords.encode_all(ENGLISH)
-    best, drawn = subwords.encode_all(ENGLISH), subwords.sample_all(ENGLISH, 20.0, 3)
-    assert sum(map(list.__eq__, best, drawn)) > len(best) / 2 > sum(map(list.__eq__, best, one)), "alpha sharpens"
+def draws(tokenizer, alpha):
+    chances = np.random.default_rng(3).random(len(ENGLISH))
+    return [tokenizer.sample(text, alpha, chance) for text, chance in zip(ENGLISH, chances)]
+
+
+def test_subwords_are_drawn_by_their_chances(subwords):
+    drawn, best = draws(subwords, 0.1), [subwords.encode(text) for text in ENGLISH]
+    assert [subwords.decode(ids) for ids in drawn] == ENGLISH and drawn != best
+    sharper = draws(subwords, 20.0)
+    assert sum(map(list.__eq__, best, sharper)) > len(best) / 2 > sum(map(list.__eq__, best, drawn)), "alpha sharpens"
+    text, places = ENGLISH[0], np.arange(2000) / 2000
+    seen = Counter(tuple(subwords.sample(text, 0.3, chance)) for chance in places)
+    expected = {ids: math.exp(0.3 * subwords.log_probs[list(ids)].sum()) for ids in seen}
+    for ids, count in seen.items():  # each as often as its probability says
+        assert abs(count - 2000 * expected[ids] / sum(expected.values())) <= 5
 
 
 def test_another_process_draws_the_same_subwords(subwords, tmp_path):
     save_tokenizers(tmp_path, (subwords, subwords))
     program = f"""
 from src.tokenizer_files import load_tokenizers
-print(load_tokenizers({str(tmp_path)!r})[0].sample_all({ENGLISH!r}, 0.1, 3))
+print([load_tokenizers({str(tmp_path)!r})[0].sample(text, 0.1, 0.3) for text in {ENGLISH!r}])
 """
     folder = Path(__file__).resolve().parents[1]
     done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, timeout=100)
-    assert done.stdout == f"{subwords.sample_all(ENGLISH, 0.1, 3)}\n", done.stderr
+    assert done.stdout == f"{[subwords.sample(text, 0.1, 0.3) for text in ENGLISH]}\n", done.stderr
 
 
 def test_lower_case():
@@ -167,17 +187,14 @@ def test_unknown_language():
 @pytest.mark.parametrize("lowercase", [False, True])
 def test_saved_and_loaded(kind, lowercase, tmp_path):
     pytest.importorskip(kind)
-    config = EasyDict(tokenizer=kind, vocab_size=90, min_count=1, lowercase=lowercase, lossless=True)
-    config.update(source="de", target="en")
-    tokenizers = train_tokenizers(GERMAN, ENGLISH, config)
+    tokenizers = train_tokenizers(kind, lowercase)
     assert (tokenizers[0] is tokenizers[1]) == (kind == "sentencepiece")
     save_tokenizers(tmp_path, tokenizers)
     loaded = load_tokenizers(tmp_path)
     assert same_tokenizers(loaded, tokenizers) and (loaded[0] is loaded[1]) == (kind == "sentencepiece")
     for old, new, text in zip(tokenizers, loaded, ("Ein kleiner HUND", "A small DOG")):
         assert new.encode(text) == old.encode(text) and len(new) == len(old)
-    config.lowercase = not lowercase
-    assert not same_tokenizers(loaded, train_tokenizers(GERMAN, ENGLISH, config))
+    assert not same_tokenizers(loaded, train_tokenizers(kind, not lowercase))
     path = tmp_path / "tokenizer.json"
     description = json.loads(path.read_text())
     description.pop("lossless")

@@ -8,9 +8,10 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from src.dataset import UNKNOWN_ID, Sample, evaluation_batches
+from src.dataset import Sample, evaluation_batches
 from src.model_utils.layers import RunInThreadPool
 from src.network import SentimentNet, dynamic_inputs
+from src.preparation import UNKNOWN_ID
 
 STEPS = 16  # points on the line from the baseline to the review
 

@@ -8,7 +8,7 @@ import random
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,42 +20,81 @@ FILE_NAME = re.compile(r"([0-9]+)_([0-9]+)\.txt")
 FILM_ID = re.compile(rb"tt[0-9]+")
 
 
+class ReviewFile(NamedTuple):
+    """A file of the corpus."""
+
+    path: str
+    label: int | None  # an index into LABELS; None in train/unsup
+    film: str | None  # its id, such as tt0453418, where the corpus names it
+
+
 class Review(NamedTuple):
     """One review as the corpus has it."""
 
     path: str
     text: str
-    label: int | None  # an index into LABELS; None in train/unsup
-    film: str | None  # its id, such as tt0453418, where the corpus names it
+    label: int | None
+    film: str | None
+
+
+Content = tuple[str, str]  # what is made of a file's text, and the reason why it cannot be used, "" if it can
+Reader = Callable[[list[str]], Iterable[Content]]  # of the files at these paths, in their order
 
 
 def read_reviews(aclimdb_path: str | os.PathLike, split: str, on_bad_input: str = "error") -> list[Review]:
-    """Read one split of an aclImdb folder: negative reviews first, each folder in the order of its files' numbers.
+    """Read one split of an aclImdb folder, as `stream_reviews` yields it, all at once."""
+    files = stream_reviews(aclimdb_path, split, on_bad_input, lambda paths: map(_read_text, paths))
+    return [Review(file.path, text, file.label, file.film) for file, text in files]
 
-    `split` is train, test or unsup (train/unsup, unlabelled; an empty list where that folder is absent). Empty,
-    unreadable, non-UTF-8 and badly named files are an error, or with `on_bad_input` skip left out and listed.
+
+def tokenize_file(path: str) -> Content:
+    """Return the tokens of a review's file with single blanks between them, which no token has."""
+    text, reason = _read_text(path)
+    return " ".join(tokenize(text)), reason
+
+
+def tokenize_files(paths: list[str]) -> list[Content]:
+    """Return the tokens of several files."""
+    return list(map(tokenize_file, paths))
+
+
+def stream_reviews(
+    aclimdb_path: str | os.PathLike, split: str, on_bad_input: str, read: Reader
+) -> Iterator[tuple[ReviewFile, str]]:
+    """Yield the files of one split with what `read` makes of them: negative reviews first, by their files' numbers.
+
+    `split` is train, test or unsup (train/unsup, unlabelled; nothing where that folder is absent). Empty, unreadable,
+    non-UTF-8 and badly named files are an error at the end, or with `on_bad_input` skip left out and listed.
     Raises UserError for another folder layout, for bad files and for url lists that are too short. Layout: the README
     of the distribution, https://ai.stanford.edu/~amaas/data/sentiment/.
     """
     root = Path(aclimdb_path)
     folders = [root / "train" / "unsup"] if split == "unsup" else [root / split / label for label in LABELS]
     if split == "unsup" and root.is_dir() and not folders[0].is_dir():
-        return []
+        return
     for folder in folders:
         if not folder.is_dir():
             raise UserError(
                 f"{folder}: no such folder; expected {root}/train/pos, train/neg, test/pos and test/neg with files such"
                 f" as 0_9.txt; {_advice(root)}"
             )
-    reviews, problems = [], []
+    problems = []
     for folder in folders:
-        good, bad = _read_folder(folder)
-        reviews += good
+        numbered, bad = _list_folder(folder)
+        label = LABELS.index(folder.name) if folder.name in LABELS else None
+        urls = folder.with_name(f"urls_{folder.name}.txt")
+        lines = urls.read_bytes().removesuffix(b"\n").split(b"\n") if urls.is_file() else None
+        good = 0
+        for (number, _, path), (content, reason) in zip(numbered, read([path for *_, path in numbered])):
+            if reason:
+                bad.append(f"{path}: {reason}")
+                continue
+            good += 1
+            yield ReviewFile(path, label, lines and _film_of(number, path, urls, lines)), content
         problems += bad
         if not good and on_bad_input == "skip":
             raise UserError(f"{folder}: all {len(bad)} files are bad, first {bad[0]}")
     report_bad(problems, on_bad_input, f"files in {split}")
-    return reviews
 
 
 def _advice(root: Path) -> str:
@@ -66,8 +105,8 @@ def _advice(root: Path) -> str:
     return "get the corpus by script/download_dataset.sh or check --aclimdb_path"
 
 
-def _read_folder(folder: Path) -> tuple[list[Review], list[str]]:
-    """The folder's reviews in the order of their numbers, and what is wrong with its bad files."""
+def _list_folder(folder: Path) -> tuple[list[tuple[int, int, str]], list[str]]:
+    """Return (number, rating, path) of the folder's reviews in their order, and what is wrong with other files."""
     numbered, bad = [], []
     for file_name in sorted(os.listdir(folder)):
         path = os.path.join(folder, file_name)
@@ -77,22 +116,10 @@ def _read_folder(folder: Path) -> tuple[list[Review], list[str]]:
             bad.append(f"{path}: badly named, expected <number>_<rating>.txt")
     if not numbered and not bad:
         raise UserError(f"{folder}: empty folder, expected reviews such as 0_9.txt; unpack the corpus again")
-
-    label = LABELS.index(folder.name) if folder.name in LABELS else None
-    urls = folder.with_name(f"urls_{folder.name}.txt")
-    lines = urls.read_bytes().removesuffix(b"\n").split(b"\n") if urls.is_file() else None
-    reviews = []
-    for number, _, path in sorted(numbered):
-        text, reason = _read_text(path)
-        if reason:
-            bad.append(f"{path}: {reason}")
-        else:
-            reviews.append(Review(path, text, label, lines and _film_of(number, path, urls, lines)))
-    return reviews, bad
+    return sorted(numbered), bad
 
 
-def _read_text(path: str) -> tuple[str, str]:
-    """A file's text, and the reason why it cannot be used, "" if it can."""
+def _read_text(path: str) -> Content:
     if not os.path.isfile(path):  # opening a pipe would wait for ever
         return "", "unreadable: no regular file"
     try:

@@ -11,11 +11,12 @@ from easydict import EasyDict
 
 from src import config as config_module
 from src.config import lstm_cfg
-from src.dataset import Sample, evaluation_batches, load_vocabulary
+from src.dataset import Sample, evaluation_batches
 from src.model_utils.checkpoint import load_checkpoint, load_into
 from src.model_utils.configuration import load_config
 from src.model_utils.evaluation import Forward
 from src.network import SentimentNet, dynamic_inputs
+from src.preparation import load_vocabulary
 
 SETTINGS = ("eval_batch_size", "max_length", "truncation", "on_bad_input")  # may differ from those of the training
 

@@ -10,7 +10,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from src.dataset import PADDING_ID, Sample, pad, save_vocabulary, truncate
+from src.dataset import Sample, lengths_of, pad, truncate
 from src.lr_schedule import warmup_decay
 from src.model_utils.batching import Batch, pooled_plan, rows_of_process
 from src.model_utils.checkpoint import InitialWeights, output_folder, training_checkpoints
@@ -20,9 +20,11 @@ from src.model_utils.softmax_loss import SoftmaxLoss
 from src.model_utils.train_step import TrainStep
 from src.model_utils.trainer import Cadence, Trainer
 from src.network import SentimentNet, dynamic_inputs
+from src.preparation import PADDING_ID, save_vocabulary
 from src.random_streams import Stream
 
 FOLDER, NAME = "pretraining", "lm"  # below the folder of the training, and of the checkpoints there
+VECTORS = "word_vectors.npy"  # of the network, in the folder of the training
 
 
 class LanguageModelLoss(nn.Cell):
@@ -82,41 +84,60 @@ class PretrainingInputs(NamedTuple):
 
 
 class PretrainingBatches:
-    """Segments of the reviews in shuffled batches of similar lengths; an epoch is a function of (seed, epoch).
+    """Segments of reviews in shuffled batches of similar lengths; an epoch is a function of (seed, epoch).
 
     A data-parallel process takes every size-th segment of a batch, but all processes share the words of the batch.
     """
 
-    def __init__(self, samples: Sequence[Sample], config, rank: int = 0, size: int = 1):
+    def __init__(self, parts: Sequence[Sequence[Sample]], config, rank: int = 0, size: int = 1):
         self.own_rows = rows_of_process(config.pretrain_batch_size, rank, size, "pretrain_batch_size")
-        self.segments = []
-        for sample in samples:
-            ids = truncate(sample.ids, config.max_length, config.truncation)
-            pieces = np.array_split(ids, -(-len(ids) // config.pretrain_length))
-            self.segments += [piece for piece in pieces if len(piece) > 1]
-        self.lengths = np.array([len(segment) for segment in self.segments])
+        self.parts, self.max_length, self.truncation = parts, config.max_length, config.truncation
+        lengths = [lengths_of(samples, config.max_length) for samples in parts]
+        self.firsts = np.cumsum([0, *map(len, parts)])  # of each part, and the number of all reviews
+        self.review, self.start, self.lengths = segments(np.concatenate(lengths), config.pretrain_length)
         self.batch_size, self.seed, self.size = config.pretrain_batch_size, config.seed, size
-        self.steps_per_epoch = len(self.segments) // self.batch_size
+        self.steps_per_epoch = len(self.lengths) // self.batch_size
         if not self.steps_per_epoch:
             raise UserError(
-                f"{len(self.segments)} segments do not fill a batch of pre-training; lower --pretrain_batch_size"
+                f"{len(self.lengths)} segments do not fill a batch of pre-training; lower --pretrain_batch_size"
             )
         log(
-            f"pre-training: {len(samples)} reviews, {int(self.lengths.sum())} tokens, {len(self.segments)} segments,"
+            f"pre-training: {self.firsts[-1]} reviews, {int(self.lengths.sum())} tokens, {len(self.lengths)} segments,"
             f" {config.pretrain_epochs * self.steps_per_epoch} steps"
         )
+
+    def segment(self, number: int) -> np.ndarray:
+        """Return the ids (length,) of a segment."""
+        review, start = self.review[number], self.start[number]
+        part = np.searchsorted(self.firsts, review, side="right") - 1
+        ids = self.parts[part][review - self.firsts[part]].ids
+        return truncate(ids, self.max_length, self.truncation)[start : start + self.lengths[number]]
 
     def __call__(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         plan = pooled_plan(self.lengths, self.batch_size, [self.seed, Stream.PRETRAINING, epoch])
         for step in range(first_step, len(plan)):
             keys = dropout_keys(self.seed + 1, (epoch - 1) * len(plan) + step, self.batch_size)
-            segments = [self.segments[i] for i in plan[step]]
-            words, tokens, lengths = pad([*segments, np.array([PADDING_ID])])  # the last one makes padding a word
+            ids = [self.segment(number) for number in plan[step]]
+            words, tokens, lengths = pad([*ids, np.array([PADDING_ID])])  # the last one makes padding a word
             tokens, lengths = tokens[:, :-1][:, self.own_rows], lengths[:-1][self.own_rows]
             total = int(self.lengths[plan[step]].sum())
             pairs = np.array([(total - self.batch_size) / self.size], np.float32)
             tokens = np.ascontiguousarray(tokens[: lengths.max()])
             yield Batch(PretrainingInputs(words, tokens, lengths, keys[self.own_rows], pairs), self.batch_size, total)
+
+
+def segments(lengths: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Divide reviews of lengths (N,) into equal segments of at most `most` tokens, the longer ones first.
+
+    Returns the review, the first token and the length of each segment (S,); those of one token are left out.
+    """
+    counts = -(-lengths // most)
+    review = np.repeat(np.arange(len(lengths)), counts)
+    number = np.arange(len(review)) - np.repeat(np.cumsum(counts) - counts, counts)  # within the review
+    size, longer = np.divmod(lengths, counts)
+    start = number * size[review] + np.minimum(number, longer[review])
+    sizes = size[review] + (number < longer[review])
+    return review[sizes > 1], start[sizes > 1], sizes[sizes > 1]
 
 
 def initial_stage(folder: Path, name: str, resume: bool) -> tuple[Path, str]:
@@ -170,6 +191,7 @@ def pretrain(
                 save_checkpoint_steps=config.save_checkpoint_steps,
                 keep_checkpoint_max=1,
             ),
+            fixed={f"../{VECTORS}": network.embedding.vectors},
         )
         trainer.resume(weights)
         trainer.train()

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from src.model_utils.runtime import UserError, log
-from src.model_utils.vectors import read_vectors
+from src.model_utils.vectors import stream_vectors
 
 BATCH_WORDS = 20000  # of a job, at most
+BLOCK = 10_000  # rows of a table
 LARGEST_JOB = 9000  # words on average, so that few jobs reach gensim's limit of 10,000
 
 
 def read_pretrained_vectors(path, embed_size: int, vocabulary: dict[str, int]) -> tuple[np.ndarray, int]:
     """Read the vocabulary's vectors from a file of GloVe or word2vec; the file is not changed.
 
-    `path` is what `find_vectors_file` takes. Returns (V, E) float32, V one more than the largest id, with row 0
-    (padding) zero and absent rows as `in_rows` draws them, and the number of words that have a vector. Raises UserError
-    as `find_vectors_file` and `read_vectors` do.
+    `path` is what `find_vectors_file` takes. Returns the vectors as `WordTable` has them and the number of words that
+    have one. Raises UserError as `find_vectors_file` and `stream_vectors` do.
     """
-    file = find_vectors_file(path, embed_size)
-    known, _ = read_vectors(file, embed_size, {token for token, row in vocabulary.items() if row})
-    return in_rows(known, vocabulary, embed_size, seed=0), len(known)
+    file, table = find_vectors_file(path, embed_size), WordTable(vocabulary, embed_size)
+    for word, vector in stream_vectors(file, embed_size, {token for token, row in vocabulary.items() if row}):
+        table.set(word, vector)
+    return table.finished(seed=0), int(table.present.sum())
 
 
 def find_vectors_file(path: str | os.PathLike, embed_size: int) -> Path:
@@ -52,23 +54,39 @@ def find_vectors_file(path: str | os.PathLike, embed_size: int) -> Path:
     raise UserError(f"{file}: no such file; {advice}")
 
 
-def in_rows(known: dict[str, np.ndarray], vocabulary: dict[str, int], embed_size: int, seed: int) -> np.ndarray:
-    """Put vectors (E,) of words into the rows of their ids (V, E); the others are drawn from a normal as wide as they.
+class WordTable:
+    """Vectors of words in the rows of their ids, (V, E) float32, V one more than the largest id."""
 
-    Row 0, padding, is zero. A seed always gives the same rows.
-    """
-    vectors = np.zeros((max(vocabulary.values()) + 1, embed_size), np.float32)
-    present = np.isin(np.arange(len(vectors)), [vocabulary[token] for token in known])
-    for token, vector in known.items():
-        vectors[vocabulary[token]] = vector
-    noise = np.random.default_rng(seed).normal(0, vectors[present].std(), ((~present).sum(), embed_size))
-    vectors[~present] = noise
-    vectors[0] = 0
-    return vectors
+    def __init__(self, vocabulary: dict[str, int], embed_size: int):
+        self.vocabulary = vocabulary
+        self.vectors = np.zeros((max(vocabulary.values()) + 1, embed_size), np.float32)
+        self.present = np.zeros(len(self.vectors), bool)
+
+    def set(self, word: str, vector: np.ndarray) -> None:
+        """Set the vector (E,) of a word of the vocabulary."""
+        self.vectors[self.vocabulary[word]] = vector
+        self.present[self.vocabulary[word]] = True
+
+    def finished(self, seed: int) -> np.ndarray:
+        """Return the table; rows that were not set are drawn from a normal as wide as the others, row 0 is zero.
+
+        A seed always gives the same rows.
+        """
+        sums = np.zeros(3)  # number, sum and sum of squares, block by block, since a table may be as large as memory
+        for start in range(0, len(self.vectors), BLOCK):
+            block = self.vectors[start : start + BLOCK][self.present[start : start + BLOCK]].astype(np.float64)
+            sums += block.size, block.sum(), (block**2).sum()
+        width = (sums[2] / sums[0] - (sums[1] / sums[0]) ** 2) ** 0.5
+        absent, random = np.flatnonzero(~self.present), np.random.default_rng(seed)
+        for start in range(0, len(absent), BLOCK):
+            rows = absent[start : start + BLOCK]
+            self.vectors[rows] = random.normal(0, width, (len(rows), self.vectors.shape[1]))
+        self.vectors[0] = 0
+        return self.vectors
 
 
 def train_word_vectors(
-    token_lists: list[list[str]],
+    texts: Iterable[list[str]],
     embed_size: int,
     vocabulary: dict[str, int],
     seed: int,
@@ -77,7 +95,7 @@ def train_word_vectors(
     window: int = 8,
     sample: float = 1e-4,
 ) -> np.ndarray:
-    """Train word2vec (CBOW) on tokenized texts, for the words of the vocabulary only.
+    """Train word2vec (CBOW) on tokenized texts, for the words of the vocabulary only; they are read once an epoch.
 
     Other words are dropped before the windows are cut. Returns (V, E) float32 laid out as `read_pretrained_vectors`
     does. The result is reproducible with one worker; with more, gensim's threads update the same weights in an order
@@ -100,12 +118,15 @@ def train_word_vectors(
         return utils.RULE_KEEP if vocabulary.get(word) else utils.RULE_DISCARD
 
     model = Word2Vec(vector_size=embed_size, window=window, sample=sample, workers=workers, seed=seed)
-    model.build_vocab(token_lists, trim_rule=keep_known)
+    model.build_vocab(texts, trim_rule=keep_known)
     if not len(model.wv):
-        raise UserError(f"word vectors: {len(token_lists)} texts hold no word of the vocabulary; check --aclimdb_path")
+        raise UserError("word vectors: the texts hold no word of the vocabulary; check --aclimdb_path")
     # gensim trains on the first 10,000 words of a job that survive subsampling and silently drops the others.
     counts, chances = model.wv.expandos["count"], model.wv.expandos["sample_int"] / 2**32
     model.batch_words = min(BATCH_WORDS, int(LARGEST_JOB * counts.sum() / (counts * chances).sum()))
-    model.train(token_lists, total_examples=len(token_lists), epochs=epochs, callbacks=[Progress()])
+    model.train(texts, total_examples=model.corpus_count, epochs=epochs, callbacks=[Progress()])
 
-    return in_rows(dict(zip(model.wv.index_to_key, model.wv.vectors)), vocabulary, embed_size, seed)
+    table = WordTable(vocabulary, embed_size)
+    for word, vector in zip(model.wv.index_to_key, model.wv.vectors):
+        table.set(word, vector)
+    return table.finished(seed)

@@ -1,13 +1,15 @@
 """No content of a file that a user may have ends in anything but an answer or one line of complaint."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from damaged_files import read_damaged
 from mindspore import Parameter, Tensor
 
-from src.dataset import build_vocabulary, load_vocabulary, save_vocabulary
 from src.imdb import read_reviews, tokenize
 from src.model_utils.checkpoint import load_checkpoint, save_checkpoint
+from src.preparation import build_vocabulary, load_vocabulary, save_vocabulary
 from src.sample_data import write_sample_corpus
 
 
@@ -29,7 +31,7 @@ def test_list_of_films(corpus):
 
 def test_vocabulary(tmp_path):
     path = tmp_path / "vocab.json"
-    save_vocabulary(path, build_vocabulary([["a", "film"], ["a", "plot"]], 1))
+    save_vocabulary(path, build_vocabulary(Counter(["a", "film", "a", "plot"]), 1))
     assert read_damaged(path, lambda: load_vocabulary(path)) > 20
 
 

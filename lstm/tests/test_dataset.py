@@ -4,32 +4,28 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 
 import numpy as np
 import pytest
 from easydict import EasyDict
 
-from src import dataset
+from src import preparation
 from src.config import lstm_cfg, presets
-from src.dataset import (
+from src.dataset import Sample, TrainingBatches, encode_reviews, evaluation_batches, load_samples, pad, truncate
+from src.imdb import read_reviews, tokenize
+from src.language_model import PretrainingBatches
+from src.model_utils.runtime import UserError
+from src.preparation import (
     PADDING_ID,
     UNKNOWN_ID,
-    Sample,
-    TrainingBatches,
     build_vocabulary,
     encode,
-    encode_reviews,
-    evaluation_batches,
-    load_samples,
     load_vectors,
     load_vocabulary,
-    pad,
     prepare,
     save_vocabulary,
-    truncate,
 )
-from src.imdb import read_reviews
-from src.model_utils.runtime import UserError
 from src.sample_data import write_sample_corpus
 
 
@@ -53,14 +49,14 @@ def prepared(corpus):
 def make_samples(count=100, seed=0):
     random = np.random.default_rng(seed)
     ids = [random.integers(2, 50, length).astype(np.int32) for length in random.integers(1, 60, count)]
-    return [Sample(sequence, i % 2, None, str(i)) for i, sequence in enumerate(ids)]
+    return [Sample(sequence, i % 2) for i, sequence in enumerate(ids)]
 
 
 # vocabulary and encoding
 
 
 def test_vocabulary_is_by_falling_count_then_alphabet():
-    vocabulary = build_vocabulary([["b", "a", "c", "b"], ["a", "rare", "d", "d", "c", "b"]], 2)
+    vocabulary = build_vocabulary(Counter(["b", "a", "c", "b", "a", "rare", "d", "d", "c", "b"]), 2)
     assert list(vocabulary) == ["<pad>", "<unk>", "b", "a", "c", "d"]
     assert list(vocabulary.values()) == list(range(6))
     assert vocabulary["<pad>"] == PADDING_ID != UNKNOWN_ID == vocabulary["<unk>"]
@@ -69,7 +65,7 @@ def test_vocabulary_is_by_falling_count_then_alphabet():
 
 
 def test_vocabulary_file_comes_back(tmp_path):
-    vocabulary = build_vocabulary([["naïve", "\u2028", "日本", '"']], 1)
+    vocabulary = build_vocabulary(Counter(["naïve", "\u2028", "日本", '"']), 1)
     save_vocabulary(tmp_path / "vocab.json", vocabulary)
     assert load_vocabulary(tmp_path / "vocab.json") == vocabulary
 
@@ -100,12 +96,51 @@ def test_mindrecord_holds_what_the_corpus_says(corpus, prepared):
     assert load_vectors(prepared, len(vocabulary), 50).dtype == np.float32
     for split in ("train", "test"):
         reviews = read_reviews(corpus, split)
-        samples = {sample.path: sample for sample in load_samples(prepared, split)}
+        samples = load_samples(prepared, split)
+        files = samples.files()
         assert len(samples) == len(reviews) == 40
-        for review, encoded in zip(reviews, encode_reviews(reviews, vocabulary)):
-            sample = samples["/".join(review.path.split(os.sep)[-3:])]
-            assert sample.ids.tolist() == encoded.ids.tolist()
-            assert (sample.label, sample.film) == (review.label, review.film)
+        for number, (review, encoded) in enumerate(zip(reviews, encode_reviews(reviews, vocabulary))):
+            assert samples[number].ids.tolist() == encoded.ids.tolist()
+            assert samples.lengths[number] == len(encoded.ids)
+            assert samples[number].label == samples.labels[number] == files[number].label == review.label
+            assert files[number].film == review.film
+            assert files[number].path == "/".join(review.path.split(os.sep)[-3:])
+    tokens = [tokenize(review.text) for split in ("train", "unsup") for review in read_reviews(corpus, split)]
+    assert vocabulary == build_vocabulary(Counter(token for each in tokens for token in each), make_config().min_count)
+    assert not list(prepared.glob("*.tokens"))
+
+
+def test_chunks_of_processes_make_the_same_files(corpus, prepared, tmp_path, monkeypatch):
+    monkeypatch.setattr(preparation, "CHUNK", 8)
+    prepare(corpus, None, tmp_path / "preprocess", make_config())
+    for name in ("vocab.json", "vectors.npy"):
+        assert (tmp_path / "preprocess" / name).read_bytes() == (prepared / name).read_bytes()
+    for one, other in zip(load_samples(prepared, "test"), load_samples(tmp_path / "preprocess", "test")):
+        assert one.ids.tolist() == other.ids.tolist()
+
+
+def test_samples_of_a_file_are_batched_as_those_in_memory(prepared):
+    config, stored = make_config(batch_size=8, max_length=30, pretrain_length=12), load_samples(prepared, "train")
+    samples = list(stored)
+    for epoch in (1, 2):
+        assert equal(list(TrainingBatches(stored, config)(epoch)), list(TrainingBatches(samples, config)(epoch)))
+    parts = [[stored, samples[:10]], [samples, samples[:10]]]
+    pretraining = [list(PretrainingBatches(each, config)(1)) for each in parts]
+    assert equal(*pretraining) and len(pretraining[0]) > 2
+    for (one, a), (other, b) in zip(evaluation_batches(stored, config), evaluation_batches(samples, config)):
+        assert one.tolist() == other.tolist() and all(map(np.array_equal, a, b))
+
+
+@pytest.mark.parametrize("longest", [12, 1000])
+def test_segments_of_pre_training_are_equal_parts_of_the_reviews(longest):
+    samples, config = make_samples(), make_config(pretrain_length=7, pretrain_batch_size=1, max_length=longest)
+    expected = []
+    for sample in samples:
+        ids = truncate(sample.ids, longest, config.truncation)
+        expected += [part.tolist() for part in np.array_split(ids, -(-len(ids) // 7)) if len(part) > 1]
+    batches = PretrainingBatches([samples[:30], samples[30:]], config)
+    assert [batches.segment(number).tolist() for number in range(len(batches.lengths))] == expected
+    assert batches.lengths.tolist() == list(map(len, expected))
 
 
 def test_mindrecord_survives_moving_beside_another_one(prepared, tmp_path):
@@ -113,8 +148,8 @@ def test_mindrecord_survives_moving_beside_another_one(prepared, tmp_path):
     shutil.copytree(prepared, moved)
     shutil.copytree(prepared, tmp_path / "preprocess")
     (tmp_path / "preprocess" / "train.mindrecord").write_bytes(b"another one")
-    paths = [[sample.path for sample in load_samples(folder, "train")] for folder in (moved, prepared)]
-    assert paths[0] == paths[1]
+    files = [load_samples(folder, "train").files() for folder in (moved, prepared)]
+    assert files[0] == files[1]
 
 
 def snapshot(folder):
@@ -128,7 +163,7 @@ def test_conversion_is_reused_until_something_changes(corpus, tmp_path, monkeypa
         conversions.append(folder)
         (folder / "vocab.json").write_text("new", encoding="utf-8")
 
-    monkeypatch.setattr(dataset, "_convert", convert)
+    monkeypatch.setattr(preparation, "_convert", convert)
     other_corpus, glove = tmp_path / "aclImdb", tmp_path / "glove.6B.50d.txt"
     shutil.copytree(corpus, other_corpus)
     glove.write_text("the 1 2\n", encoding="utf-8")

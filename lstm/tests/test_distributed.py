@@ -15,8 +15,8 @@ import pytest
 
 import train
 from src.arguments import parse_arguments, resolve_configuration
-from src.dataset import prepare
 from src.model_utils.checkpoint import load_checkpoint
+from src.preparation import prepare
 from src.sample_data import write_sample_corpus
 
 TRAIN = Path(train.__file__).resolve()

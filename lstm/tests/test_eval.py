@@ -127,7 +127,7 @@ def test_checkpoint_without_its_company(trained, tmp_path, exit_of):
     alone = tmp_path / "lstm_best.ckpt"
     assert f"{alone}: no such checkpoint file" in exit_of(evaluation.main, *arguments, alone)[2]
     shutil.copy(trained.best, alone)
-    for name in ("config.yaml", "vocab.json"):
+    for name in ("word_vectors.npy", "config.yaml", "vocab.json"):
         code, _, err = exit_of(evaluation.main, *arguments, alone)
         assert code == 2 and f"{tmp_path}/{name}: no such file" in err and err.count("\n") == 1
         shutil.copy(trained.outputs / name, tmp_path)
@@ -138,7 +138,7 @@ def test_checkpoint_without_its_company(trained, tmp_path, exit_of):
 
 
 def test_valid_needs_a_training_with_validation(trained, tmp_path, exit_of):
-    for name in ("lstm_best.ckpt", "vocab.json"):
+    for name in ("lstm_best.ckpt", "word_vectors.npy", "vocab.json"):
         shutil.copy(trained.outputs / name, tmp_path)
     config = (trained.outputs / "config.yaml").read_text(encoding="utf-8")
     (tmp_path / "config.yaml").write_text(config.replace("validation_fraction: 0.2", "validation_fraction: 0.0"))

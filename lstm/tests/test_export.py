@@ -9,13 +9,14 @@ import pytest
 from mindspore import Tensor, nn
 
 import export
-from src.dataset import SPECIAL_TOKENS, encode_reviews
+from src.dataset import encode_reviews
 from src.imdb import read_reviews
 from src.inference import Classifier, load_trained
 from src.metrics import log_softmax
 from src.model_utils.exporting import write_onnx
 from src.network import POOLINGS, SentimentNet
 from src.onnx_export import build_onnx
+from src.preparation import SPECIAL_TOKENS
 
 
 def run_onnx(model, ids, lengths):

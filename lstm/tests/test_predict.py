@@ -12,10 +12,11 @@ import pytest
 
 import predict
 from src import explain
-from src.dataset import UNKNOWN_ID, Sample, encode, encode_reviews
+from src.dataset import Sample, encode_reviews
 from src.imdb import read_reviews, tokenize
 from src.inference import Classifier, load_trained
 from src.metrics import log_softmax
+from src.preparation import UNKNOWN_ID, encode
 
 
 @pytest.fixture(scope="module")

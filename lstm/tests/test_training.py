@@ -16,12 +16,12 @@ import pytest
 
 import train
 from src.arguments import parse_arguments, resolve_configuration
-from src.dataset import prepare
 from src.inference import load_trained
 from src.model_utils import runtime
 from src.model_utils.checkpoint import load_checkpoint, output_folder
 from src.model_utils.runtime import UserError, init_device
 from src.model_utils.trainer import Trainer
+from src.preparation import prepare
 from src.sample_data import write_sample_corpus
 
 

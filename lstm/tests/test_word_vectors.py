@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from sample_glove import write_sample_glove
 
+from src import word_vectors
 from src.model_utils.runtime import UserError
-from src.word_vectors import find_vectors_file, in_rows, read_pretrained_vectors, train_word_vectors
+from src.word_vectors import WordTable, find_vectors_file, read_pretrained_vectors, train_word_vectors
 
 VOCABULARY = {"<pad>": 0, "<unk>": 1, "the": 2, "café": 3, "film": 4, "n't": 5}
 LINES = ["the 1 2 3", "film -0.5 0.25 1e-2", ". 9 9 9", "café 4 5 6"]
@@ -57,16 +58,24 @@ def test_padding_has_no_vector_even_where_the_file_has_one(tmp_path):
     assert known == 3 and not vectors[0].any()
 
 
-def test_absent_rows_are_seeded_and_as_wide_as_the_present_ones():
+def test_absent_rows_are_seeded_and_as_wide_as_the_present_ones(monkeypatch):
+    monkeypatch.setattr(word_vectors, "BLOCK", 300)
     vocabulary = {str(number): number for number in range(4000)}
     present = np.random.default_rng(1).normal(0, 0.37, (1999, 10)).astype(np.float32)
     known = {str(number): vector for number, vector in enumerate(present, 1)}
-    vectors = in_rows(known, vocabulary, 10, seed=3)
+
+    def table(seed):
+        made = WordTable(vocabulary, 10)
+        for word, vector in known.items():
+            made.set(word, vector)
+        return made.finished(seed)
+
+    vectors = table(3)
     np.testing.assert_array_equal(vectors[1:2000], present)
     assert vectors[2000:].std() == pytest.approx(0.37, rel=0.03)
     assert not vectors[0].any()
-    np.testing.assert_array_equal(in_rows(known, vocabulary, 10, seed=3), vectors)
-    other = in_rows(known, vocabulary, 10, seed=4)
+    np.testing.assert_array_equal(table(3), vectors)
+    other = table(4)
     assert (other[2000:] != vectors[2000:]).any(axis=1).all()
 
 

@@ -37,31 +37,39 @@ Record = tuple[str, bytes, "bytes | list[bytes]"]  # where it stands, the token,
 def read_vectors(
     path: str | os.PathLike, size: int | None = None, wanted: Collection[str] | None = None
 ) -> tuple[dict[str, np.ndarray], int]:
-    """Read the vectors of the `wanted` tokens, or of all: token -> (size,) float32, and that size.
+    """Read what `stream_vectors` yields, all at once: token -> (size,) float32, and that size."""
+    vectors = dict(stream_vectors(path, size, wanted))
+    return vectors, len(next(iter(vectors.values())))
+
+
+def stream_vectors(
+    path: str | os.PathLike, size: int | None = None, wanted: Collection[str] | None = None
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the tokens that are `wanted`, or all, with their vectors (size,) float32.
 
     A line of a text file ends at a line feed and holds a token and its numbers. The last `size` columns are the
     numbers, so that a token may contain blanks, as some of glove.840B do; where `size` is None the file tells it. A
     first line `count size` is optional in text; word2vec's binary format, which is recognised by its bytes, always has
     it. Of a token's several vectors the first counts. With `wanted`, tokens that are not UTF-8 are passed over, because
-    word2vec's own tool cuts long ones. The file is read once, so it may be a pipe, and memory holds the result alone.
+    word2vec's own tool cuts long ones. The file is read once, so it may be a pipe, and memory holds the tokens alone.
 
     Raises UserError for another size, a malformed line or number, a count that is wrong, another format, and where the
     file has none of the tokens. Formats: https://nlp.stanford.edu/projects/glove/ and
     https://code.google.com/archive/p/word2vec/.
     """
-    path, vectors = Path(path), {}
+    path, seen = Path(path), set()
     with open(path, "rb") as file:
         total = os.fstat(file.fileno()).st_size or None
         with tqdm(total=total, unit="B", unit_scale=True, desc=path.name, disable=None) as progress:
             size, records = _open_records(file, path, size, progress)
             for place, token, numbers in records:
                 word = _decoded(token, place, wanted)
-                if word is not None and word not in vectors:
-                    vectors[word] = _vector(numbers, place)
-    if not vectors:
+                if word is not None and word not in seen:
+                    seen.add(word)
+                    yield word, _vector(numbers, place)
+    if not seen:
         tokens = "vectors" if wanted is None else f"vector for any of the {len(wanted)} tokens that are looked for"
         raise UserError(f"{path}: holds no {tokens}; use vectors of the same language and spelling as the data")
-    return vectors, size
 
 
 def _open_records(file: BinaryIO, path: Path, size: int | None, progress: tqdm) -> tuple[int, Iterator[Record]]:

@@ -8,7 +8,8 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,25 +17,61 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor
 
-from src.model_utils.files import parse_json
+from src.model_utils.files import atomic_write, parse_json
 from src.model_utils.runtime import UserError, log, quiet, rank_and_size
 
-FORMAT_VERSION = 2  # raise it when older programs would misread a checkpoint; 1 did not say its version
+# Raise it when older programs would misread a checkpoint; 1 did not say it, 3 has parameters in files beside it
+FORMAT_VERSION = 3
 AVERAGE_PREFIX = "average."
 UNFINISHED_PREFIX = ".unfinished-"
 _STATE_KEY = "training_state"
 
 
-def save_checkpoint(path, parameters, state: dict | None = None) -> None:
-    """Write parameters and a JSON-able state to `path` with a CRC, atomically.
+def save_fixed(folder, fixed: Mapping[str, Parameter]) -> dict:
+    """Write parameters that no step changes to files of `folder`, by these names, unless they are there already.
+
+    Returns what `save_checkpoint` is to be told instead of the parameters.
+    """
+    note = {}
+    for name, parameter in fixed.items():
+        path, values = Path(folder) / name, np.ascontiguousarray(parameter.asnumpy())
+        note[parameter.name] = [name, zlib.crc32(values)]
+        try:
+            there = zlib.crc32(np.load(path, mmap_mode="r")) == note[parameter.name][1]
+        except (OSError, ValueError):
+            there = False
+        if not there:
+            with atomic_write(path, "wb") as file:
+                np.save(file, values, allow_pickle=False)
+    return note
+
+
+def _load_fixed(folder: Path, note: dict) -> dict[str, Parameter]:
+    parameters = {}
+    for name, (file, crc) in note.items():
+        path = folder / file
+        try:
+            values = np.load(path, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            reason = "no such file" if isinstance(error, FileNotFoundError) else _first_line(error)
+            raise UserError(f"{path}: {reason}; keep it together with the checkpoint") from None
+        if zlib.crc32(values) != crc:
+            raise UserError(f"{path}: damaged, or of another training than the checkpoint beside it; restore it")
+        parameters[name] = Parameter(Tensor(values), name=name)
+    return parameters
+
+
+def save_checkpoint(path, parameters, state: dict | None = None, fixed: dict | None = None) -> None:
+    """Write parameters and a JSON-able state to `path` with a CRC, atomically; `fixed` is what `save_fixed` returned.
 
     MindSpore's own saving deletes the older file first; this one writes beside it, reads it back, and renames.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{UNFINISHED_PREFIX}{os.getpid()}-{path.name}")
-    entries = [{"name": p.name, "data": p} for p in parameters]
-    note = json.dumps({"format_version": FORMAT_VERSION, "parameters": len(entries), **(state or {})})
+    entries = [{"name": p.name, "data": p} for p in parameters if p.name not in (fixed or {})]
+    about = {"format_version": FORMAT_VERSION, "fixed": fixed} if fixed else {"format_version": 2}
+    note = json.dumps({**about, "parameters": len(entries), **(state or {})})
     entries.append({"name": _STATE_KEY, "data": Tensor(np.frombuffer(note.encode(), np.uint8).astype(np.int32))})
     try:
         with quiet(logging.CRITICAL):
@@ -79,6 +116,7 @@ def load_checkpoint(path) -> tuple[dict[str, Parameter], dict]:
         )
     if state.pop("parameters") != len(parameters):
         raise UserError(f"{path}: truncated, {len(parameters)} parameters of more are left; use an older checkpoint")
+    parameters.update(_load_fixed(Path(path).parent, state.pop("fixed", {})))
     return parameters, state
 
 

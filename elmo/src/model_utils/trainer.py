@@ -22,6 +22,7 @@ from src.model_utils.checkpoint import (
     keep_newest,
     load_into,
     save_checkpoint,
+    save_fixed,
     training_checkpoints,
 )
 from src.model_utils.reporting import MetricsFile, draw_curves
@@ -70,7 +71,8 @@ class Trainer:
     `average`, if it has one, is validated and kept as the best. `batches(epoch, first_step)` yields the Batches of an
     epoch (counted from 1) after the first `first_step` ones; it must be a pure function of its arguments, which is what
     makes a resumed run equal the uninterrupted one. `learning_rate(step)` is for the metrics. `validate()` returns a
-    dict of metrics, `metric` among them, or `validate` is None: then the last checkpoint counts.
+    dict of metrics, `metric` among them, or `validate` is None: then the last checkpoint counts. `fixed` parameters,
+    which no step changes, stand once in the folder, in files of these names, instead of in each checkpoint.
     """
 
     name: str
@@ -85,8 +87,10 @@ class Trainer:
     metric: str
     higher_is_better: bool = True
     cadence: Cadence = field(default_factory=Cadence)
+    fixed: dict[str, Parameter] = field(default_factory=dict)
 
     def __post_init__(self):
+        self._fixed_note: dict = {}
         self.is_main = rank_and_size()[0] == 0
         self.state = TrainingState()
         self.stop_requested = False
@@ -108,6 +112,7 @@ class Trainer:
     def train(self) -> dict:
         """Train to the end and return the last record of metrics, with the best value of `metric`."""
         metrics = MetricsFile(self.folder / "metrics.jsonl", self.global_step) if self.is_main else None
+        self._fixed_note = save_fixed(self.folder, self.fixed) if self.is_main else {}
         self.step.set_train(True)
         summary = {}
         with self._signals():
@@ -189,8 +194,8 @@ class Trainer:
             if better:
                 state.best, state.best_at = value, f"epoch {state.epoch} step {state.step_in_epoch}"
                 if self.is_main:
-                    weights = self.network.get_parameters()
-                    save_checkpoint(self.folder / f"{self.name}_best.ckpt", weights, {"global_step": self.global_step})
+                    path, step = self.folder / f"{self.name}_best.ckpt", {"global_step": self.global_step}
+                    save_checkpoint(path, self.network.get_parameters(), step, self._fixed_note)
         self.step.set_train(True)
         return result
 
@@ -219,7 +224,7 @@ class Trainer:
         if state.step_in_epoch == self.steps_per_epoch:
             state.epoch, state.step_in_epoch = state.epoch + 1, 0
         if self.is_main:
-            save_checkpoint(path, self._saved_parameters(), asdict(state))
+            save_checkpoint(path, self._saved_parameters(), asdict(state), self._fixed_note)
             keep_newest(self.folder, self.name, self.cadence.keep_checkpoint_max)
 
     def _saved_parameters(self) -> list[Parameter]:
