@@ -113,25 +113,3 @@ def open_split(preprocess_path, split: str, advice: str) -> Rows:
     if not path.is_file():
         raise UserError(f"{path}: no such file; {advice}")
     return Rows(path)
-
-
-def read_split(preprocess_path, split: str, advice: str, missing_ok: bool = False) -> list[dict]:
-    """Return the rows of a converted split; UserError where it is missing (no rows if `missing_ok`) or damaged."""
-    path = Path(preprocess_path) / f"{split}.mindrecord"
-    if not path.is_file() and not missing_ok:
-        raise UserError(f"{path}: no such file; {advice}")
-    return read_mindrecord(path) if path.is_file() else []
-
-
-def read_mindrecord(path) -> list[dict]:
-    """Return all rows of a MindRecord file; UserError where it is damaged, or shorter than its index says."""
-    from mindspore.mindrecord import FileReader
-
-    try:
-        reader = FileReader(str(path))
-        rows = list(reader.get_next())
-        reader.close()
-    except Exception:  # RuntimeError and others of its own, which say nothing to a user
-        folder = Path(path).parent
-        raise UserError(f"{path}: damaged or cut short; delete the folder {folder} and preprocess again") from None
-    return rows
