@@ -48,7 +48,7 @@ def test_equals_levenshtein():
 
 
 def test_scores_of_groups():
-    references, hypotheses = ["abc", "de", "f"], ["abd", "de", ""]
+    references, hypotheses = ["abc", "de", "f"], ["abx", "de", ""]
     groups = [{"age": "child", "text": "new"}, {"age": "adult", "text": "new"}, {"age": "child", "text": "old"}]
     assert score_groups(references, hypotheses, groups) == {
         "age": {

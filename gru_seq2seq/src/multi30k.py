@@ -70,7 +70,7 @@ def stream_pairs(
     nothing is said of them: the files have been read before.
     """
     files = find_files(data_dir, split, source, target)
-    problems, counts, blanks, same, good = [], [0, 0], 0, 0, 0
+    problems, counts, blanks, same, good, number = [], [0, 0], 0, 0, 0, 0
     for number, lines in enumerate(itertools.zip_longest(*map(_lines, files)), 1):
         if None in lines:  # the rest is read for its number of lines
             counts[lines.index(None)] = counts[lines.index(None)] or number - 1

@@ -54,8 +54,8 @@ class Samples:
 
     def __getitem__(self, index: int) -> Pair:
         row = self.rows[index]
-        ids = [np.frombuffer(row[f"{side}_ids"], np.int32) for side in SIDES]
-        return Pair(row["source"].decode(), row["target"].decode(), *ids)
+        source, target = (bytes(row[side]).decode() for side in SIDES)
+        return Pair(source, target, *(np.frombuffer(row[f"{side}_ids"], np.int32) for side in SIDES))
 
 
 def prepare(data_dir, preprocess_path, config) -> None:

@@ -49,6 +49,10 @@ class Tokenizer:
         """Return a text from what its pieces say."""
         return _CODE.sub(lambda code: _TEXTS[code[0]], text) if self.lossless else text
 
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of the pieces of a text."""
+        raise NotImplementedError
+
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of ids, special ones left out but for the unknown one."""
         return self.join(self.tokens(i for i in ids if i not in (PAD, BOS, EOS)))
