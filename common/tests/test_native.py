@@ -142,6 +142,10 @@ def test_lstm_of_tokens_equals_that_of_the_rows_they_stand_for(shape, rows, dire
     native.call(f"LSTMOfTokens{directions}Gradient", [*given, found, saved, dy], gradients)
     for one, wanted in zip([found, *gradients], [y, of_table, *of_weights]):
         assert relative_difference(one, wanted) < 1e-6
+    alone = [empty(*array.shape) for array in given[3:]]
+    native.call(f"LSTMOfDataTokens{directions}Gradient", [*given, found, saved, dy], alone)
+    for one, wanted in zip(alone, gradients[1:]):
+        np.testing.assert_array_equal(one, wanted)
     tokens[-1, -1] = rows
     with pytest.raises(ValueError, match="LSTMOfTokens"):
         native.call(f"LSTMOfTokens{directions}", given, results)

@@ -129,6 +129,40 @@ def test_a_layer_used_twice_has_the_gradients_of_both_uses():
         np.testing.assert_allclose(both, first + second, atol=1e-5)
 
 
+class OfTable(nn.Cell):
+    """A weighted sum of the outputs where steps read rows of a table, which are looked up before the layer or by it."""
+
+    def __init__(self, lstm, by_the_layer):
+        super().__init__(auto_prefix=False)
+        self.lstm, self.by_the_layer = lstm, by_the_layer
+
+    def construct(self, table, tokens, lengths, keys, coefficients):
+        if self.by_the_layer:
+            return (self.lstm(table, lengths, keys, False, tokens) * coefficients).sum()
+        return (self.lstm(ops.gather(table, tokens, 0), lengths, keys) * coefficients).sum()
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("table_gradient", [True, False])
+def test_tokens_stand_for_the_rows_of_a_table(bidirectional, table_gradient):
+    lstm, random = LSTM(4, 6, 2, bidirectional, seed=1, table_gradient=table_gradient), np.random.default_rng(2)
+    outputs = lstm.layers[0].hidden_size * lstm.layers[0].directions
+    table, coefficients = (random.normal(0, 1, shape).astype(np.float32) for shape in ((5, 4), (7, 3, outputs)))
+    tokens, lengths = random.integers(0, 5, (7, 3)).astype(np.int32), np.array([7, 2, 4], np.int32)
+    arrays = [Tensor(array) for array in (table, tokens, lengths, np.zeros(3, np.int32), coefficients)]
+    parameters = ms.ParameterTuple(lstm.trainable_params())
+    values = []
+    for by_the_layer in (False, True):
+        cell = OfTable(lstm, by_the_layer)
+        of_table, of_weights = ms.grad(cell, 0, parameters)(*arrays)
+        values.append([cell(*arrays).asnumpy(), of_table.asnumpy(), *(each.asnumpy() for each in of_weights)])
+    if not table_gradient and native.enabled():
+        assert not values[1][1].any()
+        del values[0][1], values[1][1]
+    for one, other in zip(*values):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
 @pytest.mark.parametrize(("bidirectional", "num_layers"), [(True, 2), (False, 1)])
 def test_gradients_equal_finite_differences(bidirectional, num_layers):
     lstm = LSTM(3, 2, num_layers, bidirectional, seed=4)

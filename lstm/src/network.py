@@ -125,7 +125,15 @@ class SentimentNet(nn.Cell):
             seed=seed,
         )
         self.embedding_dropout = KeyedDropout(embedding_dropout, self.embedding.size, [seed, Stream.EMBEDDING_DROPOUT])
-        self.lstm = LSTM(self.embedding.size, num_hiddens, num_layers, bidirectional, dropout, seed=seed)
+        self.lstm = LSTM(
+            self.embedding.size,
+            num_hiddens,
+            num_layers,
+            bidirectional,
+            dropout,
+            seed=seed,
+            table_gradient=self.embedding.projected or trained_words > 0,
+        )
         self.pooling = Pooling(kind=pooling, size=output_size, seed=seed)
         self.pooled_dropout = KeyedDropout(dropout, self.pooling.output_size, [seed, Stream.POOLED_DROPOUT])
         size = self.pooling.output_size

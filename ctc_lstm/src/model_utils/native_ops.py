@@ -19,13 +19,15 @@ def lstm(directions: int, input_gradient: bool = True) -> tuple[ops.Custom, ops.
     return _recurrent(f"{name}{directions}", 2 + 3 * directions, constants=(1,) if input_gradient else (0, 1))
 
 
-def lstm_of_tokens(directions: int) -> tuple[ops.Custom, ops.Custom]:
+def lstm_of_tokens(directions: int, input_gradient: bool = True) -> tuple[ops.Custom, ops.Custom]:
     """Return the operators of an LSTM layer whose steps read rows of a table, for training and for inference.
 
     Inputs: x (U, I), lengths (B,) and tokens (T, B), int32, indices into x, then the weights as those of `lstm`, whose
-    outputs these have. The products with weight_ih are those of the U rows, not of T * B steps.
+    outputs these have. The products with weight_ih are those of the U rows, not of T * B steps. Without
+    `input_gradient` that of x is zero.
     """
-    return _recurrent(f"LSTMOfTokens{directions}", 3 + 3 * directions, constants=(1, 2))
+    name = "LSTMOfTokens" if input_gradient else "LSTMOfDataTokens"
+    return _recurrent(f"{name}{directions}", 3 + 3 * directions, constants=(1, 2) if input_gradient else (0, 1, 2))
 
 
 def gru(directions: int) -> tuple[ops.Custom, ops.Custom]:
@@ -50,7 +52,7 @@ def projected_lstm() -> tuple[ops.Custom, ops.Custom]:
 
 def _recurrent(name: str, inputs: int, constants: tuple[int, ...], outputs: int = 1) -> tuple[ops.Custom, ops.Custom]:
     """Return an operator whose gradient is that of all inputs but the `constants`, and its form for inference."""
-    integers = (1, 2) if constants == (1, 2) else (1,)
+    integers = (1, 2) if constants[-2:] == (1, 2) else (1,)
     gradient = operator(f"{name}Gradient", inputs + 3, inputs - len(constants), integers)
     zeros_like = ops.ZerosLike()
 
@@ -64,12 +66,20 @@ def _recurrent(name: str, inputs: int, constants: tuple[int, ...], outputs: int 
     def of_weights(values, found):
         return (zeros_like(values[0]), zeros_like(values[1])) + found
 
+    def of_weights_alone(values, found):
+        return (zeros_like(values[0]), zeros_like(values[1]), zeros_like(values[2])) + found
+
     def of_projected(values, found):
         none = zeros_like(values[1]), zeros_like(values[2]), zeros_like(values[3])
         return found[:1] + none + found[1:5] + (zeros_like(values[8]),)
 
-    forms = {(1,): without_lengths, (1, 2): without_tokens, (0, 1): of_weights, (1, 2, 3, 8): of_projected}
-    complete = forms[constants]
+    complete = {
+        (1,): without_lengths,
+        (1, 2): without_tokens,
+        (0, 1): of_weights,
+        (0, 1, 2): of_weights_alone,
+        (1, 2, 3, 8): of_projected,
+    }[constants]
 
     def gradients(values, out, dout):
         return complete(values, gradient(*values, out[0], out[outputs], dout[0]))

@@ -174,6 +174,8 @@ RECURRENT(LSTMOfData2, Kind::LSTM, 2, false)
 // Layers whose steps read rows of a table, such as the vectors of the distinct words of a batch.
 RECURRENT(LSTMOfTokens1, Kind::LSTM, 1, true, true)
 RECURRENT(LSTMOfTokens2, Kind::LSTM, 2, true, true)
+RECURRENT(LSTMOfDataTokens1, Kind::LSTM, 1, false, true)
+RECURRENT(LSTMOfDataTokens2, Kind::LSTM, 2, false, true)
 RECURRENT(GRU1, Kind::GRU, 1, true)
 RECURRENT(GRU2, Kind::GRU, 2, true)
 RECURRENT(ProjectedLSTM, Kind::ProjectedLSTM, 1, true)

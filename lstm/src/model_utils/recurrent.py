@@ -27,7 +27,8 @@ class LSTMLayer(nn.Cell):
     Weights are `weight_ih` (4H, I), `weight_hh` (4H, H) and `bias` (4H,), gates in the order input, forget, cell,
     output; those of the backward direction end in `_reverse`. Equations: Hochreiter & Schmidhuber 1997 with the forget
     gate of Gers et al. 2000, whose bias starts at `forget_bias` (Jozefowicz et al. 2015). Without `input_gradient` that
-    of the input may be left at zero: a layer that reads data has no use for it, and it is a quarter of the work.
+    of the input may be left at zero: a layer that reads data has no use for it, and it is a quarter of the work;
+    without `table_gradient` that of a table which tokens are rows of.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class LSTMLayer(nn.Cell):
         forget_bias: float,
         seed,
         input_gradient: bool = True,
+        table_gradient: bool = True,
     ):
         super().__init__()
         self.hidden_size = hidden_size
@@ -64,7 +66,7 @@ class LSTMLayer(nn.Cell):
         self.native = native.enabled()
         if self.native:
             self.kernel, self.forward_kernel = native_ops.lstm(self.directions, input_gradient)
-            self.token_kernel, self.forward_token_kernel = native_ops.lstm_of_tokens(self.directions)
+            self.token_kernel, self.forward_token_kernel = native_ops.lstm_of_tokens(self.directions, table_gradient)
         else:
             self._build_kernels(input_size, hidden_size, bidirectional)
 
@@ -152,12 +154,16 @@ class LSTM(nn.Cell):
         dropout: float = 0.0,
         forget_bias: float = 1.0,
         seed: int = 0,
+        table_gradient: bool = True,
     ):
         super().__init__()
         output_size = hidden_size * (2 if bidirectional else 1)
         sizes = [input_size] + [output_size] * (num_layers - 1)
         self.layers = nn.CellList(
-            [LSTMLayer(size, hidden_size, bidirectional, forget_bias, [seed, k]) for k, size in enumerate(sizes)]
+            [
+                LSTMLayer(size, hidden_size, bidirectional, forget_bias, [seed, k], table_gradient=table_gradient)
+                for k, size in enumerate(sizes)
+            ]
         )
         self.dropouts = nn.CellList([KeyedDropout(dropout, output_size, [seed, k]) for k in range(num_layers - 1)])
 
