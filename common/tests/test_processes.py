@@ -39,3 +39,11 @@ def test_a_process_that_dies_is_noticed_and_none_is_left():
         next(answers)
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
+
+
+def test_a_folder_src_of_the_callers_own_is_not_taken_for_ours(tmp_path, monkeypatch):
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src/__init__.py").touch()
+    (tmp_path / "text").write_text("here", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert list(map_in_processes(read_text, ["text"] * 3, 2)) == ["here"] * 3

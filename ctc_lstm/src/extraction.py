@@ -1,27 +1,20 @@
-"""Features of many files by several processes: the parent splits the work, `python -m src.extraction` does a share.
-
-Processes of their own, not forks: the parent has MindSpore's threads, which do not survive a fork.
-"""
+"""Features of many files by several processes."""
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import os
-import pickle
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import closing
 from typing import NamedTuple
 
 import numpy as np
 
 from src.features import FEATURE_KEYS, Moments, features_of_file, normalize
-from src.model_utils.runtime import UserError, resolve_workers, run
+from src.model_utils.processes import map_in_processes
+from src.model_utils.runtime import UserError, resolve_workers
 
 FEW = 200  # files below which starting processes costs more than it saves
-AT_ONCE = 8  # files of an answer: a process waits for its turn, and these let it work ahead
+AT_ONCE = 8  # files of an answer, which take much longer than their way through a pipe
 
 
 class Job(NamedTuple):
@@ -44,49 +37,23 @@ def extract(jobs: list[Job], settings, workers: int) -> Iterator[tuple[np.ndarra
     cores.
     """
     workers = min(resolve_workers(workers), len(jobs) // FEW + 1)
-    if workers == 1:
-        yield from _features(jobs, settings)
-        return
-    command = [sys.executable, "-m", "src.extraction"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
-    chunks = [jobs[start : start + AT_ONCE] for start in range(0, len(jobs), AT_ONCE)]
-    with contextlib.ExitStack() as stack:
-        processes = []
-        for worker in range(workers):
-            process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-            stack.enter_context(process)
-            stack.callback(process.kill)  # nothing where it is done
-            processes.append(process)
-            assert process.stdin  # which the type checker does not know
-            with contextlib.suppress(BrokenPipeError), process.stdin as share:
-                pickle.dump((chunks[worker::workers], {key: settings[key] for key in FEATURE_KEYS}), share)
-        for process, _ in zip(itertools.cycle(processes), chunks):
-            try:
-                yield from pickle.load(process.stdout)
-            except (EOFError, pickle.UnpicklingError):
-                raise RuntimeError(f"a process that computes features ended with {process.wait()}") from None
+    keys = {key: settings[key] for key in FEATURE_KEYS}
+    shares = ((jobs[start : start + AT_ONCE], keys) for start in range(0, len(jobs), AT_ONCE))
+    with closing(map_in_processes(features_of_share, shares, workers)) as answers:
+        yield from itertools.chain.from_iterable(answers)
 
 
-def _features(jobs, settings) -> Iterator[tuple[np.ndarray, Moments] | str]:
+def features_of_share(share: tuple[list[Job], dict]) -> list[tuple[np.ndarray, Moments] | str]:
+    """Return what `extract` yields for some jobs, with the settings that they need."""
+    (jobs, settings), results = share, []
     for job in jobs:
         try:
             frames = features_of_file(job.audio, settings, job.speed)[0]
         except UserError as error:
-            yield str(error)
+            results.append(str(error))
             continue
         moments = Moments(frames)
         if settings["cmvn"] != "none" and not has_speaker_statistics(job, settings):
             frames = normalize(frames, moments.mean_and_scale())
-        yield frames, moments
-
-
-def main() -> None:
-    """Do the share that comes through standard input."""
-    chunks, settings = pickle.load(sys.stdin.buffer)
-    for jobs in chunks:
-        pickle.dump(list(_features(jobs, settings)), sys.stdout.buffer, pickle.HIGHEST_PROTOCOL)
-        sys.stdout.buffer.flush()
-
-
-if __name__ == "__main__":
-    run(main)
+        results.append((frames, moments))
+    return results

@@ -9,7 +9,6 @@ from __future__ import annotations
 import collections
 import contextlib
 import importlib
-import os
 import pickle
 import signal
 import subprocess
@@ -18,6 +17,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+# The folder that holds `src` comes first, before the working directory, which may have a `src` of its own
+_PROGRAM = "import sys; sys.path.insert(0, sys.argv.pop(1)); from src.model_utils.processes import main; main()"
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
@@ -32,8 +33,8 @@ def map_in_processes(function: Callable[[Item], Answer], items: Iterable[Item], 
     if workers == 1:
         yield from map(function, items)
         return
-    command = [sys.executable, "-m", "src.model_utils.processes", function.__module__, function.__name__]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    root = str(Path(__file__).resolve().parents[2])
+    command = [sys.executable, "-c", _PROGRAM, root, function.__module__, function.__name__]
     busy: collections.deque[subprocess.Popen] = collections.deque()
     try:
         for item in items:
@@ -41,7 +42,7 @@ def map_in_processes(function: Callable[[Item], Answer], items: Iterable[Item], 
             if answers:
                 busy.rotate(-1)
             else:
-                busy.append(subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+                busy.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
             with contextlib.suppress(BrokenPipeError):  # of a process that has died, as its answer will show
                 _send(item, busy[-1].stdin)
             yield from answers
@@ -81,7 +82,3 @@ def main() -> None:
             except Exception as error:
                 answer = None, error
             _send(answer, answers)
-
-
-if __name__ == "__main__":
-    main()
