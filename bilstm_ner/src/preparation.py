@@ -6,7 +6,6 @@ A code is the place of a character or tag in the order of their first occurrence
 from __future__ import annotations
 
 import time
-import zipfile
 from array import array
 from collections import Counter
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from src.model_utils import conversion
-from src.model_utils.conversion import convert_once, digest_of_files, open_split
+from src.model_utils.conversion import convert_once, digest_of_files, open_split_with_arrays
 from src.model_utils.evaluation import progress_bar
 from src.model_utils.files import read_json, write_json
 from src.model_utils.mindrecord import SMALL_PAGE, Rows, write_mindrecord
@@ -150,11 +149,6 @@ def load_prepared(preprocess_path) -> Prepared:
 
 
 def _open(preprocess_path, split: str) -> Split:
-    rows, path = open_split(preprocess_path, split, "give train.py --data_path"), Path(preprocess_path) / f"{split}.npz"
-    try:
-        with np.load(path) as file:
-            arrays = dict(file)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
-        raise UserError(f"{path}: damaged; delete the folder {preprocess_path} and preprocess again") from None
+    rows, arrays = open_split_with_arrays(preprocess_path, split, "give train.py --data_path", "entity_counts")
     ends = np.cumsum(arrays.pop("entity_counts"))
     return Split(rows=rows, lengths=rows.column("length").astype(np.int32), entity_ends=ends, **arrays)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import threading
 
+import numpy as np
 import pytest
 
-from src.model_utils.conversion import convert_once, open_split, read_fingerprint
+from src.model_utils.conversion import convert_once, open_split, open_split_with_arrays, read_fingerprint
 from src.model_utils.mindrecord import write_mindrecord
 from src.model_utils.runtime import UserError
 
@@ -120,3 +121,27 @@ def test_a_full_disk_is_called_so(tmp_path, monkeypatch):
 def test_a_missing_split_is_named_with_advice(tmp_path):
     with pytest.raises(UserError, match=r"train\.mindrecord: no such file; give --data_dir"):
         open_split(tmp_path, "train", "give --data_dir")
+
+
+def test_arrays_beside_the_rows_of_a_split_must_be_theirs(tmp_path):
+    rows = [{"block": bytes(number)} for number in (3, 5)]
+    write_mindrecord(tmp_path / "train.mindrecord", {"block": {"type": "bytes"}}, "blocks", rows)
+    path = tmp_path / "train.npz"
+
+    def refused():
+        with pytest.raises(
+            UserError, match=r"train.npz: missing or damaged; delete the folder .* and preprocess again"
+        ):
+            open_split_with_arrays(tmp_path, "train", "advice", "lengths")
+
+    refused()
+    np.savez(path, lengths=[3, 5], others=[1, 2, 3])
+    opened, arrays = open_split_with_arrays(tmp_path, "train", "advice", "lengths")
+    assert len(opened) == 2 and arrays["lengths"].tolist() == [3, 5] and arrays["others"].tolist() == [1, 2, 3]
+    content = path.read_bytes()
+    for damaged in (content[:-30], content.replace(b"\x05\x00", b"\x06\x00"), b""):
+        path.write_bytes(damaged)
+        refused()
+    for wrong in ({"lengths": [3]}, {"lengths": 3}, {"others": [1, 2]}, {"lengths": np.array([None, "x"], object)}):
+        np.savez(path, **wrong)
+        refused()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import time
-import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -17,11 +16,11 @@ from src.corpus import read_corpus
 from src.extraction import Job, extract, has_speaker_statistics
 from src.features import FEATURE_KEYS, Moments, feature_size, normalize
 from src.model_utils import conversion
-from src.model_utils.conversion import convert_once, digest_of_files, open_split
+from src.model_utils.conversion import convert_once, digest_of_files, open_split_with_arrays
 from src.model_utils.evaluation import progress_bar
 from src.model_utils.files import report_bad
 from src.model_utils.mindrecord import Rows, write_mindrecord
-from src.model_utils.runtime import UserError, log
+from src.model_utils.runtime import log
 from src.utterance import SPLITS, Utterance
 
 VERSION = 3  # of the files below; raise it when their content changes
@@ -186,15 +185,10 @@ def check_prepared(preprocess_path, config) -> None:
 
 def load_samples(preprocess_path, split: str, missing_ok: bool = False) -> Samples | None:
     """Open a split that `prepare` wrote; UserError where it is missing (None if `missing_ok`) or damaged."""
-    path = Path(preprocess_path) / f"{split}.npz"
-    if missing_ok and not path.with_suffix(".mindrecord").exists():
+    if missing_ok and not (Path(preprocess_path) / f"{split}.mindrecord").exists():
         return None
-    rows = open_split(preprocess_path, split, f"the corpus has no {split} split, or give train.py --data_path first")
-    try:
-        with np.load(path) as file:
-            arrays = dict(file)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
-        raise UserError(f"{path}: damaged; delete the folder {preprocess_path} and preprocess again") from None
+    advice = f"the corpus has no {split} split, or give train.py --data_path first"
+    rows, arrays = open_split_with_arrays(preprocess_path, split, advice, "lengths")
     names, counts = arrays.pop("label_names").tolist(), arrays.pop("label_counts")
     arrays["label_ids"] = np.split(arrays["label_ids"], np.cumsum(counts)[:-1])
     return Samples(file=rows, rows=np.arange(len(counts), dtype=np.int32), label_names=names, **arrays)

@@ -8,8 +8,11 @@ import hashlib
 import json
 import os
 import shutil
+import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
+
+import numpy as np
 
 from src.model_utils import ranks
 from src.model_utils.aliases import own_name
@@ -22,8 +25,6 @@ FINGERPRINT = "fingerprint.json"
 
 def read_fingerprint(folder) -> dict | None:
     """Return the fingerprint of a folder of converted files, or None where there is none, or a damaged one."""
-    with contextlib.suppress(OSError):  # a network's file system looks for a folder that another machine made only so
-        os.listdir(Path(folder).parent)
     try:
         return parse_json((Path(folder) / FINGERPRINT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -77,6 +78,9 @@ def convert_once(preprocess_path, fingerprint: dict, convert: Callable[[Path], N
     elif local_rank() == 0:
         _convert(target, fingerprint, convert)
     ranks.barrier()
+    if ranks.count() > 1:
+        with contextlib.suppress(OSError):  # so a network's file system looks for what another machine made
+            os.listdir(target.parent)
     if read_fingerprint(target) != fingerprint:  # on a disk that this process does not share with who converted
         raise UserError(f"{target}: holds no data prepared from this corpus with these options")
 
@@ -113,3 +117,22 @@ def open_split(preprocess_path, split: str, advice: str) -> Rows:
     if not path.is_file():
         raise UserError(f"{path}: no such file; {advice}")
     return Rows(path)
+
+
+def open_split_with_arrays(
+    preprocess_path, split: str, advice: str, of_each_row: str
+) -> tuple[Rows, dict[str, np.ndarray]]:
+    """Open the rows of a converted split and the arrays that the conversion left beside them, `<split>.npz`.
+
+    UserError where either is missing or damaged, or where the array `of_each_row` belongs to other rows.
+    """
+    rows, path = open_split(preprocess_path, split, advice), Path(preprocess_path) / f"{split}.npz"
+    try:
+        with np.load(path) as file:
+            arrays = dict(file)
+        fitting = len(arrays[of_each_row]) == len(rows)
+    except (OSError, ValueError, LookupError, EOFError, TypeError, zipfile.BadZipFile):
+        fitting = False
+    if not fitting:
+        raise UserError(f"{path}: missing or damaged; delete the folder {preprocess_path} and preprocess again")
+    return rows, arrays
