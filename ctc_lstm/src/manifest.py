@@ -81,6 +81,8 @@ def read_groups(path: Path) -> dict[str, dict[str, str]]:
     titles: list[str] = []
     groups: dict[str, dict[str, str]] = {}
     for number, line in read_lines(path):
+        if not line.strip():
+            continue
         name, *columns = _columns(line)
         if not titles:
             titles = columns

@@ -9,6 +9,7 @@ its stress, and its place in the word. Labels are what the reader was asked to s
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -39,8 +40,11 @@ def read_table(path: Path) -> dict[str, str]:
     return table
 
 
-def read_phones(path: Path) -> dict[str, tuple[str, ...]]:
-    """Return the phones of each utterance, without stress; UserError for a phone that the dictionary lacks."""
+def read_phones(path: Path) -> dict[str, list[list[str]]]:
+    """Return the phones of each word of each utterance, without stress.
+
+    UserError for a phone that the dictionary lacks, and where a word is missing between others.
+    """
     words: dict[str, dict[int, list[str]]] = defaultdict(dict)
     for key, value in read_table(path).items():
         utterance, _, word = key.rpartition(".")
@@ -48,7 +52,10 @@ def read_phones(path: Path) -> dict[str, tuple[str, ...]]:
         if not word.isdigit() or not PHONES.issuperset(phones):
             raise UserError(f"{path}: expected `utterance.word` and phones such as AO0_I, not '{key} {value}'")
         words[utterance][int(word)] = phones
-    return {name: tuple(phone for k in sorted(parts) for phone in parts[k]) for name, parts in words.items()}
+    gaps = [name for name, parts in words.items() if max(parts) >= len(parts)]
+    if gaps:
+        raise UserError(f"{path}: {gaps[0]}: a word is missing; get the corpus again")
+    return {name: [parts[k] for k in range(len(parts))] for name, parts in words.items()}
 
 
 def choose_validation(groups: dict[str, str], count: int, seed: int) -> set[str]:
@@ -86,10 +93,13 @@ def write_manifests(corpus: Path, folder: Path, valid_speakers: int, seed: int) 
             if not all(there.values()):
                 missing = next(key for key, value in there.items() if not value)
                 raise UserError(f"{corpus}/{part}/wav.scp: {name}: is not in {missing}; get the corpus again")
+            text, words = tables["text"][name], phones[name]
+            if len(text.split()) != len(words):
+                raise UserError(f"{corpus}/{part}/text: {name}: has other words than {corpus}/resource/text-phone")
             speaker = tables["utt2spk"][name]
-            line = {"audio": os.path.relpath(corpus / audio, folder), "labels": " ".join(phones[name])}
+            line = {"audio": os.path.relpath(corpus / audio, folder), "labels": " ".join(itertools.chain(*words))}
             line.update(speaker=speaker, name=name)
-            splits["valid" if speaker in held_out else part].append((line, kinds[speaker], tables["text"][name]))
+            splits["valid" if speaker in held_out else part].append((line, kinds[speaker], text))
     trained_texts = {text for _, _, text in splits["train"]}
     for split, utterances in splits.items():
         with atomic_write(folder / f"{split}.jsonl") as file:

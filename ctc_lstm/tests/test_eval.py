@@ -53,7 +53,7 @@ def test_eval_by_groups(trained, audio, tmp_path, exit_of):
     lines = [{"audio": str(audio[0]), "labels": phones, "name": name} for name in "abc"]
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
     table = tmp_path / "groups.tsv"
-    table.write_text("name\tage\na\tchild\nb\tadult\nc\tchild\n", encoding="utf-8")
+    table.write_text("name\tage\na\tchild\nb\tadult\n\nc\tchild\n", encoding="utf-8")
     common = ["--ckpt_path", trained.best, "--device_target", "CPU", "--data_path", tmp_path / "a.jsonl"]
     code, out, error = exit_of(evaluation.main, *common, "--groups", table)
     assert code == 0, error

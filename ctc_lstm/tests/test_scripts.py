@@ -118,7 +118,17 @@ def test_speechocean_to_manifests(tmp_path):
     (corpus / "WAVE/SPEAKER06/060.WAV").unlink()
     done = run(tmp_path, *arguments, PYTHON=sys.executable)
     assert done.returncode == 2 and "060: is not in WAVE/SPEAKER06/060.WAV" in done.stderr
-    with open(corpus / "resource/text-phone", "a", encoding="utf-8") as file:
+    phones = corpus / "resource/text-phone"
+    for cut, message in (
+        ("050.1\tK_B AO0_I L_E\n", "050: has other words than"),
+        ("060.0\tW_B IY0_E\n", "060: a word is"),
+    ):
+        whole = phones.read_text(encoding="utf-8")
+        phones.write_text(whole.replace(cut, ""), encoding="utf-8")
+        done = run(tmp_path, *arguments, PYTHON=sys.executable)
+        assert done.returncode == 2 and message in done.stderr
+        phones.write_text(whole, encoding="utf-8")
+    with open(phones, "a", encoding="utf-8") as file:
         file.write("060.7\tXX0_B\n")
     done = run(tmp_path, *arguments, PYTHON=sys.executable)
     assert done.returncode == 2 and "not '060.7 XX0_B'" in done.stderr
