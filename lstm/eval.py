@@ -16,6 +16,7 @@ from src.imdb import LABELS, stream_reviews, tokenize_file
 from src.inference import SETTINGS, Classifier, beginning, load_trained
 from src.metrics import classification_report, log_softmax
 from src.model_utils.configuration import Parser, apply_settings
+from src.model_utils.files import read_text
 from src.model_utils.reporting import messages_to_stderr, print_result
 from src.model_utils.runtime import UserError, init_device, log, run
 from src.preparation import encode, load_vocabulary
@@ -49,8 +50,10 @@ def read_samples(args: argparse.Namespace, config, vocabulary: dict[str, int]) -
     folder = "test" if args.split == "test" else "train"
     if args.aclimdb_path:
         files, samples = [], []
-        read = lambda paths: map(tokenize_file, paths)  # noqa: E731
-        for file, tokens in stream_reviews(args.aclimdb_path, folder, config.on_bad_input, read):
+        on_bad_input = config.on_bad_input
+        for file, tokens in stream_reviews(
+            args.aclimdb_path, folder, on_bad_input, lambda paths: map(tokenize_file, paths)
+        ):
             files.append(file)
             samples.append(Sample(encode(tokens.split(), vocabulary), file.label))
     else:
@@ -87,7 +90,7 @@ def most_wrong(logits: np.ndarray, labels: np.ndarray, paths: list[str], read: b
             "label": LABELS[labels[i]],
             "answer": LABELS[answers[i]],
             "probability": float(probabilities[i, answers[i]]),
-            "text": beginning(Path(paths[i]).read_text(encoding="utf-8-sig"), 200) if read else None,
+            "text": beginning(read_text(paths[i]), 200) if read else None,
         }
         for i in wrong
     ]

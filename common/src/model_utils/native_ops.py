@@ -27,7 +27,8 @@ def lstm_of_tokens(directions: int, input_gradient: bool = True) -> tuple[ops.Cu
     `input_gradient` that of x is zero.
     """
     name = "LSTMOfTokens" if input_gradient else "LSTMOfDataTokens"
-    return _recurrent(f"{name}{directions}", 3 + 3 * directions, constants=(1, 2) if input_gradient else (0, 1, 2))
+    constants = (1, 2) if input_gradient else (0, 1, 2)
+    return _recurrent(f"{name}{directions}", 3 + 3 * directions, constants, integers=(1, 2))
 
 
 def gru(directions: int) -> tuple[ops.Custom, ops.Custom]:
@@ -50,9 +51,10 @@ def projected_lstm() -> tuple[ops.Custom, ops.Custom]:
     return _recurrent("ProjectedLSTM", 9, constants=(1, 2, 3, 8), outputs=3)
 
 
-def _recurrent(name: str, inputs: int, constants: tuple[int, ...], outputs: int = 1) -> tuple[ops.Custom, ops.Custom]:
+def _recurrent(
+    name: str, inputs: int, constants: tuple[int, ...], outputs: int = 1, integers: tuple[int, ...] = (1,)
+) -> tuple[ops.Custom, ops.Custom]:
     """Return an operator whose gradient is that of all inputs but the `constants`, and its form for inference."""
-    integers = (1, 2) if constants[-2:] == (1, 2) else (1,)
     gradient = operator(f"{name}Gradient", inputs + 3, inputs - len(constants), integers)
     zeros_like = ops.ZerosLike()
 
