@@ -193,6 +193,8 @@ run_distribute_train() {
     local bin threads nodes=${NNODES:-1} node=0 address=127.0.0.1
     prepare train.py log.txt "WORKERS $TRAIN_ARGUMENTS" "${@:2}"
     is_number "$nodes" && [ "$nodes" -gt 0 ] || fail "NNODES must be a number from 1, not '$nodes'"
+    # Without this a machine that was not told of the others would train alone
+    [ "$nodes" -gt 1 ] || [ "${NODE_RANK:-0}" = 0 ] || fail "NODE_RANK is $NODE_RANK: set NNODES, the number of machines, too"
     if [ "$nodes" -gt 1 ]; then
         node=${NODE_RANK:-} address=${MASTER_ADDR:-}
         is_number "$node" && [ "$node" -lt "$nodes" ] || fail "NODE_RANK must be a number from 0 to $((nodes - 1)), not '$node'"

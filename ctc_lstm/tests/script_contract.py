@@ -182,6 +182,7 @@ class ScriptContract:
             ("NODE_RANK", "3", "NODE_RANK must be a number from 0 to 2, not '3'"),
             ("NODE_RANK", "", "NODE_RANK must be a number from 0 to 2, not ''"),
             ("MASTER_ADDR", "", "3 machines need MASTER_ADDR, the address of machine 0"),
+            ("NNODES", "", "NODE_RANK is 1: set NNODES, the number of machines, too"),
         ):
             done = caller.run("run_distribute_train_cpu.sh", "2", self.data, **{**machine, variable: value})
             assert (done.returncode, done.stdout) == (2, "") and done.stderr == f"error: {words}\n"
