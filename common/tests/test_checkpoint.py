@@ -254,6 +254,15 @@ def test_fixed_parameters_stand_once_beside_the_checkpoints(tmp_path):
     assert save_fixed(tmp_path, {"table.npy": other}) != fixed
     with pytest.raises(UserError, match="table.npy: damaged, or of another training than the checkpoint beside it"):
         load_checkpoint(tmp_path / "b.ckpt")
+    content = (tmp_path / "table.npy").read_bytes()
+    for damaged in (b"", b"x", content[:-1], content[:40]):
+        (tmp_path / "table.npy").write_bytes(damaged)
+        with pytest.raises(UserError, match="table.npy: damaged, or of another training"):
+            load_checkpoint(tmp_path / "b.ckpt")
+    assert save_fixed(tmp_path, {"table.npy": table}) == fixed, "a damaged one is written anew"
+    np.testing.assert_array_equal(load_checkpoint(tmp_path / "b.ckpt")[0]["table"].asnumpy(), table.asnumpy())
+    (tmp_path / "table.npy").write_bytes(b"")
+    assert save_fixed(tmp_path, {"table.npy": table}) == fixed
     (tmp_path / "table.npy").unlink()
     with pytest.raises(UserError, match="table.npy: no such file; keep it together"):
         load_checkpoint(tmp_path / "b.ckpt")

@@ -183,7 +183,7 @@ def load_vectors(preprocess_path: str | os.PathLike, words: int, embed_size: int
     path = Path(preprocess_path) / "vectors.npy"
     try:
         vectors = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:  # the last of an empty file
         raise UserError(f"{path}: {error}; delete {preprocess_path} and preprocess again") from None
     if vectors.shape != (words, embed_size):
         raise UserError(

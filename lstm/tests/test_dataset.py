@@ -190,9 +190,10 @@ def test_conversion_is_reused_until_something_changes(corpus, tmp_path, monkeypa
 def test_missing_or_damaged_files_are_named(tmp_path):
     with pytest.raises(UserError, match=r"train\.mindrecord: no such file.*--preprocess true"):
         load_samples(tmp_path, "train")
-    (tmp_path / "vectors.npy").write_bytes(b"\x93NUMPY\x01\x00 not numbers")
-    with pytest.raises(UserError, match=r"vectors\.npy.*preprocess again"):
-        load_vectors(tmp_path, 3, 2)
+    for content in (b"\x93NUMPY\x01\x00 not numbers", b""):
+        (tmp_path / "vectors.npy").write_bytes(content)
+        with pytest.raises(UserError, match=r"vectors\.npy.*preprocess again"):
+            load_vectors(tmp_path, 3, 2)
     np.save(tmp_path / "vectors.npy", np.zeros((3, 5)))
     with pytest.raises(UserError, match=r"holds vectors \(3, 5\) but embed_size 2 and 3 words are configured"):
         load_vectors(tmp_path, 3, 2)

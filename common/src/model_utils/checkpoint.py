@@ -39,7 +39,7 @@ def save_fixed(folder, fixed: Mapping[str, Parameter]) -> dict:
         note[parameter.name] = [name, zlib.crc32(values)]
         try:
             there = zlib.crc32(np.load(path, mmap_mode="r")) == note[parameter.name][1]
-        except (OSError, ValueError):
+        except (OSError, ValueError, EOFError):
             there = False
         if not there:
             with atomic_write(path, "wb") as file:
@@ -53,10 +53,12 @@ def _load_fixed(folder: Path, note: dict) -> dict[str, Parameter]:
         path = folder / file
         try:
             values = np.load(path, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            reason = "no such file" if isinstance(error, FileNotFoundError) else _first_line(error)
-            raise UserError(f"{path}: {reason}; keep it together with the checkpoint") from None
-        if zlib.crc32(values) != crc:
+            good = zlib.crc32(values) == crc
+        except FileNotFoundError:
+            raise UserError(f"{path}: no such file; keep it together with the checkpoint") from None
+        except (OSError, ValueError, EOFError):
+            values, good = None, False
+        if not good:
             raise UserError(f"{path}: damaged, or of another training than the checkpoint beside it; restore it")
         parameters[name] = Parameter(Tensor(values), name=name)
     return parameters

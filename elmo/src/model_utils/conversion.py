@@ -127,6 +127,7 @@ def open_split_with_arrays(
     UserError where either is missing or damaged, or where the array `of_each_row` belongs to other rows.
     """
     rows, path = open_split(preprocess_path, split, advice), Path(preprocess_path) / f"{split}.npz"
+    arrays: dict[str, np.ndarray] = {}
     try:
         with np.load(path) as file:
             arrays = dict(file)
