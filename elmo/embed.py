@@ -59,8 +59,9 @@ def main(argv: Sequence[str] | None = None) -> dict:
                 file.create_dataset(str(first + number), data=choose(layers), dtype=np.float32)
                 tokens += layers.shape[1]
                 bar.update()
-            for number, (line, _) in enumerate(sentences, first):
-                index.write(f'{", " if number else "{"}{json.dumps(line)}: "{number}"'.encode())
+            if not args.forget_sentences:
+                for number, (line, _) in enumerate(sentences, first):
+                    index.write(f'{", " if number else "{"}{json.dumps(line)}: "{number}"'.encode())
             first += len(sentences)
         if not args.forget_sentences:
             index.write(b"}")
