@@ -304,7 +304,7 @@ def test_converted_files_are_used_again_and_damage_is_named(corpus, tmp_path, ca
         prepare(corpus, folder, configured())
     assert "is up to date" in capsys.readouterr().out
     (folder / "dev.npz").write_bytes((folder / "dev.npz").read_bytes()[:-9])
-    with pytest.raises(UserError, match="dev.npz: damaged"):
+    with pytest.raises(UserError, match="dev.npz: missing or damaged"):
         load_prepared(folder)
     with pytest.raises(UserError, match="holds no preprocessed data"):
         load_prepared(tmp_path)
