@@ -7,9 +7,9 @@ is checked:
 - Two machines, with disks of their own or with a shared one, have the losses of one process. Their final weights are
   the same, bit for bit.
 - A machine that lacks the data, and one whose data is another, end all processes with a line that names it.
-- A killed process, a killed msrun on either machine, SIGTERM and a pulled cable end all processes within a minute, with
-  another code than 0 and one line on each machine. Resumed, with the checkpoints on the first machine only, the
-  training ends with the weights of the undisturbed one, bit for bit.
+- A killed process, a killed msrun on either machine, SIGTERM, Ctrl-C and a pulled cable end all processes within a
+  minute, with another code than 0 and one line on each machine. Resumed, with the checkpoints on the first machine
+  only, the training ends with the weights of the undisturbed one, bit for bit.
 """
 
 from __future__ import annotations
@@ -80,6 +80,7 @@ class Machine:
         script = ROOT / model / "script/run_distribute_train_cpu.sh"
         self.process = subprocess.Popen(
             ["ip", "netns", "exec", self.name, "bash", str(script), "1", str(data), "--", *options],
+            start_new_session=True,
             cwd=self.folder,
             env={**os.environ, **variables},
             stdout=subprocess.DEVNULL,
@@ -238,6 +239,7 @@ FAULTS: dict[str, tuple[Callable[[list[Machine]], None], str, tuple[int, ...]]] 
     "a killed msrun on the second machine": (lambda both: both[1].kill(signal.SIGKILL, "bin/msrun"), "", (0, 1)),
     "a killed msrun on the first machine": (lambda both: both[0].kill(signal.SIGKILL, "bin/msrun"), "", (0, 1)),
     "SIGTERM for msrun": (lambda both: both[0].kill(signal.SIGTERM, "bin/msrun"), "interrupted after epoch", (0, 1)),
+    "Ctrl-C": (lambda both: os.killpg(both[0].process.pid, signal.SIGINT), "interrupted after epoch", (0, 1)),
     "a pulled cable": (lambda both: both[0].cable("down"), "has ended or is out of reach", (0, 1)),
 }
 
