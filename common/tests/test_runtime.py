@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -171,3 +172,10 @@ def test_kernels_of_mindspore_get_no_more_threads_than_those_of_the_project(monk
         monkeypatch.setenv("NATIVE_THREADS", variable)
     runtime.init_device("CPU")
     assert numbers == expected
+
+
+def test_a_line_of_the_log_is_written_in_one_piece(monkeypatch):
+    pieces: list[str] = []
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(write=pieces.append, flush=lambda: None))
+    runtime.log("epoch: 1")
+    assert [piece for piece in pieces if piece] == ["epoch: 1\n"]

@@ -258,4 +258,4 @@ def resolve_workers(number: int) -> int:
 def log(message: str) -> None:
     """Print one line on rank 0, at once: several ranks would print it several times."""
     if rank_and_size()[0] == 0:
-        print(message, flush=True)
+        print(f"{message}\n", end="", flush=True)  # in one piece, into which another thread puts no error
