@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from src.data import tokenizer
 from src.data.tokenizer import divide, read_documents, split_sentences, text_files, tokenize
 from src.model_utils.runtime import UserError
 
@@ -109,9 +110,11 @@ def test_a_pipe_is_read_once(tmp_path):
     assert counts["train"] == {"documents": 2, "sentences": 2, "words": 2}
 
 
-def test_division_is_complete_and_depends_on_the_seed_alone(texts, tmp_path):
+def test_division_is_complete_and_depends_on_the_seed_alone(texts, tmp_path, monkeypatch):
     counts = divide(texts, tmp_path / "a", 0.1, 0.2, seed=3)
     assert [counts[part]["documents"] for part in ("train", "valid", "heldout")] == [280, 40, 80]
+    monkeypatch.setattr(tokenizer, "CHUNK", 2**14)
+    monkeypatch.setattr(tokenizer, "resolve_workers", lambda _: 2)
     again = divide(texts, tmp_path / "b", 0.1, 0.2, seed=3)
     assert again == counts
     parts = {}
