@@ -1,15 +1,15 @@
 """Trains on two machines, which are network namespaces joined by a virtual cable, and checks how that ends.
 
-sudo python tools/two_machines.py [--models NAME ...] needs Linux, root, `ip` and the packages of requirements.txt, and
-says so where it cannot run. It takes some minutes for each model, on the synthetic corpora, in a temporary folder. What
-is checked:
+sudo python tools/two_machines.py [--models NAME ...] [--processes N] needs Linux, root, `ip` and the packages of
+requirements.txt, and says so where it cannot run. It takes some minutes for each model, on the synthetic corpora, in a
+temporary folder. Each machine has a copy of the corpus, or of elmo's prepared data. What is checked:
 
 - Two machines, with disks of their own or with a shared one, have the losses of one process. Their final weights are
   the same, bit for bit.
 - A machine that lacks the data, and one whose data is another, end all processes with a line that names it.
-- A killed process, a killed msrun on either machine, SIGTERM and a pulled cable end all processes within a minute, with
-  another code than 0 and one line on each machine. Resumed, with the checkpoints on the first machine only, the
-  training ends with the weights of the undisturbed one, bit for bit.
+- A killed process, a killed msrun on either machine, SIGTERM, Ctrl-C and a pulled cable end all processes within a
+  minute, with another code than 0 and one line on each machine. Resumed, with the checkpoints on the first machine
+  only, the training ends with the weights of the undisturbed one, bit for bit.
 """
 
 from __future__ import annotations
@@ -44,11 +44,15 @@ class Failed(Exception):
 
 
 class Model(NamedTuple):
-    """Options of the synthetic corpus, of another one, and of a training that takes some steps."""
+    """Options of the synthetic corpus, of another one, and of a training that takes some steps.
+
+    A model that is `converted` trains on what its script/convert_dataset.sh makes of a corpus.
+    """
 
     sample: str
     other: str
     options: str
+    converted: bool = False
 
 
 MODELS = {
@@ -58,6 +62,7 @@ MODELS = {
     "bilstm_ner": Model("--sentences 200", "--sentences 210", "--batch_size 8 --train_epochs 3"),
     "ctc_lstm": Model("", "--seed 5", "--num_epoches 3"),
     "gru_seq2seq": Model("--pairs 64", "--pairs 66", "--batch_size 16 --num_epochs 3"),
+    "elmo": Model("--documents 200", "--documents 210", "--epoch_num 2", converted=True),
 }
 
 
@@ -69,7 +74,7 @@ class Machine:
         self.disk = shared or folder
         self.process: subprocess.Popen | None = None
 
-    def start(self, model: str, data: Path, options: list[str]) -> None:
+    def start(self, model: str, data: Path, processes: int, options: list[str]) -> None:
         """Start the script of a distributed training, with prepared data and checkpoints on the disk."""
         self.folder.mkdir(exist_ok=True)
         variables = {
@@ -79,7 +84,8 @@ class Machine:
         }
         script = ROOT / model / "script/run_distribute_train_cpu.sh"
         self.process = subprocess.Popen(
-            ["ip", "netns", "exec", self.name, "bash", str(script), "1", str(data), "--", *options],
+            ["ip", "netns", "exec", self.name, "bash", str(script), str(processes), str(data), "--", *options],
+            start_new_session=True,
             cwd=self.folder,
             env={**os.environ, **variables},
             stdout=subprocess.DEVNULL,
@@ -137,13 +143,20 @@ def network() -> Iterator[None]:
 class Bench:
     """Two machines and the trainings of one model on them."""
 
-    def __init__(self, name: str, folder: Path):
-        self.name, self.model, self.folder = name, MODELS[name], folder
+    def __init__(self, name: str, folder: Path, processes: int):
+        self.name, self.model, self.folder, self.processes = name, MODELS[name], folder, processes
         self.data, self.other = folder / "data", folder / "other"
         for place, words in ((self.data, self.model.sample), (self.other, self.model.other)):
-            command = [sys.executable, "-m", "src.sample_data", str(place), *words.split()]
-            subprocess.run(command, cwd=ROOT / name, check=True, stdout=subprocess.DEVNULL)
+            corpus = place.with_name(f"{place.name}_text") if self.model.converted else place
+            self._run(sys.executable, "-m", "src.sample_data", corpus, *words.split())
+            if self.model.converted:
+                self._run("bash", "script/convert_dataset.sh", corpus, place, "tiny")
+        self.copy = shutil.copytree(self.data, folder / "copy", copy_function=shutil.copyfile)  # with times of its own
         self.options = f"--preset tiny --print_steps 1 {self.model.options}".split()
+
+    def _run(self, *command: str | Path) -> None:
+        environment = {**os.environ, "PYTHON": sys.executable, "MIN_COUNT": "1", "VALID": "0.05", "HELDOUT": "0"}
+        subprocess.run(command, cwd=ROOT / self.name, env=environment, check=True, stdout=subprocess.DEVNULL)
 
     def one_process(self) -> str:
         """Train in one process; returns what it printed."""
@@ -161,8 +174,8 @@ class Bench:
         """Start a training on both machines, with a shared disk or disks of their own; `second` has other data."""
         disk = self.folder / place if shared else None
         machines = [Machine(number, self.folder / f"{place}_{number}", disk) for number in (0, 1)]
-        for machine, data in zip(machines, (self.data, second or self.data)):
-            machine.start(self.name, data, [*self.options, *options])
+        for machine, data in zip(machines, (self.data, second or (self.data if shared else self.copy))):
+            machine.start(self.name, data, self.processes, [*self.options, *options])
         return machines
 
     def finish(self, machines: list[Machine], seconds: float = LIMIT) -> list[int]:
@@ -231,20 +244,20 @@ def wait_for_steps(machines: list[Machine], count: int) -> None:
 
 FAULTS: dict[str, tuple[Callable[[list[Machine]], None], str, tuple[int, ...]]] = {
     "a killed process": (
-        lambda both: both[1].kill(signal.SIGKILL, "train.py --distributed", "msrun"),
-        "rank 1 on ",
+        lambda both: os.kill(both[1].processes("train.py --distributed", "msrun")[0], signal.SIGKILL),
+        f"({ADDRESS.format(2)})",
         (0,),
     ),
     "a killed msrun on the second machine": (lambda both: both[1].kill(signal.SIGKILL, "bin/msrun"), "", (0, 1)),
     "a killed msrun on the first machine": (lambda both: both[0].kill(signal.SIGKILL, "bin/msrun"), "", (0, 1)),
     "SIGTERM for msrun": (lambda both: both[0].kill(signal.SIGTERM, "bin/msrun"), "interrupted after epoch", (0, 1)),
+    "Ctrl-C": (lambda both: os.killpg(both[0].process.pid, signal.SIGINT), "interrupted after epoch", (0, 1)),
     "a pulled cable": (lambda both: both[0].cable("down"), "has ended or is out of reach", (0, 1)),
 }
 
 
-def check(name: str, folder: Path, faults: list[str]) -> Iterator[str]:
+def check(bench: Bench, faults: list[str]) -> Iterator[str]:
     """Yield a line for each thing that is as it should be; Failed where it is not."""
-    bench = Bench(name, folder)
     expected = values(bench.one_process())
     weights = {}
     for disk in ("own", "shared"):
@@ -260,7 +273,7 @@ def check(name: str, folder: Path, faults: list[str]) -> Iterator[str]:
     yield f"weights of both and of all ranks: {weights['own'][:16]}"
     machines = bench.start("lacking", second=bench.other)
     yield "other data: " + bench.fail(machines, "differ in: ")
-    empty = folder / "empty"
+    empty = bench.folder / "empty"
     empty.mkdir()
     machines = bench.start("empty", second=empty)
     yield "no data: " + bench.fail(machines, str(empty))
@@ -281,8 +294,9 @@ def check(name: str, folder: Path, faults: list[str]) -> Iterator[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", choices=list(MODELS), default=["lstm", "gru_seq2seq"], metavar="NAME")
+    parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS), metavar="NAME")
     parser.add_argument("--faults", nargs="*", choices=list(FAULTS), default=list(FAULTS), metavar="FAULT")
+    parser.add_argument("--processes", type=int, default=1, metavar="N", help="on each machine (default: 1)")
     args = parser.parse_args()
     if not hasattr(os, "geteuid") or os.geteuid() or not shutil.which("ip"):
         print("skipped: this needs Linux, root and the command ip")
@@ -290,7 +304,7 @@ def main() -> int:
     for name in args.models:
         with tempfile.TemporaryDirectory(prefix="two_machines_") as folder, network():
             try:
-                for line in check(name, Path(folder), args.faults):
+                for line in check(Bench(name, Path(folder), args.processes), args.faults):
                     print(f"{name}: {line}", flush=True)
             except Failed as failed:
                 print(f"{name}: FAILED: {failed}")

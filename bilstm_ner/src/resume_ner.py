@@ -10,6 +10,7 @@ import os
 import unicodedata
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 
@@ -156,15 +157,17 @@ def _well_formed(path: Path, problems: list[str] | None = None) -> Iterator[Sent
     What a blank line cuts in the middle of an entity is joined, as ResumeNER's training file needs it twice; that is
     logged where `problems` are asked for.
     """
-    last, known = None, {}
+    last: Sentence | None = None
+    known: dict[bytes, tuple[str, str]] = {}  # columns of lines, which most lines share with others
     for begins_document, block in _blocks(path):
         try:
-            rows = [(*_known_columns(known, path, number, line), number) for number, line in block]
+            columns = [known.get(line) or _learn_columns(known, path, number, line) for number, line in block]
         except UserError as problem:
             if problems is not None:
                 problems.append(str(problem))
             continue
-        characters, tags, lines = map(list, zip(*rows))
+        characters, tags = map(list, zip(*columns))
+        lines = [number for number, _ in block]
         before = last.tags[-1] if last and not begins_document else OUTSIDE
         if last and before[0] in "BM" and tags[0][0] in "ME" and before[1:] == tags[0][1:]:
             if problems is not None:
@@ -192,25 +195,24 @@ def _illegal(path: Path, sentence: Sentence, scheme: str) -> str | None:
 
 def _blocks(path: Path) -> Iterator[tuple[bool, list[tuple[int, bytes]]]]:
     """Yield the numbered lines of each sentence, and whether it is the first one of a document."""
-
-    def kind(numbered: tuple[int, bytes]) -> str:
-        text = numbered[1].decode("utf-8", "replace").strip(BLANKS)
-        return text and (DOCUMENT_START if text.startswith(DOCUMENT_START) else "sentence")
-
     begins_document = True
-    for name, lines in groupby(binary_lines(path), kind):
+    for name, lines in groupby(binary_lines(path), lambda numbered: _kind(numbered[1])):
         if name == "sentence":
             yield begins_document, list(lines)
         if name:  # blank lines change nothing
             begins_document = name == DOCUMENT_START
 
 
-def _known_columns(known: dict[bytes, tuple[str, str]], path: Path, number: int, line: bytes) -> tuple[str, str]:
-    """Return the columns of a line, which other lines have, too: they are found, and stand in memory, once."""
-    if line not in known:
-        if len(known) == KNOWN_LINES:
-            known.clear()
-        known[line] = _columns(path, number, line)
+@lru_cache(KNOWN_LINES)
+def _kind(line: bytes) -> str:
+    text = line.decode("utf-8", "replace").strip(BLANKS)
+    return text and (DOCUMENT_START if text.startswith(DOCUMENT_START) else "sentence")
+
+
+def _learn_columns(known: dict[bytes, tuple[str, str]], path: Path, number: int, line: bytes) -> tuple[str, str]:
+    if len(known) == KNOWN_LINES:
+        known.clear()
+    known[line] = _columns(path, number, line)
     return known[line]
 
 

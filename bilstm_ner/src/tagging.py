@@ -29,6 +29,7 @@ class Entity:
     type: str
 
 
+@lru_cache(2**16)
 def split_tag(tag: str) -> tuple[str, str]:
     """Return prefix and type of a tag, ("O", "") for the outside tag. Raises ValueError for anything else."""
     prefix, dash, kind = tag.partition("-")

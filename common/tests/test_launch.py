@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
+import sys
 from pathlib import Path
 
 import pytest
+from script_contract import code_after_interrupt
 
+from src.model_utils import launch
 from src.model_utils.configuration import Parser, boolean
 from src.model_utils.launch import add_launch_options, msrun_command
 from src.model_utils.runtime import UserError
@@ -74,6 +79,23 @@ def test_each_machine_starts_its_part_of_the_processes(command):
 def test_options_that_do_not_fit_together_are_refused(command, words, message):
     with pytest.raises(UserError, match=message):
         command(words)
+
+
+def test_after_interrupt_msrun_gets_the_signal_at_which_its_processes_save(tmp_path):
+    (tmp_path / "script").mkdir()  # as common.sh expects them in a model's folder
+    (tmp_path / "script/arguments.sh").touch()
+    common = shutil.copy(launch.COMMON, tmp_path / "script")
+    msrun = ["bash", "-c", "touch began; exec sleep 60"]
+    program = f"""
+from pathlib import Path
+from src.model_utils import launch
+launch.COMMON = Path({common!r})
+launch.msrun_command = lambda *_: ({msrun}, {{}})
+launch.launch(None, "train.py")
+"""
+    root = str(launch.COMMON.parents[1])
+    code = code_after_interrupt([sys.executable, "-c", program], tmp_path, tmp_path / "began", PYTHONPATH=root)
+    assert code == 128 + signal.SIGTERM
 
 
 def test_msrun_does_not_start_msrun(command, monkeypatch):

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -158,3 +159,23 @@ def test_no_workers_are_as_many_as_the_cores_of_the_process():
         assert resolve_workers(0) == 1
     finally:
         os.sched_setaffinity(0, allowed)
+
+
+@pytest.mark.parametrize(("variable", "expected"), [("3", [3]), ("0", [1]), (None, [])])
+def test_kernels_of_mindspore_get_no_more_threads_than_those_of_the_project(monkeypatch, variable, expected):
+    import mindspore as ms
+
+    numbers: list[int] = []
+    monkeypatch.setattr(ms.device_context.cpu.op_tuning, "threads_num", numbers.append)
+    monkeypatch.delenv("NATIVE_THREADS", raising=False)
+    if variable:
+        monkeypatch.setenv("NATIVE_THREADS", variable)
+    runtime.init_device("CPU")
+    assert numbers == expected
+
+
+def test_a_line_of_the_log_is_written_in_one_piece(monkeypatch):
+    pieces: list[str] = []
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(write=pieces.append, flush=lambda: None))
+    runtime.log("epoch: 1")
+    assert [piece for piece in pieces if piece] == ["epoch: 1\n"]

@@ -171,8 +171,12 @@ def _convert(splits: dict[str, list[Utterance]], folder: Path, config) -> None:
 
 
 def _fingerprint(splits: dict[str, list[Utterance]], config) -> dict:
-    """What the features depend on: names, sizes and labels of the sources, options, version of the format."""
-    corpus = digest_of_files((f"{split} {u}", u.audio) for split in SPLITS for u in splits[split])
+    """What the features depend on: names, sizes and labels of the sources, options, version of the format.
+
+    The folder of the corpus, which each machine may have somewhere else, is no part of it.
+    """
+    utterances = ((split, u) for split in SPLITS for u in splits[split])
+    corpus = digest_of_files((f"{split} {u._replace(audio=Path(u.audio).name)}", u.audio) for split, u in utterances)
     options = {key: config[key] for key in (*FEATURE_KEYS, "speed_perturbation", "on_bad_input")}
     return {"version": VERSION, "corpus": corpus, **options}
 

@@ -23,7 +23,7 @@ def prepared(corpus, settings, tmp_path_factory):
     return folder
 
 
-def test_conversion_keeps_what_there_is(prepared, corpus, settings, capsys):
+def test_conversion_keeps_what_there_is(prepared, corpus, settings, tmp_path, capsys):
     train = load_samples(prepared, "train")
     assert len(train) == 36 and len(load_samples(prepared, "valid")) == len(load_samples(prepared, "test")) == 12
     assert train.frames(0).shape == (train.lengths[0], feature_size(settings)) and train.frames(0).dtype == np.float32
@@ -33,8 +33,9 @@ def test_conversion_keeps_what_there_is(prepared, corpus, settings, capsys):
     np.testing.assert_allclose(speaker.mean(0), 0, atol=1e-4)
     np.testing.assert_allclose(speaker.std(0), 1, atol=1e-3)
     before = (prepared / "train.mindrecord").stat().st_mtime_ns
-    prepare(corpus, prepared, settings)
-    assert "is up to date" in capsys.readouterr().out
+    for place in (corpus, shutil.copytree(corpus, tmp_path / "on another machine")):
+        prepare(place, prepared, settings)
+        assert "is up to date" in capsys.readouterr().out
     assert (prepared / "train.mindrecord").stat().st_mtime_ns == before
 
 

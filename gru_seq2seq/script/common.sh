@@ -133,8 +133,23 @@ add_output_folders() { # PROGRAM
     [ "$1" = eval.py ] || OPTIONS+=(--ckpt_path "$(absolute "${CKPT_DIR:-outputs}")")
 }
 
+# At Ctrl-C msrun would kill its processes, and take that for a success. In a process group of its own it does not get
+# it; what it gets is SIGTERM, after which they save.
+run_msrun() { # COMMAND...
+    local process code=0
+    set -m
+    "$@" &
+    process=$!
+    set +m
+    trap 'kill "$process" 2>/dev/null' INT TERM HUP
+    wait "$process" || code=$?
+    while kill -0 "$process" 2>/dev/null; do wait "$process" || code=$?; done # the trap cuts a wait short
+    return "$code"
+}
+
 in_front() { # LOG COMMAND...
     local log=$PWD/$1 code
+    [[ $2 != */msrun ]] || set -- "$1" run_msrun "${@:2}"
     set +e
     "${@:2}" 2>&1 | tee -i "$log" # -i: after Ctrl-C the program still has something to say
     code=${PIPESTATUS[0]}

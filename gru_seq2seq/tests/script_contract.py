@@ -56,6 +56,17 @@ def run(folder: Path, script: str, *arguments: object, timeout: int = 300, **var
     return subprocess.run(call, cwd=folder, env={**keep, **variables}, capture_output=True, text=True, timeout=timeout)
 
 
+def code_after_interrupt(command: Sequence[str], folder: Path, began: Path, **variables: str) -> int:
+    """Start a command, press Ctrl-C when the file `began` is there, and return the exit code."""
+    environment, quiet = {**os.environ, **variables}, subprocess.DEVNULL
+    process = subprocess.Popen(command, cwd=folder, env=environment, stdout=quiet, start_new_session=True)
+    deadline = time.monotonic() + 30
+    while not began.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    return process.wait(timeout=30)
+
+
 class Caller:
     """Somebody who calls the scripts, with the stand-in for Python, from a folder with a space in its name."""
 
@@ -210,6 +221,12 @@ class ScriptContract:
         assert done.returncode == 7
         assert done.stdout == (caller.folder / log).read_text(encoding="utf-8")
         assert "epoch: 1 step: 390, loss is 0.6003723\n" in done.stdout and "to standard error" in done.stdout
+
+    def test_after_interrupt_msrun_gets_the_signal_at_which_its_processes_save(self, caller):
+        command = ["bash", str(SCRIPTS / "run_distribute_train_cpu.sh"), "2", *self.inputs.values()]
+        stand_in = {"PYTHON": str(caller.bin / "python"), "CALLS": str(caller.calls), "STUB_SLEEP": "60"}
+        code = code_after_interrupt(command, caller.folder, caller.calls, FOREGROUND="1", **stand_in)
+        assert code == 128 + signal.SIGTERM
 
     def test_evaluation_is_in_front_and_leaves_the_log_of_training_alone(self, caller):
         (caller.folder / "log.txt").write_text("kept", encoding="utf-8")

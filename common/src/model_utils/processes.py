@@ -33,8 +33,9 @@ def map_in_processes(function: Callable[[Item], Answer], items: Iterable[Item], 
     if workers == 1:
         yield from map(function, items)
         return
-    root = str(Path(__file__).resolve().parents[2])
-    command = [sys.executable, "-c", _PROGRAM, root, function.__module__, function.__name__]
+    root, module = str(Path(__file__).resolve().parents[2]), function.__module__
+    spec = sys.modules[module].__spec__  # of a program that was started by -m, whose module is __main__
+    command = [sys.executable, "-c", _PROGRAM, root, spec.name if spec else module, function.__name__]
     busy: collections.deque[subprocess.Popen] = collections.deque()
     try:
         for item in items:

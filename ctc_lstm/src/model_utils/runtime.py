@@ -169,6 +169,7 @@ def init_device(
     ms.set_context(mode=ms.GRAPH_MODE)
     if target == "CPU":
         ms.set_device("CPU")
+        _limit_threads(os.environ.get("NATIVE_THREADS", ""))
     else:
         ms.set_device(target, local_rank() if distributed else device_id)
     if distributed:
@@ -177,6 +178,15 @@ def init_device(
         size = _join_ranks()
         ms.set_auto_parallel_context(parallel_mode="data_parallel", gradients_mean=True, device_num=size)
     return target
+
+
+def _limit_threads(number: str) -> None:
+    """Give MindSpore's kernels no more threads than the project's, where processes share the cores."""
+    import mindspore as ms
+
+    if number.isdecimal():
+        with contextlib.suppress(RuntimeError):  # where it is set already, which MindSpore allows once
+            ms.device_context.cpu.op_tuning.threads_num(max(1, int(number)))
 
 
 def _join_ranks() -> int:
@@ -248,4 +258,4 @@ def resolve_workers(number: int) -> int:
 def log(message: str) -> None:
     """Print one line on rank 0, at once: several ranks would print it several times."""
     if rank_and_size()[0] == 0:
-        print(message, flush=True)
+        print(f"{message}\n", end="", flush=True)  # in one piece, into which another thread puts no error

@@ -17,13 +17,20 @@ import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
+
+from tqdm import tqdm
 
 from src.model_utils.configuration import Parser
 from src.model_utils.files import atomic_write, read_lines
-from src.model_utils.runtime import UserError, log, run
+from src.model_utils.processes import map_in_processes
+from src.model_utils.runtime import UserError, log, resolve_workers, run
 
+T = TypeVar("T")
+Place = tuple[int, bool]  # of a line: the number of its file, and whether the line is empty
 PARTS = ("train", "valid", "heldout")
 SENTENCE_MARKS = ("<S>", "</S>")  # every sentence gets them later, so in a text they are no words
+CHUNK = 2**19  # characters of the lines that a process divides at once
 MANY = 100  # files or documents from which on a corpus is divided by them
 
 _LINE_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
@@ -125,12 +132,48 @@ def read_documents(path: str | Path, tokenizer: str = "words") -> Iterator[Itera
     `whitespace` takes every line for a sentence whose words are separated by spaces; `words` removes HTML line breaks
     and looks for words and sentences itself. Raises UserError for a missing, empty or undecodable file.
     """
-    for file in text_files(path):
-        for _, lines in itertools.groupby(read_lines(file), lambda line: not line[1].strip()):
-            document = (words for _, line in lines for words in _sentences(line, tokenizer))
-            first = next(document, None)
-            if first:
-                yield itertools.chain([first], document)
+    lines = ((place, _sentences(line, tokenizer)) for place, line in _lines(text_files(path)))
+    return (document for _, document in _documents(lines))
+
+
+def _lines(files: Iterable[Path]) -> Iterator[tuple[Place, str]]:
+    return (((number, not line.strip()), line) for number, file in enumerate(files) for _, line in read_lines(file))
+
+
+def _documents(lines: Iterable[tuple[Place, Iterable[T]]]) -> Iterator[tuple[int, Iterator[T]]]:
+    """Join the sentences of lines to documents, which they yield with the numbers of their files."""
+    for (number, _), run_of_lines in itertools.groupby(lines, lambda line: line[0]):
+        document = (sentence for _, sentences in run_of_lines for sentence in sentences)
+        first = next(document, None)
+        if first:
+            yield number, itertools.chain([first], document)
+
+
+def _sentences_by_processes(files: Iterable[Path], tokenizer: str) -> Iterator[tuple[Place, list[str]]]:
+    """Yield the place of each line and its sentences, whose words have single spaces between them."""
+    chunks = _chunks(tqdm(_lines(files), "dividing text", unit=" lines", unit_scale=True, disable=None, leave=False))
+    first = list(itertools.islice(chunks, 2))
+    workers = resolve_workers(0) if len(first) > 1 else 1
+    items = ((tokenizer, chunk) for chunk in itertools.chain(first, chunks))
+    return itertools.chain.from_iterable(map_in_processes(divide_chunk, items, workers))
+
+
+def _chunks(lines: Iterable[tuple[Place, str]]) -> Iterator[list[tuple[Place, str]]]:
+    chunk, size = [], 0
+    for place, line in lines:
+        chunk.append((place, line))
+        size += len(line)
+        if size >= CHUNK:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+def divide_chunk(item: tuple[str, list[tuple[Place, str]]]) -> list[tuple[Place, list[str]]]:
+    """Return the place of each line and its sentences, whose words have single spaces between them."""
+    tokenizer, chunk = item
+    return [(place, list(map(" ".join, _sentences(line, tokenizer)))) for place, line in chunk]
 
 
 def _sentences(line: str, tokenizer: str) -> list[list[str]]:
@@ -198,13 +241,12 @@ def divide(path, folder, valid: float, heldout: float, seed: int, tokenizer: str
     counts = {part: {"documents": 0, "sentences": 0, "words": 0} for part in PARTS}
     with contextlib.ExitStack() as stack:
         outputs = {part: stack.enter_context(atomic_write(folder / f"{part}.txt")) for part in PARTS}
-        for k, file in enumerate(files):
-            for document in read_documents(file, tokenizer):
-                pieces = ([sentence] for sentence in document) if unit == "sentences" else [document]
-                drawn = ((part_of((k + 0.5) / len(files) if unit == "files" else draw.random()), p) for p in pieces)
-                for part, run_of_pieces in itertools.groupby(drawn, key=lambda pair: pair[0]):
-                    sentences = (sentence for _, piece in run_of_pieces for sentence in piece)
-                    _write_document(outputs[part], sentences, counts[part])
+        for k, document in _documents(_sentences_by_processes(files, tokenizer)):
+            pieces = ([sentence] for sentence in document) if unit == "sentences" else [document]
+            drawn = ((part_of((k + 0.5) / len(files) if unit == "files" else draw.random()), p) for p in pieces)
+            for part, run_of_pieces in itertools.groupby(drawn, key=lambda pair: pair[0]):
+                sentences = (sentence for _, piece in run_of_pieces for sentence in piece)
+                _write_document(outputs[part], sentences, counts[part])
         if not sum(count["documents"] for count in counts.values()):
             raise UserError(f"{path}: holds no words")
         for part, share in (("train", 1 - valid - heldout), ("valid", valid), ("heldout", heldout)):
@@ -225,14 +267,14 @@ def _has_few_documents(files: list[Path]) -> bool:
     return len(lines) < MANY and sum(lines) > len(lines)
 
 
-def _write_document(output, sentences: Iterable[list[str]], count: dict[str, int]) -> None:
+def _write_document(output, sentences: Iterable[str], count: dict[str, int]) -> None:
     if count["documents"]:
         output.write("\n")
     count["documents"] += 1
-    for words in sentences:
-        output.write(" ".join(words) + "\n")
+    for sentence in sentences:
+        output.write(sentence + "\n")
         count["sentences"] += 1
-        count["words"] += len(words)
+        count["words"] += 1 + sentence.count(" ")
 
 
 def _check_output(source: Path, folder: Path) -> None:

@@ -74,9 +74,11 @@ def binary_lines(path) -> Iterator[tuple[int, bytes]]:
     """
     with open_binary(path) as file:
         for number, line in enumerate(file, 1):
-            if number == 1 and not line.endswith(b"\n") and b"\r" in line.rstrip(b"\r"):
-                raise UserError(f"{path}:1: the lines end in carriage returns alone; convert it by tr '\\r' '\\n'")
-            yield number, line.removesuffix(b"\n").removesuffix(b"\r").removeprefix(MARK if number == 1 else b"")
+            if number == 1:
+                if not line.endswith(b"\n") and b"\r" in line.rstrip(b"\r"):
+                    raise UserError(f"{path}:1: the lines end in carriage returns alone; convert it by tr '\\r' '\\n'")
+                line = line.removeprefix(MARK)
+            yield number, line.removesuffix(b"\n").removesuffix(b"\r")
 
 
 def refuse_utf16(data: bytes, path, number: int = 1) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from src.model_utils.runtime import UserError, resolve_workers
 
 FLAG = "--multiprocessing_distributed"
+COMMON = Path(__file__).resolve().parents[2] / "script" / "common.sh"
 VALUED = ("--world_size", "--device_list", "--addr", "--nnodes", "--node_rank")
 
 
@@ -26,10 +27,11 @@ def add_launch_options(group) -> None:
 
 
 def launch(args: argparse.Namespace, program: str) -> None:
-    """Become msrun with the processes that the options ask for; return if they ask for none."""
+    """Become a shell that runs msrun with the processes that the options ask for; return if they ask for none."""
     command = msrun_command(args, os.path.abspath(program))
     if command:
-        os.execve(command[0][0], command[0], {**os.environ, **command[1]})
+        shell = ["bash", "-c", '. "$0" && run_msrun "$@"', str(COMMON)]
+        os.execvpe("bash", [*shell, *command[0]], {**os.environ, **command[1]})
 
 
 def msrun_command(args: argparse.Namespace, program: str) -> tuple[list[str], dict[str, str]] | None:
