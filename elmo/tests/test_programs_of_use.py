@@ -83,6 +83,22 @@ def test_embed_writes_all_layers_and_an_index(published, expected, tmp_path, exi
         np.testing.assert_allclose(embeddings[str(number)], layers, atol=1e-6)
 
 
+def test_embed_writes_the_same_to_a_numpy_archive(published, expected, tmp_path, exit_of):
+    output = tmp_path / "out.npz"
+    arguments = "--ckpt_path", published.ckpt, "--input_file", published.text, "--output_file", output
+    code, _, err = exit_of(embed.main, *arguments, "--batch_size", "3")
+    assert code == 0, err
+    with np.load(output) as archive:  # which unpickles nothing
+        embeddings = dict(archive)
+    index = json.loads(embeddings.pop("sentence_to_index"))
+    assert index == {line: str(number) for number, line in enumerate(published.lines)}
+    assert list(map(str, sorted(expected))) == sorted(embeddings)
+    for number, layers in expected.items():
+        assert embeddings[str(number)].dtype == np.float32
+        np.testing.assert_allclose(embeddings[str(number)], layers, atol=1e-6)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.npz"]
+
+
 def test_the_index_of_embed_names_the_last_of_equal_sentences(published, tmp_path, exit_of):
     text, output = tmp_path / "text.txt", tmp_path / "out.hdf5"
     text.write_text('The end .\n"caf\u00e9" sat .\nThe end .\n', encoding="utf-8")
@@ -214,6 +230,7 @@ def test_conversion_keeps_the_options_of_other_weights(published, tmp_path, exit
         ("one\n\ntwo\n", "", "text.txt:2: a line without words; remove it"),
         (b"\xff\xfe\n", "", "text.txt:1: not"),
         ("one\n", "--batch_size 0", "argument --batch_size: must be 1 or more, not 0"),
+        ("one\n", "--output_file {folder}/out.npy", "out.npy: one array has no room for many sentences"),
         ("one\n", "--layer top", "did you mean '--layers'?"),
         ("one\n", "--options_path {folder}/lost.json", "lost.json: no such file"),
         ("one\n", "--options_path small", "'char_embed' has shape (261, 4), the options say (261, 16)"),
