@@ -24,6 +24,8 @@ from src.config import bilstm_ner_cfg, bilstm_ner_cfg_ascend
 from src.highlight import page
 from src.model_utils.checkpoint import load_checkpoint
 from src.model_utils.configuration import allowed_ranges
+from src.resume_ner import read_corpus
+from src.tagging import entities
 
 LINE = re.compile(r"^epoch: \d+ step: \d+, loss is (\d+\.\d{7})$", re.MULTILINE)
 SHORT = ["--preset", "tiny", "--device_target", "CPU", "--train_epochs", "2", "--print_steps", "1", "--data_path"]
@@ -108,6 +110,24 @@ def test_prediction_of_texts_lines_and_pages(trained, tmp_path, capsys, monkeypa
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "&lt;" in page and "<现任" not in page and "<small>ORG</small></mark>" in page
     assert "standard input:2: not UTF-8" in capsys.readouterr().err
+
+
+def test_conll_is_read_back_as_the_corpus_is(trained, tmp_path, capsys):
+    options = ["--ckpt_path", str(trained.best), "--device_target", "CPU"]
+    texts = ["王伟，男， 汉族。", "", "现任北京电子有限公司总经理。"]
+    capsys.readouterr()
+    predict.main([*texts, *options, "--json"])
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    predict.main([*texts, *options, "--conll"])
+    written = capsys.readouterr().out
+    assert written.endswith("。 O\n\n") and written.count("\n\n") == 2
+    (tmp_path / "predicted.bmes").write_text(written, encoding="utf-8")
+    sentences = read_corpus(tmp_path / "predicted.bmes", scheme="BMES").sentences
+    assert ["".join(sentence.characters) for sentence in sentences] == ["王伟，男，汉族。", texts[2]]
+    for sentence, answer in zip(sentences, answers[::2]):
+        spans = entities(sentence.tags, "BMES")
+        found = [("".join(sentence.characters[span.start : span.end]), span.type) for span in spans]
+        assert found == [(entity["text"], entity["type"]) for entity in answer["entities"]] and found
 
 
 def test_a_page_is_written_while_answers_come():
@@ -197,6 +217,8 @@ def test_export_of_a_checkpoint(trained, tmp_path):
         (evaluation, "--ckpt_path {best} --data_path {test} --errors {test}", "is the file that is scored"),
         (predict, "--input_file {test} --html {test} --ckpt_path {best}", "is the file that is read"),
         (predict, "text --ckpt_path {best} --best 0", "--best 0: choose 1 or more"),
+        (predict, "text --ckpt_path {best} --conll --best 2", "CoNLL has room for one answer"),
+        (predict, "text --ckpt_path {best} --conll --json", "not allowed with argument"),
         (predict, "text --input_file x --ckpt_path {best}", "not both"),
         (export, "--ckpt_path {best} --formats TFLITE", "unknown format 'TFLITE'"),
         (export, "--ckpt_path {best} --config_path a.yaml", "unrecognized arguments: --config_path"),
