@@ -15,8 +15,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 def trained(tmp_path_factory):
     """Paths of a synthetic corpus, its conversion, and a tiny network trained on it."""
     import train
-    from src.imdb import read_reviews, tokenize
+    from src.imdb import read_reviews
     from src.sample_data import write_sample_corpus
+    from src.tokenizer import tokenize
 
     folder = tmp_path_factory.mktemp("trained")
     corpus, prepared, outputs = folder / "aclImdb", folder / "preprocess", folder / "outputs"
