@@ -191,12 +191,30 @@ def test_a_model_trained_on_words_tags_words(words, capsys, text):
     assert "units: words" in (words.parent / "config.yaml").read_text(encoding="utf-8")
 
 
-def test_export_of_a_checkpoint(trained, tmp_path):
+def test_export_of_a_checkpoint(trained, tmp_path, capsys, run_exported):
     options = ["--ckpt_path", str(trained.best), "--device_target", "CPU", "--data_path", str(trained.corpus)]
     differences = export.main([*options, "--output_dir", str(tmp_path)])
     assert set(differences) == {"MINDIR", "ONNX"} and max(differences.values()) <= export.TOLERANCE
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"bilstm_ner.mindir", "bilstm_ner.onnx", "transitions.npz", "vocab.json", "config.yaml"}
+    company = {"transitions.npz", "vocab.json", "config.yaml", "processing.json"}
+    scripts = {"processing.py", "text_units.py", "run_onnx.py", "run_mindir.py"}
+    assert names == {"bilstm_ner.mindir", "bilstm_ner.onnx", *company, *scripts}
+    texts = ["王伟，男， 汉族，\u9f98 e\u0301\u200b。现任北京电子有限公司总经理。", "王", " "]
+    capsys.readouterr()
+    predict.main([*texts, *options[:4]])
+    expected = capsys.readouterr().out
+    assert " ORG " in expected
+    for script in ("run_onnx.py", "run_mindir.py"):
+        assert run_exported(tmp_path, script, *texts) == expected
+
+
+def test_the_scripts_of_an_export_tag_words(words, tmp_path, capsys, run_exported):
+    options = ["--ckpt_path", str(words), "--device_target", "CPU"]
+    export.main([*options, "--formats", "ONNX", "--output_dir", str(tmp_path)])
+    assert not (tmp_path / "run_mindir.py").exists()
+    capsys.readouterr()
+    predict.main(["Mary Smith lives in Paris.", *options])
+    assert run_exported(tmp_path, "run_onnx.py", "Mary Smith lives in Paris.") == capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
