@@ -29,16 +29,15 @@ class Scaled(nn.Cell):
         return scaled, scaled.sum(1) + ops.zeros_like(rows)
 
 
-def parse(*words, formats=("MINDIR", "ONNX")):
+def parse(*words):
     parser = Parser("test", config_file=False, device=False)
     parser.add_argument("--ckpt_path")
-    return parse_export_arguments(parser, list(words), formats)
+    return parse_export_arguments(parser, list(words))
 
 
 def test_formats_are_chosen_in_any_case_and_once(tmp_path):
     assert parse("--ckpt_path", str(tmp_path / "x.ckpt")).formats == ["MINDIR", "ONNX"]
     assert parse("--ckpt_path", "x.ckpt", "--formats", "onnx, ONNX").formats == ["ONNX"]
-    assert parse("--ckpt_path", "x.ckpt", formats=("MINDIR",)).formats == ["MINDIR"]
     with pytest.raises(UserError, match="--formats: unknown format 'AIR'; choose from MINDIR, ONNX"):
         parse("--ckpt_path", "x.ckpt", "--formats", "AIR")
 

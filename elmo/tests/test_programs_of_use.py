@@ -314,12 +314,23 @@ def test_neighbours_are_ranked_by_cosine(published, expected, tmp_path, exit_of)
     assert code == 2 and "the model has layers 0 to 2" in err
 
 
-def test_export_agrees_with_the_checkpoint_or_leaves_the_older_file(published, tmp_path, exit_of, monkeypatch):
+def test_export_agrees_with_the_checkpoint_or_leaves_the_older_file(
+    published, expected, tmp_path, exit_of, monkeypatch, run_exported
+):
     arguments = "--ckpt_path", published.ckpt, "--output_dir", tmp_path / "new", "--device_target", "CPU"
     code, out, err = exit_of(export.main, *arguments)
     assert code == 0, err
-    assert out.splitlines()[-1].startswith(f"{tmp_path}/new/elmo.mindir: ok, differs by ")
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["elmo.mindir", "options.json"]
+    for name, line in zip(("elmo.mindir", "elmo.onnx"), out.splitlines()[-2:]):
+        assert line.startswith(f"{tmp_path}/new/{name}: ok, differs by ")
+    scripts = {"processing.py", "token_indexer.py", "run_mindir.py", "run_onnx.py"}
+    names = {"elmo.mindir", "elmo.onnx", "options.json", *scripts}
+    assert {path.name for path in (tmp_path / "new").iterdir()} == names
+    for script in ("run_mindir.py", "run_onnx.py"):
+        run_exported(tmp_path / "new", script, published.text, tmp_path / "out.npz")
+        with np.load(tmp_path / "out.npz") as vectors:
+            assert sorted(vectors) == [str(number) for number in sorted(expected)]
+            for number, layers in expected.items():
+                np.testing.assert_allclose(vectors[str(number)], layers, atol=1e-5)
 
     monkeypatch.setattr(export, "Embedder", lambda *_, **__: enumerate)
     monkeypatch.setattr(export, "write_mindir", lambda cell, inputs, path: path.write_text("new", encoding="utf-8"))

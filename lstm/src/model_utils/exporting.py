@@ -14,27 +14,24 @@ from mindspore import Tensor, nn
 
 from src.model_utils.runtime import UserError, log
 
+FORMATS = ("MINDIR", "ONNX")
 EXAMPLES = Path(__file__).resolve().parents[2] / "export_examples"  # programs that run exported files on their own
 Run = Callable[..., list[np.ndarray]]  # from the inputs of an exported file to its outputs, all arrays
 
 
-def parse_export_arguments(
-    parser: argparse.ArgumentParser, argv: Sequence[str] | None, formats: Sequence[str] = ("MINDIR", "ONNX")
-) -> argparse.Namespace:
-    """Add --output_dir, and --formats where there are several, and parse a command line; `formats` becomes a list.
+def parse_export_arguments(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """Add --output_dir and --formats, and parse a command line; `formats` becomes a list.
 
     Raises UserError for an unknown format and for the folder of another training.
     """
     parser.add_argument("--output_dir", metavar="DIR", default="./export", help="where to (default: ./export)")
-    if len(formats) > 1:
-        every = ",".join(formats)
-        parser.add_argument("--formats", default=every, metavar="LIST", help=f"default: {every}")
+    every = ",".join(FORMATS)
+    parser.add_argument("--formats", default=every, metavar="LIST", help=f"default: {every}")
     args = parser.parse_args(argv)
-    names = getattr(args, "formats", formats[0]).split(",")
-    args.formats = list(dict.fromkeys(name.strip().upper() for name in names))
+    args.formats = list(dict.fromkeys(name.strip().upper() for name in args.formats.split(",")))
     for name in args.formats:
-        if name not in formats:
-            raise UserError(f"--formats: unknown format '{name}'; choose from {', '.join(formats)}")
+        if name not in FORMATS:
+            raise UserError(f"--formats: unknown format '{name}'; choose from {', '.join(FORMATS)}")
     output, training = Path(args.output_dir).resolve(), Path(args.ckpt_path).resolve().parent
     if output != training and any(output.glob("*.ckpt")):
         raise UserError(f"{args.output_dir}: holds checkpoints of another training; choose another --output_dir")
