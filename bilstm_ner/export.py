@@ -1,7 +1,7 @@
 """Export a checkpoint as MINDIR or ONNX, and compare each with the checkpoint before it takes its place.
 
-The files hold the network up to the emissions; the best path is then found by src/decoding.py, which needs NumPy only,
-with the transitions in transitions.npz.
+The files hold the network up to the emissions; processing.py, which lies beside them, then finds the best path with the
+transitions in transitions.npz.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from src.decoding import viterbi
 from src.inference import Decoder, load_trained, path_scores
 from src.model_utils.configuration import Parser
 from src.model_utils.exporting import Run, export, largest_difference, parse_export_arguments, write_mindir, write_onnx
-from src.model_utils.files import write_yaml
+from src.model_utils.files import write_json, write_yaml
 from src.model_utils.runtime import init_device, run
 from src.network import Tagger, dynamic_inputs
 from src.resume_ner import Sentence, find_file, read_corpus
@@ -106,10 +106,11 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
         np.savez(folder / "transitions.npz", **dict(zip(("transitions", "start", "end"), scores)))
         save_vocabulary(folder / "vocab.json", vocabulary)
         write_yaml(folder / "config.yaml", config)
+        write_json(folder / "processing.json", {"units": config.units})
 
     lengths = lengths_of(samples)
     compared = f"on {len(samples)} sentences of {lengths.min()} to {lengths.max()} {config.units}, with the same paths"
-    return export(args, {"MINDIR": mindir, "ONNX": onnx}, TOLERANCE, save_company, compared)
+    return export(args, {"MINDIR": mindir, "ONNX": onnx}, TOLERANCE, save_company, compared, ["text_units.py"])
 
 
 if __name__ == "__main__":

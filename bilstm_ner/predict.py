@@ -1,4 +1,4 @@
-"""Find the named entities of sentences from arguments, a file or a pipe: as text, JSON lines or an HTML page."""
+"""Find the named entities of sentences from arguments, a file or a pipe: as text, JSON lines, CoNLL or an HTML page."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class Predictor:
         self.decoder = Decoder(network, vocabulary, config)
         self.vocabulary, self.units, self.count = vocabulary, config.units, best
 
-    def __call__(self, texts: list[str]) -> list[dict]:
+    def __call__(self, texts: list[str], with_tags: bool = False) -> list[dict]:
         """Return text and entities of each text, and with several `best` answers all of them with their scores.
 
         An entity is a dict of text, type, start and end, which count characters of the text from 0, the end excluded.
-        White space is not read: the corpus has none.
+        White space is not read: the corpus has none. `with_tags` adds the units that are read with their best tags.
         """
         units = [split_text(text, self.units, self.vocabulary.character_ids) for text in texts]
         not_empty = [i for i, units_of_text in enumerate(units) if units_of_text]
@@ -53,6 +53,8 @@ class Predictor:
                 for tags, score in paths
             ]
             answers[i]["entities"] = best[0]["entities"]
+            if with_tags:
+                answers[i]["tags"] = [(unit, tag) for (unit, _), tag in zip(units[i], paths[0][0])]
             if several:
                 answers[i]["best"] = best
         return answers
@@ -70,8 +72,11 @@ def parse_arguments(argv: Sequence[str] | None = None) -> Namespace:
     """Read the command line."""
     parser = Parser(__doc__)
     add_input_options(parser, "sentence")
-    parser.add_argument("--json", action="store_true", help="one JSON object per sentence")
-    parser.add_argument("--html", metavar="FILE", help="write a page with the entities marked")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="one JSON object per sentence")
+    text = "one line per character or word with its tag, as in the corpus, and an empty line behind each sentence"
+    form.add_argument("--conll", action="store_true", help=text)
+    form.add_argument("--html", metavar="FILE", help="write a page with the entities marked")
     parser.add_argument("--best", type=int, default=1, metavar="N", help="the N best answers for each sentence")
     text = "tag words that blanks separate (default: as in training)"
     parser.add_argument("--words", action="store_true", help=text)
@@ -79,6 +84,8 @@ def parse_arguments(argv: Sequence[str] | None = None) -> Namespace:
     args = parser.parse_args(argv)
     if args.best < 1:
         raise UserError(f"--best {args.best}: choose 1 or more")
+    if args.conll and args.best > 1:
+        raise UserError(f"--best {args.best}: CoNLL has room for one answer; leave out --best, or take --json")
     if args.html and args.input_file and Path(args.html).resolve() == Path(args.input_file).resolve():
         raise UserError(f"--html {args.html}: is the file that is read; choose another")
     return args
@@ -92,6 +99,11 @@ def shown(answer: dict) -> str:
             lines.append(f"  {rank}. score {path['score']:.4f}")
         lines += [f"    {e['start']}-{e['end']} {e['type']} {e['text']}" for e in path["entities"]]
     return "\n".join(lines)
+
+
+def conll(answer: dict) -> str:
+    """Return an answer as lines of a unit and its tag, the form of the corpus, and the empty line behind them."""
+    return "".join(f"{unit} {tag}\n" for unit, tag in answer.get("tags", ()))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -109,7 +121,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def answers() -> Iterator[dict]:
         nonlocal count
         for texts in source.chunks():
-            yield from predictor(texts)
+            yield from predictor(texts, args.conll)
             count += len(texts)
             sys.stdout.flush()
 
@@ -119,8 +131,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             file.writelines(page(answers(), types))
         log(f"{args.html}: {count} sentences")
     else:
+        form = conll if args.conll else shown
         for answer in answers():
-            print(json.dumps(answer, ensure_ascii=False) if args.json else shown(answer))
+            print(json.dumps(answer, ensure_ascii=False) if args.json else form(answer))
     return count
 
 

@@ -12,7 +12,7 @@ from mindspore import Tensor, nn, ops
 from src import config as config_module
 from src.config import ctc_cfg
 from src.dataset import pad
-from src.features import feature_size
+from src.features import feature_size, kaldi_arrays
 from src.inference import Recognizer, load_trained
 from src.model_utils.configuration import Parser, apply_settings
 from src.model_utils.exporting import Run, export, largest_difference, parse_export_arguments, write_mindir, write_onnx
@@ -64,6 +64,14 @@ def frames_to_compare(args: Namespace, config) -> list[np.ndarray]:
     return frames
 
 
+def write_processing(folder: Path, config) -> None:
+    """Write what processing.py makes features with: processing.json and features.npz."""
+    shift, arrays = kaldi_arrays(config)
+    settings = {key: config[key] for key in ("sample_rate", "energy", "deltas")}
+    write_json(folder / "processing.json", {**settings, "shift": shift, "normalize": config.cmvn != "none"})
+    np.savez(folder / "features.npz", **arrays)
+
+
 def main(argv=None) -> dict[str, float]:
     """Export as the command line says; returns the largest difference of each format from the checkpoint."""
     args = parse_arguments(argv)
@@ -86,6 +94,7 @@ def main(argv=None) -> dict[str, float]:
     def save_company(folder: Path) -> None:
         write_json(folder / "vocab.json", vocabulary)
         write_yaml(folder / "config.yaml", config)
+        write_processing(folder, config)
 
     writers = {
         "MINDIR": lambda folder: difference(write_mindir(cell, inputs, folder / "ctc_lstm.mindir")),

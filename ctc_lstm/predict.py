@@ -1,4 +1,4 @@
-"""Recognise audio files: labels with time stamps, as text or JSON, as Praat TextGrids, and as pictures."""
+"""Recognise audio files: labels with time stamps, as text, JSON or CTM, as Praat TextGrids, and as pictures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from src.model_utils.files import atomic_write
 from src.model_utils.runtime import UserError, init_device, run
 from src.model_utils.text_input import TextInput, add_input_options
 from src.network import subsampling_of
-from src.segments import draw, segments, text_grid
+from src.segments import ctm, draw, segments, text_grid
 
 NOUN = "path of an audio file"
 CHUNK = 32  # files that are recognised together
@@ -30,8 +30,10 @@ def parse_arguments(argv=None) -> Namespace:
     parser = Parser(__doc__)
     add_input_options(parser, NOUN, "AUDIO")
     parser.add_checkpoint_options(config_module, ctc_cfg, SETTINGS)
-    parser.add_argument("--json", action="store_true", help="one JSON object per file")
-    parser.add_argument("--times", action="store_true", help="one line per label with its start and end in seconds")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="one JSON object per file")
+    form.add_argument("--times", action="store_true", help="one line per label with its start and end in seconds")
+    form.add_argument("--ctm", action="store_true", help="CTM of NIST: one line per label, with its probability")
     parser.add_argument("--plot", metavar="DIR", help="draw waveform, spectrogram and posteriors into DIR/*.png")
     parser.add_argument("--textgrid", metavar="DIR", help="write Praat TextGrids into DIR/*.TextGrid")
     parser.add_argument("--same_speaker", action="store_true", help="normalise all files as those of one speaker")
@@ -71,6 +73,8 @@ class Predictor:
     def _answer(self, recording: tuple, log_probs: np.ndarray) -> dict:
         vocabulary, labels = self.recognizer.vocabulary, self.recognizer.decode(log_probs)
         path, _, samples, rate = recording
+        if self.args.ctm:
+            self._claim(path, Path(path).stem)
         seconds = len(samples) / rate
         timed = segments(log_probs, labels, vocabulary, self.step, seconds)
         if self.args.textgrid:
@@ -84,14 +88,21 @@ class Predictor:
     def _output(self, path: str, folder: str, suffix: str) -> Path:
         """Return where the answer of an audio file goes; UserError where that of another file has gone there."""
         target = Path(folder) / (Path(path).stem + suffix)
-        if self.names.setdefault(str(target), path) != path:
-            raise UserError(f"{path}: {self.names[str(target)]} goes to {target} too; recognise them in two runs")
+        self._claim(path, str(target))
         return target
 
+    def _claim(self, path: str, name: str) -> None:
+        if self.names.setdefault(name, path) != path:
+            raise UserError(f"{path}: {self.names[name]} goes to {name} too; recognise them in two runs")
 
-def shown(answer: dict, times: bool) -> str:
-    """Return the readable lines of an answer."""
-    if not times:
+
+def shown(answer: dict, args: Namespace) -> str:
+    """Return the lines of an answer, in the form that was asked for."""
+    if args.json:
+        return json.dumps(answer, ensure_ascii=False)
+    if args.ctm:
+        return ctm(Path(answer["audio"]).stem, answer["segments"])
+    if not args.times:
         return f"{answer['audio']}: {' '.join(answer['labels'])}"
     lines = [f"{s['start']:8.3f} {s['end']:8.3f}  {s['label']}" for s in answer["segments"]]
     return "\n".join([f"{answer['audio']}: {answer['seconds']:.3f} s", *lines])
@@ -112,7 +123,8 @@ def main(argv=None) -> int:
         chunks = [[path for chunk in chunks for path in chunk]]
     for paths in chunks:
         for answer in predictor(paths):
-            print(json.dumps(answer, ensure_ascii=False) if args.json else shown(answer, args.times))
+            if lines := shown(answer, args):  # a recording without labels has none in CTM
+                print(lines)
             count += 1
         sys.stdout.flush()
     return count

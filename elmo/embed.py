@@ -1,4 +1,4 @@
-"""Embed the sentences of a text file: HDF5 as `allennlp elmo` writes it, one data set a sentence."""
+"""Embed the sentences of a text file: HDF5 as `allennlp elmo` writes it, or NumPy, one array a sentence."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from src.data.sentences import add_text_options, count_lines, read_sentences
 from src.inference import Embedder, add_model_options, load_model
 from src.model_utils.configuration import Parser
 from src.model_utils.runtime import UserError, init_device, run
-from src.output_files import atomic_hdf5, check_output_file, copy_text
+from src.output_files import atomic_vectors, check_output_file
 
 LAYERS = {"all": lambda layers: layers, "top": lambda layers: layers[-1], "average": lambda layers: layers.mean(0)}
 
@@ -26,14 +25,17 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = Parser(__doc__, config_file=False)
     add_model_options(parser)
     add_text_options(parser)
-    parser.add_argument("--output_file", metavar="FILE", required=True, help="HDF5 file to write")
+    parser.add_argument("--output_file", metavar="FILE", required=True, help="HDF5 file to write, or NumPy's .npz")
     parser.add_argument("--layers", choices=LAYERS, default="all", help="all (default), top, or their average")
     states = parser.add_mutually_exclusive_group()
     text = "let a sentence depend on those before it and on --batch_size, as the published programs do"
     states.add_argument("--stateful", action="store_true", help=text)
     states.add_argument("--stateless", action="store_true", help="let it depend on itself alone (default)")
     parser.add_argument("--forget_sentences", action="store_true", help="leave out sentence_to_index")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if Path(args.output_file).suffix == ".npy":
+        raise UserError(f"{args.output_file}: one array has no room for many sentences; choose a name in .npz")
+    return args
 
 
 def main(argv: Sequence[str] | None = None) -> dict:
@@ -50,13 +52,13 @@ def main(argv: Sequence[str] | None = None) -> dict:
     choose, tokens, first = LAYERS[args.layers], 0, 0
     begin = time.perf_counter()
     with (
-        atomic_hdf5(args.output_file) as file,
+        atomic_vectors(args.output_file) as vectors,
         tempfile.TemporaryFile(dir=Path(args.output_file).parent) as index,
         tqdm(total=total, unit=" sentences", disable=None, leave=False) as bar,
     ):
         for sentences in read_sentences(args.input_file, args.tokenizer):
             for number, layers in embedder([words for _, words in sentences]):
-                file.create_dataset(str(first + number), data=choose(layers), dtype=np.float32)
+                vectors.add(str(first + number), choose(layers))
                 tokens += layers.shape[1]
                 bar.update()
             if not args.forget_sentences:
@@ -65,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> dict:
             first += len(sentences)
         if not args.forget_sentences:
             index.write(b"}")
-            copy_text(index, file, "sentence_to_index")
+            vectors.add_text("sentence_to_index", index)
     rate = tokens / (time.perf_counter() - begin)
     print(f"{args.output_file}: {first} sentences, {tokens} tokens, {rate:.0f} tokens/s")
     return {"sentences": first, "tokens": tokens, "tokens_per_second": rate}

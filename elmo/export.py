@@ -1,4 +1,4 @@
-"""Export the embeddings of a biLM as MINDIR, compared with those of the checkpoint before the file appears."""
+"""Export the embeddings of a biLM as MINDIR or ONNX, compared with those of the checkpoint before a file appears."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import mindspore as ms
+import numpy as np
 from mindspore import Tensor
 
+from src.data.token_indexer import sentence_inputs
 from src.inference import Embedder, add_model_options, load_model
-from src.mindir_export import ExportedElmo, export_inputs
+from src.mindir_export import ExportedElmo
 from src.model_options import save_options
 from src.model_utils.configuration import Parser
-from src.model_utils.exporting import export, largest_difference, parse_export_arguments, write_mindir
+from src.model_utils.exporting import Run, export, largest_difference, parse_export_arguments, write_mindir, write_onnx
 from src.model_utils.runtime import init_device, run
+from src.onnx_export import build_onnx
 
-FILE = "elmo.mindir"
 TOLERANCE = 1e-5  # largest difference of a value
 SENTENCES = (
     "Great !",
@@ -30,38 +32,38 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read and check the command line."""
     parser = Parser(__doc__, config_file=False)
     add_model_options(parser)
-    return parse_export_arguments(parser, argv, ("MINDIR",))  # ONNX has no loop over time whose sizes are not fixed
+    return parse_export_arguments(parser, argv)
 
 
-def main(argv: Sequence[str] | None = None) -> float:
-    """Export as the command line says; returns the largest difference from the checkpoint."""
+def main(argv: Sequence[str] | None = None) -> dict[str, float]:
+    """Export as the command line says; returns the largest difference of each format from the checkpoint."""
     args = parse_arguments(argv)
     init_device(args.device_target, args.device_id, native=args.native)
     network, options = load_model(args.ckpt_path, args.options_path)
     sentences = [sentence.split() for sentence in SENTENCES]
     embeddings = dict(Embedder(network, options, len(sentences))(sentences))
 
-    def mindir(folder: Path) -> float:
-        shapes = [None, None], [None, None], [None]
-        run_file = write_mindir(
-            ExportedElmo(network), [Tensor(shape=shape, dtype=ms.int32) for shape in shapes], folder / FILE
-        )
-
-        def outputs(indices):
-            inputs = export_inputs([sentences[i] for i in indices], options.max_characters_per_token)
+    def difference(run_file: Run) -> float:
+        def outputs(indices: list[int]) -> list[np.ndarray]:
+            inputs = sentence_inputs([sentences[i] for i in indices], options.max_characters_per_token)
             (layers,) = run_file(*inputs)  # (L + 1, T, B, 2P)
             return [layers[:, 1 : 1 + len(sentences[i]), column] for column, i in enumerate(indices)]
 
         return largest_difference(outputs, [embeddings[i] for i in range(len(sentences))])
 
-    differences = export(
-        args,
-        {"MINDIR": mindir},
-        TOLERANCE,
-        lambda folder: save_options(folder / "options.json", options),
-        f"on {len(SENTENCES)} sentences",
-    )
-    return differences["MINDIR"]
+    def mindir(folder: Path) -> float:
+        shapes = [None, None], [None, None], [None]
+        inputs = [Tensor(shape=shape, dtype=ms.int32) for shape in shapes]
+        return difference(write_mindir(ExportedElmo(network), inputs, folder / "elmo.mindir"))
+
+    def onnx(folder: Path) -> float:
+        return difference(write_onnx(build_onnx(network), folder / "elmo.onnx"))
+
+    def save_company(folder: Path) -> None:
+        save_options(folder / "options.json", options)
+
+    compared, modules = f"on {len(SENTENCES)} sentences", ["data/token_indexer.py"]
+    return export(args, {"MINDIR": mindir, "ONNX": onnx}, TOLERANCE, save_company, compared, modules)
 
 
 if __name__ == "__main__":

@@ -10,10 +10,18 @@ import numpy as np
 from mindspore import Tensor
 
 from src import config as config_module
-from src.inference import LONGEST, SETTINGS, Part, Translator, add_checkpoint_options, load_trained
+from src.inference import (
+    LONGEST,
+    SETTINGS,
+    Part,
+    Translator,
+    add_checkpoint_options,
+    forbidden_ids,
+    load_trained,
+)
 from src.model_utils.configuration import Parser, apply_settings
 from src.model_utils.exporting import Run, export, parse_export_arguments, write_mindir, write_onnx
-from src.model_utils.files import write_yaml
+from src.model_utils.files import write_json, write_yaml
 from src.model_utils.runtime import UserError, init_device, run
 from src.multi30k import SPLITS, read_pairs
 from src.network import Seq2Seq
@@ -104,6 +112,10 @@ def main(argv=None) -> dict[str, float]:
     def save_company(folder: Path) -> None:
         save_tokenizers(folder, tokenizers)
         write_yaml(folder / "config.yaml", config)
+        keys = ("beam_size", "length_penalty", "max_length_ratio", "max_length_extra")
+        settings = {"longest": LONGEST, "mindir_length": length, "forbidden": forbidden_ids(config.unknown_words)}
+        settings.update({"copy": config.unknown_words == "copy", "codes": tokenizers[0].codes})
+        write_json(folder / "processing.json", {**settings, **{key: config[key] for key in keys}})
 
     compared = f"in ln p of {RANDOM_SOURCES} random texts, as a share of it, and in no translation of {len(sentences)}"
     return export(args, {"MINDIR": mindir, "ONNX": onnx}, TOLERANCE, save_company, f"{compared} sentences")

@@ -12,16 +12,17 @@ from mindspore import Parameter, Tensor, nn, ops
 from src import config as config_module
 from src.config import lstm_cfg
 from src.dataset import Sample, encode_reviews, pad, truncate
-from src.imdb import read_reviews, tokenize
-from src.inference import SETTINGS, Classifier, load_trained
+from src.imdb import read_reviews
+from src.inference import SENTIMENTS, SETTINGS, Classifier, load_trained
 from src.metrics import log_softmax
 from src.model_utils.configuration import Parser, apply_settings
 from src.model_utils.exporting import Run, export, largest_difference, parse_export_arguments, write_mindir, write_onnx
-from src.model_utils.files import write_yaml
+from src.model_utils.files import write_json, write_yaml
 from src.model_utils.runtime import init_device, run
 from src.network import SentimentNet
 from src.onnx_export import build_onnx
 from src.preparation import encode, save_vocabulary
+from src.tokenizer import tokenize
 
 TOLERANCE = 1e-5  # largest difference of a probability
 SENTENCES = (
@@ -96,10 +97,13 @@ def main(argv=None) -> dict[str, float]:
     def save_company(folder: Path) -> None:
         save_vocabulary(folder / "vocab.json", vocabulary)
         write_yaml(folder / "config.yaml", config)
+        head = config.max_length if config.truncation == "head" else config.max_length // 2
+        settings = {"labels": SENTIMENTS, "head": head, "tail": config.max_length - head}
+        write_json(folder / "processing.json", settings)
 
     lengths = [len(sample.ids) for sample in samples]
     compared = f"in the probabilities of {len(samples)} reviews of {min(lengths)} to {max(lengths)} tokens"
-    return export(args, {"MINDIR": to_mindir, "ONNX": to_onnx}, TOLERANCE, save_company, compared)
+    return export(args, {"MINDIR": to_mindir, "ONNX": to_onnx}, TOLERANCE, save_company, compared, ["tokenizer.py"])
 
 
 if __name__ == "__main__":

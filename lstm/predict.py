@@ -13,15 +13,14 @@ from src import config as config_module
 from src.config import lstm_cfg
 from src.dataset import Sample
 from src.explain import Explainer
-from src.imdb import tokenize
-from src.inference import SETTINGS, Classifier, beginning, load_trained
+from src.inference import SENTIMENTS, SETTINGS, Classifier, beginning, load_trained
 from src.metrics import log_softmax
 from src.model_utils.configuration import Parser, apply_settings
 from src.model_utils.runtime import UserError, init_device, run
 from src.model_utils.text_input import TextInput, add_input_options
 from src.preparation import encode
+from src.tokenizer import tokenize
 
-SENTIMENTS = ("negative", "positive")
 TEXT_SHOWN = 80  # characters
 EXPLAINED = 5  # words of a text given as an argument
 

@@ -17,13 +17,12 @@ from pathlib import Path
 from src.model_utils.files import binary_lines, decode, report_bad
 from src.model_utils.runtime import UserError, log
 from src.tagging import OUTSIDE, illegal_step, iob1_to_bio, is_iob1, resolve_scheme, split_tag, steps_of
+from src.text_units import BLANKS
 
 SPLITS = {"train": ("train",), "dev": ("dev", "valid", "val"), "test": ("test",)}  # split -> names of its file
 KNOWN_LINES = 2**16  # that are remembered
 LONG_SENTENCE = 1000  # characters; a longer one is worth a warning
 DOCUMENT_START = "-DOCSTART-"
-# What is no part of a column at its ends: white space, the zero-width space and the byte order mark.
-BLANKS = "".join(chr(code) for code in range(0x3001) if chr(code).isspace()) + "\u200b\ufeff"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,7 @@
-"""The units of a text that a model tags: its characters, or the words of a corpus of words."""
+"""The units of a text that a model tags: its characters, or the words of a corpus of words.
+
+The standard library is enough, since export.py copies this file beside what it exports.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,8 @@ import unicodedata
 from collections import Counter
 from collections.abc import Container
 
-from src.resume_ner import BLANKS
-
+# What is no part of a word, and of a column at its ends: white space, the zero-width space and the byte order mark.
+BLANKS = "".join(chr(code) for code in range(0x3001) if chr(code).isspace()) + "\u200b\ufeff"
 CHARACTERS, WORDS = "characters", "words"
 LEAST_SHARE = 0.25  # of units with several characters in a corpus of words; Chinese text in words has about a half
 

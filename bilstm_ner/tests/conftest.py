@@ -5,7 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from shared_fixtures import by_two_ranks, exit_of, kernels_as_at_the_start  # noqa: F401
+from shared_fixtures import by_two_ranks, exit_of, kernels_as_at_the_start, run_exported  # noqa: F401
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 

@@ -24,6 +24,8 @@ from src.config import bilstm_ner_cfg, bilstm_ner_cfg_ascend
 from src.highlight import page
 from src.model_utils.checkpoint import load_checkpoint
 from src.model_utils.configuration import allowed_ranges
+from src.resume_ner import read_corpus
+from src.tagging import entities
 
 LINE = re.compile(r"^epoch: \d+ step: \d+, loss is (\d+\.\d{7})$", re.MULTILINE)
 SHORT = ["--preset", "tiny", "--device_target", "CPU", "--train_epochs", "2", "--print_steps", "1", "--data_path"]
@@ -110,6 +112,24 @@ def test_prediction_of_texts_lines_and_pages(trained, tmp_path, capsys, monkeypa
     assert "standard input:2: not UTF-8" in capsys.readouterr().err
 
 
+def test_conll_is_read_back_as_the_corpus_is(trained, tmp_path, capsys):
+    options = ["--ckpt_path", str(trained.best), "--device_target", "CPU"]
+    texts = ["王伟，男， 汉族。", "", "现任北京电子有限公司总经理。"]
+    capsys.readouterr()
+    predict.main([*texts, *options, "--json"])
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    predict.main([*texts, *options, "--conll"])
+    written = capsys.readouterr().out
+    assert written.endswith("。 O\n\n") and written.count("\n\n") == 2
+    (tmp_path / "predicted.bmes").write_text(written, encoding="utf-8")
+    sentences = read_corpus(tmp_path / "predicted.bmes", scheme="BMES").sentences
+    assert ["".join(sentence.characters) for sentence in sentences] == ["王伟，男，汉族。", texts[2]]
+    for sentence, answer in zip(sentences, answers[::2]):
+        spans = entities(sentence.tags, "BMES")
+        found = [("".join(sentence.characters[span.start : span.end]), span.type) for span in spans]
+        assert found == [(entity["text"], entity["type"]) for entity in answer["entities"]] and found
+
+
 def test_a_page_is_written_while_answers_come():
     rest = iter(
         [{"text": "a<b", "entities": []}, {"text": "王伟", "entities": [{"type": "NAME", "start": 0, "end": 2}]}]
@@ -171,12 +191,30 @@ def test_a_model_trained_on_words_tags_words(words, capsys, text):
     assert "units: words" in (words.parent / "config.yaml").read_text(encoding="utf-8")
 
 
-def test_export_of_a_checkpoint(trained, tmp_path):
+def test_export_of_a_checkpoint(trained, tmp_path, capsys, run_exported):
     options = ["--ckpt_path", str(trained.best), "--device_target", "CPU", "--data_path", str(trained.corpus)]
     differences = export.main([*options, "--output_dir", str(tmp_path)])
     assert set(differences) == {"MINDIR", "ONNX"} and max(differences.values()) <= export.TOLERANCE
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"bilstm_ner.mindir", "bilstm_ner.onnx", "transitions.npz", "vocab.json", "config.yaml"}
+    company = {"transitions.npz", "vocab.json", "config.yaml", "processing.json"}
+    scripts = {"processing.py", "text_units.py", "run_onnx.py", "run_mindir.py"}
+    assert names == {"bilstm_ner.mindir", "bilstm_ner.onnx", *company, *scripts}
+    texts = ["王伟，男， 汉族，\u9f98 e\u0301\u200b。现任北京电子有限公司总经理。", "王", " "]
+    capsys.readouterr()
+    predict.main([*texts, *options[:4]])
+    expected = capsys.readouterr().out
+    assert " ORG " in expected
+    for script in ("run_onnx.py", "run_mindir.py"):
+        assert run_exported(tmp_path, script, *texts) == expected
+
+
+def test_the_scripts_of_an_export_tag_words(words, tmp_path, capsys, run_exported):
+    options = ["--ckpt_path", str(words), "--device_target", "CPU"]
+    export.main([*options, "--formats", "ONNX", "--output_dir", str(tmp_path)])
+    assert not (tmp_path / "run_mindir.py").exists()
+    capsys.readouterr()
+    predict.main(["Mary Smith lives in Paris.", *options])
+    assert run_exported(tmp_path, "run_onnx.py", "Mary Smith lives in Paris.") == capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -197,6 +235,8 @@ def test_export_of_a_checkpoint(trained, tmp_path):
         (evaluation, "--ckpt_path {best} --data_path {test} --errors {test}", "is the file that is scored"),
         (predict, "--input_file {test} --html {test} --ckpt_path {best}", "is the file that is read"),
         (predict, "text --ckpt_path {best} --best 0", "--best 0: choose 1 or more"),
+        (predict, "text --ckpt_path {best} --conll --best 2", "CoNLL has room for one answer"),
+        (predict, "text --ckpt_path {best} --conll --json", "not allowed with argument"),
         (predict, "text --input_file x --ckpt_path {best}", "not both"),
         (export, "--ckpt_path {best} --formats TFLITE", "unknown format 'TFLITE'"),
         (export, "--ckpt_path {best} --config_path a.yaml", "unrecognized arguments: --config_path"),

@@ -10,6 +10,7 @@ import pytest
 from mindspore import Parameter, Tensor, nn, ops
 from onnx import TensorProto
 
+from src.model_utils import exporting
 from src.model_utils.configuration import Parser
 from src.model_utils.exporting import export, largest_difference, parse_export_arguments, write_mindir, write_onnx
 from src.model_utils.onnx_builder import Graph
@@ -28,16 +29,15 @@ class Scaled(nn.Cell):
         return scaled, scaled.sum(1) + ops.zeros_like(rows)
 
 
-def parse(*words, formats=("MINDIR", "ONNX")):
+def parse(*words):
     parser = Parser("test", config_file=False, device=False)
     parser.add_argument("--ckpt_path")
-    return parse_export_arguments(parser, list(words), formats)
+    return parse_export_arguments(parser, list(words))
 
 
 def test_formats_are_chosen_in_any_case_and_once(tmp_path):
     assert parse("--ckpt_path", str(tmp_path / "x.ckpt")).formats == ["MINDIR", "ONNX"]
     assert parse("--ckpt_path", "x.ckpt", "--formats", "onnx, ONNX").formats == ["ONNX"]
-    assert parse("--ckpt_path", "x.ckpt", formats=("MINDIR",)).formats == ["MINDIR"]
     with pytest.raises(UserError, match="--formats: unknown format 'AIR'; choose from MINDIR, ONNX"):
         parse("--ckpt_path", "x.ckpt", "--formats", "AIR")
 
@@ -83,7 +83,7 @@ def test_differences_are_sought_alone_and_in_one_batch():
     assert largest_difference(lambda chosen: expected[:1], expected) == np.inf  # an answer is missing
 
 
-def run_export(tmp_path, formats=("MINDIR", "ONNX"), differences=(1e-7, 2e-7), company="words"):
+def run_export(tmp_path, formats=("MINDIR", "ONNX"), differences=(1e-7, 2e-7), company="words", modules=()):
     args = SimpleNamespace(ckpt_path="c.ckpt", output_dir=str(tmp_path / "export"), formats=list(formats))
 
     def writer(name, difference):
@@ -94,7 +94,11 @@ def run_export(tmp_path, formats=("MINDIR", "ONNX"), differences=(1e-7, 2e-7), c
         return write
 
     writers = {name: writer(name, difference) for name, difference in zip(("MINDIR", "ONNX"), differences)}
-    return export(args, writers, 1e-5, lambda folder: (folder / "vocab.json").write_text(company), "on 3 reviews")
+
+    def save_company(folder):
+        (folder / "vocab.json").write_text(company)
+
+    return export(args, writers, 1e-5, save_company, "on 3 reviews", modules)
 
 
 def content(folder):
@@ -106,6 +110,19 @@ def test_all_files_are_put_in_place_together(tmp_path, capsys):
     assert content(tmp_path / "export") == dict.fromkeys(("net.mindir", "net.onnx", "vocab.json"), "words")
     lines = capsys.readouterr().out.splitlines()
     assert lines[1] == f"{tmp_path}/export/net.onnx: ok, differs by 2.0e-07 at most from c.ckpt on 3 reviews"
+
+
+def test_scripts_of_the_formats_and_what_they_import_lie_beside_the_files(tmp_path, monkeypatch):
+    examples = tmp_path / "export_examples"
+    for name in ("run_onnx.py", "run_mindir.py", "processing.py"):
+        examples.mkdir(exist_ok=True)
+        (examples / name).write_text(f"# {name}")
+    (tmp_path / "src" / "data").mkdir(parents=True)
+    (tmp_path / "src" / "data" / "words.py").write_text("# words.py")
+    monkeypatch.setattr(exporting, "EXAMPLES", examples)
+    run_export(tmp_path, formats=["ONNX"], modules=["data/words.py"])
+    scripts = {name: f"# {name}" for name in ("run_onnx.py", "processing.py", "words.py")}
+    assert content(tmp_path / "export") == {"net.onnx": "words", "vocab.json": "words", **scripts}
 
 
 @pytest.mark.parametrize("difference", [2e-5, float("inf"), float("nan")])

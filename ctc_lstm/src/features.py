@@ -57,6 +57,35 @@ def static_features(samples: np.ndarray, settings) -> np.ndarray:
     return np.stack(frames) if frames else np.zeros((0, computer.dim), np.float32)
 
 
+def kaldi_arrays(settings) -> tuple[int, dict[str, np.ndarray]]:
+    """Return what `static_features` computes with, for programs without Kaldi: samples of a shift, and arrays.
+
+    window (N,), filters (bins, mels) from the power spectrum without its last bin, and for mfcc cosines (mels, ceps)
+    with the liftering. Source: feature-window.cc, mel-computations.cc and feature-mfcc.cc of Kaldi.
+    """
+    per_ms = np.float32(settings["sample_rate"]) * np.float32(0.001)  # rounded as in Kaldi
+    size, shift = (int(per_ms * np.float32(settings[key])) for key in ("frame_length_ms", "frame_shift_ms"))
+    mels, bins = settings["num_mels"], 2 ** int(np.ceil(np.log2(size))) // 2
+
+    def mel(hertz):
+        return 1127 * np.log(1 + hertz / 700)
+
+    edges = np.linspace(mel(20), mel(settings["sample_rate"] / 2), mels + 2)
+    places = mel(np.arange(bins) * settings["sample_rate"] / (2 * bins))[:, None]  # (bins, 1)
+    rising, falling = (
+        (places - edges[:-2]) / (edges[1:-1] - edges[:-2]),
+        (edges[2:] - places) / (edges[2:] - edges[1:-1]),
+    )
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / (size - 1))
+    arrays = {"window": hann**0.85, "filters": np.maximum(np.minimum(rising, falling), 0)}
+    if settings["features"] == "mfcc":
+        order = np.arange(settings["num_ceps"])
+        cosines = np.cos(np.pi / mels * (np.arange(mels)[:, None] + 0.5) * order)
+        scale = np.where(order, np.sqrt(2 / mels), np.sqrt(1 / mels)) * (1 + 11 * np.sin(np.pi * order / 22))
+        arrays["cosines"] = cosines * scale
+    return shift, arrays
+
+
 def add_deltas(frames: np.ndarray, order: int) -> np.ndarray:
     """Append `order` regression derivatives over time to frames (T, D): (T, D * (1 + order)). Edges are repeated.
 

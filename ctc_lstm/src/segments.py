@@ -1,4 +1,4 @@
-"""Labels with their times, as dictionaries, as a Praat TextGrid, and as a picture with the posteriors."""
+"""Labels with their times, as dictionaries, as a Praat TextGrid or CTM, and as a picture with the posteriors."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from src.decoding import align
 from src.model_utils.files import atomic_write
+from src.model_utils.runtime import UserError
 
 SHOWN_LABELS = 0.05  # a label whose posterior never reaches this has no row in the picture
 
@@ -54,6 +55,17 @@ def text_grid(labels: list[dict], seconds: float) -> str:
         lines += [f"        intervals [{number}]:", f"            xmin = {start:.6f}", f"            xmax = {end:.6f}"]
         lines.append(f'            text = "{quoted}"')
     return "\n".join(lines) + "\n"
+
+
+def ctm(name: str, labels: list[dict]) -> str:
+    """Return the lines of a recording in NIST's CTM: name, channel, start, duration, label and probability.
+
+    Raises UserError for a name with white space, which divides the columns.
+    """
+    if name.split() != [name]:
+        raise UserError(f"'{name}': CTM has no names with white space; rename the file, or take --json")
+    rows = ((s["start"], s["end"] - s["start"], s["label"], s["probability"]) for s in labels)
+    return "\n".join(f"{name} 1 {start:.4f} {length:.4f} {label} {p:.4f}" for start, length, label, p in rows)
 
 
 def draw(

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import importlib
+import shutil
+import sys
+
 import numpy as np
 import pytest
 import soundfile
 from easydict import EasyDict
 
+from export import write_processing
 from src.extraction import Job, extract
 from src.features import (
     Moments,
     add_deltas,
     compute_features,
     feature_size,
+    features_of_file,
     normalize,
     spec_augment,
     static_features,
 )
+from src.model_utils.exporting import EXAMPLES
 
 RATE = 16000
 
@@ -44,6 +51,32 @@ def test_filter_bank_hears_the_pitch(settings):
         assert abs(loudest - where) < 1
     louder = static_features(2 * tone(1000), fbank)[10:40] - static_features(tone(1000), fbank)[10:40]
     np.testing.assert_allclose(louder.max(1), np.log(4), atol=0.01)
+
+
+@pytest.mark.parametrize(
+    "features,energy,deltas,rate,count",
+    [
+        ("fbank", True, 2, 16000, 8000),
+        ("fbank", False, 0, 8000, 100),
+        ("mfcc", True, 1, 22050, 5001),
+        ("mfcc", False, 0, 16000, 900),
+    ],
+)
+def test_features_of_exported_programs_are_those_of_training(
+    settings, tmp_path, monkeypatch, features, energy, deltas, rate, count
+):
+    changed = EasyDict(settings, features=features, energy=energy, deltas=deltas, sample_rate=rate)
+    samples = np.random.default_rng(1).normal(0, 0.1, count) * np.sin(np.arange(count) / 300)
+    soundfile.write(tmp_path / "a.wav", samples, rate, subtype="PCM_16")
+    write_processing(tmp_path, changed)
+    (tmp_path / "vocab.json").write_text("[]", encoding="utf-8")
+    monkeypatch.syspath_prepend(shutil.copy(EXAMPLES / "processing.py", tmp_path / "processing.py").parent)
+    monkeypatch.delitem(sys.modules, "processing", raising=False)
+    processing = importlib.import_module("processing")
+    monkeypatch.delitem(sys.modules, "processing")
+    actual = processing.inputs(str(tmp_path / "a.wav"))["frames"][0]
+    frames, *_ = features_of_file(tmp_path / "a.wav", changed)
+    np.testing.assert_allclose(actual, normalize(frames, Moments(frames).mean_and_scale()), atol=2e-3)
 
 
 def test_deltas_are_the_regression(settings):

@@ -11,7 +11,8 @@ import sys
 import pytest
 
 import predict
-from src.segments import text_grid
+from src.model_utils.runtime import UserError
+from src.segments import ctm, text_grid
 
 
 def test_predict_writes_labels_times_pictures_and_textgrids(trained, audio, tmp_path, exit_of):
@@ -45,6 +46,27 @@ def test_predict_writes_labels_times_pictures_and_textgrids(trained, audio, tmp_
             and bounds[1:-1:2] == bounds[2::2]
             and bounds[-1] == pytest.approx(answer["seconds"], abs=1e-4)
         )
+
+
+def test_ctm_has_the_times_of_json(trained, audio, exit_of):
+    arguments = [*audio[:2], "--ckpt_path", trained.best, "--device_target", "CPU"]
+    answers = [json.loads(line) for line in exit_of(predict.main, *arguments, "--json")[1].splitlines()]
+    code, out, error = exit_of(predict.main, *arguments, "--ctm")
+    assert code == 0, error
+    rows = [line.split() for line in out.splitlines()]
+    assert [(row[0], row[4]) for row in rows] == [
+        (path.stem, label) for path, answer in zip(audio, answers) for label in answer["labels"]
+    ]
+    segments = [segment for answer in answers for segment in answer["segments"]]
+    for (_, channel, start, length, _, probability), segment in zip(rows, segments):
+        assert channel == "1" and float(start) == segment["start"] and float(probability) == segment["probability"]
+        assert float(start) + float(length) == pytest.approx(segment["end"], abs=1e-6)
+
+
+def test_ctm_without_labels_is_empty_and_names_hold_no_blanks():
+    assert ctm("a", []) == ""
+    with pytest.raises(UserError, match="'a b': CTM has no names with white space"):
+        ctm("a b", [])
 
 
 def test_predict_reads_paths_and_leaves_out_bad_files(trained, audio, tmp_path, exit_of, monkeypatch):
@@ -106,6 +128,8 @@ def test_two_files_of_one_name_do_not_overwrite_each_other(trained, audio, tmp_p
     arguments[1] = next(path for path in audio if path.name == audio[0].name and path != audio[0])
     code, _, error = exit_of(predict.main, *arguments, "--ckpt_path", trained.best, "--textgrid", tmp_path)
     assert code == 2 and "recognise them in two runs" in error
+    code, _, error = exit_of(predict.main, *arguments, "--ckpt_path", trained.best, "--ctm")
+    assert code == 2 and f"{arguments[0]} goes to {audio[0].stem} too" in error
 
 
 def test_pictures_of_any_file_name(trained, audio, tmp_path, exit_of):

@@ -2,24 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import mindspore as ms
-import numpy as np
 from mindspore import Tensor, nn, ops
 
-from src.data.token_indexer import encode_words, number_words
 from src.model_utils.layers import padding_mask
-
-
-def export_inputs(sentences: Sequence[Sequence[str]], max_characters: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the inputs of the exported graph for B sentences of words, all int32.
-
-    char_ids (N, W): the distinct words, `<S>` and `</S>` among them; index (T, B): rows of char_ids, each sentence
-    between these marks and padded with anything; lengths (B,), the marks included.
-    """
-    words, index, lengths = number_words(sentences)
-    return encode_words(words, max_characters).astype(np.int32), index, lengths
 
 
 class ExportedElmo(nn.Cell):
@@ -36,7 +22,7 @@ class ExportedElmo(nn.Cell):
         self.reverse = ops.ReverseSequence(0, 1)
 
     def construct(self, char_ids, index, lengths) -> Tensor:
-        """Map what `export_inputs` returns to the layers (L + 1, T, B, 2P); padding is zero."""
+        """Map what `sentence_inputs` returns to the layers (L + 1, T, B, 2P); padding is zero."""
         x = ops.gather(self.network.char_encoder(char_ids), index, 0)  # (T, B, P)
         forward = self._direction(self.network.forward_layers, x)  # (L, T, B, P)
         backward = self._direction(self.network.backward_layers, self.reverse(x, lengths))

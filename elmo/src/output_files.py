@@ -1,15 +1,17 @@
-"""Output files: never in place of an input, and HDF5 files that are complete or absent."""
+"""Output files: never in place of an input, and vectors in HDF5 or NumPy files that are complete or absent."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import shutil
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import h5py
+import numpy as np
 
 from src.model_utils.files import atomic_write
 from src.model_utils.runtime import UserError
@@ -44,3 +46,47 @@ def copy_text(text: BinaryIO, file: h5py.File, name: str) -> None:
     with open(file.filename, "r+b") as raw:
         raw.seek(data.id.get_offset())
         shutil.copyfileobj(text, raw)
+
+
+@contextlib.contextmanager
+def atomic_vectors(path: str | Path) -> Iterator[Hdf5Vectors | NumpyVectors]:
+    """Open a file for arrays by name, NumPy's for a path in .npz and else HDF5, that takes its place when complete."""
+    if Path(path).suffix == ".npz":
+        with atomic_write(path, "wb") as unfinished, zipfile.ZipFile(unfinished, "w") as archive:
+            yield NumpyVectors(archive)
+    else:
+        with atomic_hdf5(path) as file:
+            yield Hdf5Vectors(file)
+
+
+class Hdf5Vectors:
+    """A data set for each array."""
+
+    def __init__(self, file: h5py.File):
+        self.file = file
+
+    def add(self, name: str, array: np.ndarray) -> None:
+        """Write an array as float32."""
+        self.file.create_dataset(name, data=array, dtype=np.float32)
+
+    def add_text(self, name: str, text: BinaryIO) -> None:
+        """Write an open file of UTF-8."""
+        copy_text(text, self.file, name)
+
+
+class NumpyVectors:
+    """An archive as `np.savez` writes it, but array by array; what it gives for a text is its bytes."""
+
+    def __init__(self, archive: zipfile.ZipFile):
+        self.archive = archive
+
+    def add(self, name: str, array: np.ndarray) -> None:
+        """Write an array as float32."""
+        with self.archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+            np.lib.format.write_array(file, np.ascontiguousarray(array, np.float32), allow_pickle=False)
+
+    def add_text(self, name: str, text: BinaryIO) -> None:
+        """Write an open file of UTF-8."""
+        text.seek(0)
+        with self.archive.open(name, "w", force_zip64=True) as file:
+            shutil.copyfileobj(text, file)

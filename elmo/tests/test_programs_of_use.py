@@ -83,6 +83,22 @@ def test_embed_writes_all_layers_and_an_index(published, expected, tmp_path, exi
         np.testing.assert_allclose(embeddings[str(number)], layers, atol=1e-6)
 
 
+def test_embed_writes_the_same_to_a_numpy_archive(published, expected, tmp_path, exit_of):
+    output = tmp_path / "out.npz"
+    arguments = "--ckpt_path", published.ckpt, "--input_file", published.text, "--output_file", output
+    code, _, err = exit_of(embed.main, *arguments, "--batch_size", "3")
+    assert code == 0, err
+    with np.load(output) as archive:  # which unpickles nothing
+        embeddings = dict(archive)
+    index = json.loads(embeddings.pop("sentence_to_index"))
+    assert index == {line: str(number) for number, line in enumerate(published.lines)}
+    assert list(map(str, sorted(expected))) == sorted(embeddings)
+    for number, layers in expected.items():
+        assert embeddings[str(number)].dtype == np.float32
+        np.testing.assert_allclose(embeddings[str(number)], layers, atol=1e-6)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.npz"]
+
+
 def test_the_index_of_embed_names_the_last_of_equal_sentences(published, tmp_path, exit_of):
     text, output = tmp_path / "text.txt", tmp_path / "out.hdf5"
     text.write_text('The end .\n"caf\u00e9" sat .\nThe end .\n', encoding="utf-8")
@@ -214,6 +230,7 @@ def test_conversion_keeps_the_options_of_other_weights(published, tmp_path, exit
         ("one\n\ntwo\n", "", "text.txt:2: a line without words; remove it"),
         (b"\xff\xfe\n", "", "text.txt:1: not"),
         ("one\n", "--batch_size 0", "argument --batch_size: must be 1 or more, not 0"),
+        ("one\n", "--output_file {folder}/out.npy", "out.npy: one array has no room for many sentences"),
         ("one\n", "--layer top", "did you mean '--layers'?"),
         ("one\n", "--options_path {folder}/lost.json", "lost.json: no such file"),
         ("one\n", "--options_path small", "'char_embed' has shape (261, 4), the options say (261, 16)"),
@@ -297,12 +314,23 @@ def test_neighbours_are_ranked_by_cosine(published, expected, tmp_path, exit_of)
     assert code == 2 and "the model has layers 0 to 2" in err
 
 
-def test_export_agrees_with_the_checkpoint_or_leaves_the_older_file(published, tmp_path, exit_of, monkeypatch):
+def test_export_agrees_with_the_checkpoint_or_leaves_the_older_file(
+    published, expected, tmp_path, exit_of, monkeypatch, run_exported
+):
     arguments = "--ckpt_path", published.ckpt, "--output_dir", tmp_path / "new", "--device_target", "CPU"
     code, out, err = exit_of(export.main, *arguments)
     assert code == 0, err
-    assert out.splitlines()[-1].startswith(f"{tmp_path}/new/elmo.mindir: ok, differs by ")
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["elmo.mindir", "options.json"]
+    for name, line in zip(("elmo.mindir", "elmo.onnx"), out.splitlines()[-2:]):
+        assert line.startswith(f"{tmp_path}/new/{name}: ok, differs by ")
+    scripts = {"processing.py", "token_indexer.py", "run_mindir.py", "run_onnx.py"}
+    names = {"elmo.mindir", "elmo.onnx", "options.json", *scripts}
+    assert {path.name for path in (tmp_path / "new").iterdir()} == names
+    for script in ("run_mindir.py", "run_onnx.py"):
+        run_exported(tmp_path / "new", script, published.text, tmp_path / "out.npz")
+        with np.load(tmp_path / "out.npz") as vectors:
+            assert sorted(vectors) == [str(number) for number in sorted(expected)]
+            for number, layers in expected.items():
+                np.testing.assert_allclose(vectors[str(number)], layers, atol=1e-5)
 
     monkeypatch.setattr(export, "Embedder", lambda *_, **__: enumerate)
     monkeypatch.setattr(export, "write_mindir", lambda cell, inputs, path: path.write_text("new", encoding="utf-8"))

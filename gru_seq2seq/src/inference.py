@@ -125,6 +125,11 @@ def compiled(network: Seq2Seq) -> tuple[Callable, Callable]:
     return encode.run, step.run
 
 
+def forbidden_ids(unknown_words: str) -> tuple[int, ...]:
+    """Return the ids that no translation has, by the key unknown_words of the configuration."""
+    return (PAD, BOS, UNK) if unknown_words == "forbid" else (PAD, BOS)
+
+
 class Translation(NamedTuple):
     """A translation: text, ids without the end, ln p normalised by the length, and attention (T, S).
 
@@ -162,7 +167,7 @@ class Translator:
             alpha=config.length_penalty,
             max_length_ratio=config.max_length_ratio,
             max_length_extra=config.max_length_extra,
-            forbidden=(PAD, BOS, UNK) if config.unknown_words == "forbid" else (PAD, BOS),
+            forbidden=forbidden_ids(config.unknown_words),
             **search_options,
         )
 

@@ -45,6 +45,11 @@ class Tokenizer:
         text = text.lower() if self.lowercase else text
         return _RESERVED_TEXT.sub(lambda reserved: _CODES[reserved[0]], text) if self.lossless else text
 
+    @property
+    def codes(self) -> dict[str, str]:
+        """The codes for what is reserved, by the texts that they stand for."""
+        return dict(_CODES) if self.lossless else {}
+
     def restore(self, text: str) -> str:
         """Return a text from what its pieces say."""
         return _CODE.sub(lambda code: _TEXTS[code[0]], text) if self.lossless else text

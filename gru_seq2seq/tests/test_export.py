@@ -10,6 +10,7 @@ import onnxruntime
 import pytest
 
 import export
+import predict
 from src.dataset import pad_sources
 from src.decoding import BeamSearch
 from src.inference import compiled
@@ -18,20 +19,28 @@ from src.onnx_export import build_decoder, build_encoder
 from src.tokenizer_files import load_tokenizers, same_tokenizers
 
 
-def test_mindir_and_onnx_translate_as_the_checkpoint(trained, tmp_path, exit_of):
+def test_mindir_and_onnx_translate_as_the_checkpoint(trained, tmp_path, exit_of, run_exported):
     sides = [(trained.corpus / f"val.{end}").read_text(encoding="utf-8").split("\n")[:-1] for end in ("de", "en")]
     short = [pair for pair in zip(*sides) if len(pair[0].split()) < 8]  # for longer ones more has to be compiled
     for end, lines in zip(("de", "en"), zip(*short)):
         (tmp_path / f"val.{end}").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="\n")
     output = tmp_path / "export"
-    common = ["--ckpt_path", trained.best, "--device_target", "CPU", "--output_dir", output]
-    code, out, error = exit_of(export.main, *common, "--data_dir", tmp_path, "--split", "val", "--length", "16")
+    common = ["--ckpt_path", trained.best, "--device_target", "CPU"]
+    code, out, error = exit_of(
+        export.main, *common, "--output_dir", output, "--data_dir", tmp_path, "--split", "val", "--length", "16"
+    )
     assert code == 0, error
     assert len(short) > 10 and out.count(f"in no translation of {len(short)} sentences") == 4
     files = {path.name for path in output.iterdir()}
     graphs = {f"gru_seq2seq_{part}.{kind}" for part in ("encoder", "decoder") for kind in ("mindir", "onnx")}
-    assert files == {*graphs, "config.yaml", "tokenizer.json", "sentencepiece.model"}
+    company = {"config.yaml", "tokenizer.json", "sentencepiece.model", "processing.json"}
+    assert files == {*graphs, *company, "processing.py", "run_onnx.py", "run_mindir.py"}
     assert same_tokenizers(load_tokenizers(output), load_tokenizers(trained.outputs))
+    sentences = [source for source, _ in short[:4]] + [f"{short[0][0][:-1]} \u2581 \u8a69 q\u0308.", " "]
+    code, expected, error = exit_of(predict.main, *sentences, *common)
+    assert code == 0 and "\u8a69" in error and expected.endswith("\n\n"), error
+    for script in ("run_onnx.py", "run_mindir.py"):
+        assert run_exported(output, script, *sentences) == expected
 
 
 def test_what_differs_is_not_exported(trained, tmp_path, exit_of, monkeypatch):

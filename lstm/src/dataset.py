@@ -8,13 +8,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from src.imdb import Review, ReviewFile, split_by_film, tokenize
+from src.imdb import Review, ReviewFile, split_by_film
 from src.model_utils.batching import Batch, longest_first, pooled_plan, rows_of_process
 from src.model_utils.conversion import open_split
 from src.model_utils.layers import dropout_keys
 from src.model_utils.mindrecord import Rows
 from src.model_utils.runtime import UserError
 from src.preparation import NO_LABEL, PADDING_ID, UNKNOWN_ID, encode
+from src.tokenizer import tokenize
 
 
 class Sample(NamedTuple):

@@ -19,6 +19,7 @@ from src.network import SentimentNet, dynamic_inputs
 from src.preparation import load_vocabulary
 
 SETTINGS = ("eval_batch_size", "max_length", "truncation", "on_bad_input")  # may differ from those of the training
+SENTIMENTS = ("negative", "positive")  # what the labels of the corpus mean
 
 
 def build_network(config, vocabulary_size: int) -> SentimentNet:

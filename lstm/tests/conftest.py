@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from sample_glove import write_sample_glove
-from shared_fixtures import by_two_ranks, exit_of, kernels_as_at_the_start  # noqa: F401
+from shared_fixtures import by_two_ranks, exit_of, kernels_as_at_the_start, run_exported  # noqa: F401
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -15,8 +15,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 def trained(tmp_path_factory):
     """Paths of a synthetic corpus, its conversion, and a tiny network trained on it."""
     import train
-    from src.imdb import read_reviews, tokenize
+    from src.imdb import read_reviews
     from src.sample_data import write_sample_corpus
+    from src.tokenizer import tokenize
 
     folder = tmp_path_factory.mktemp("trained")
     corpus, prepared, outputs = folder / "aclImdb", folder / "preprocess", folder / "outputs"

@@ -7,10 +7,11 @@ import pytest
 from damaged_files import read_damaged
 from mindspore import Parameter, Tensor
 
-from src.imdb import read_reviews, tokenize
+from src.imdb import read_reviews
 from src.model_utils.checkpoint import load_checkpoint, save_checkpoint
 from src.preparation import build_vocabulary, load_vocabulary, save_vocabulary
 from src.sample_data import write_sample_corpus
+from src.tokenizer import tokenize
 
 
 @pytest.fixture(scope="module")

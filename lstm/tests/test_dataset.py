@@ -13,7 +13,7 @@ from easydict import EasyDict
 from src import preparation
 from src.config import lstm_cfg, presets
 from src.dataset import Sample, TrainingBatches, encode_reviews, evaluation_batches, load_samples, pad, truncate
-from src.imdb import read_reviews, tokenize
+from src.imdb import read_reviews
 from src.language_model import PretrainingBatches
 from src.model_utils.runtime import UserError
 from src.preparation import (
@@ -27,6 +27,7 @@ from src.preparation import (
     save_vocabulary,
 )
 from src.sample_data import write_sample_corpus
+from src.tokenizer import tokenize
 
 
 def make_config(**changes):

@@ -9,6 +9,7 @@ import pytest
 from mindspore import Tensor, nn
 
 import export
+import predict
 from src.dataset import encode_reviews
 from src.imdb import read_reviews
 from src.inference import Classifier, load_trained
@@ -25,12 +26,14 @@ def run_onnx(model, ids, lengths):
     return session.run(["probabilities"], {"ids": ids, "lengths": lengths})[0]
 
 
-def test_exported_files_answer_real_reviews_like_the_checkpoint(trained, tmp_path, exit_of):
+def test_exported_files_answer_real_reviews_like_the_checkpoint(trained, tmp_path, exit_of, run_exported):
     code, out, err = exit_of(
         export.main, "--ckpt_path", trained.best, "--output_dir", tmp_path, "--aclimdb_path", trained.corpus
     )
     assert code == 0, err
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.yaml", "lstm.mindir", "lstm.onnx", "vocab.json"]
+    scripts = {"processing.py", "run_mindir.py", "run_onnx.py", "tokenizer.py"}
+    company = {"config.yaml", "processing.json", "vocab.json"}
+    assert {path.name for path in tmp_path.iterdir()} == {"lstm.mindir", "lstm.onnx", *company, *scripts}
     for name, line in zip(("lstm.mindir", "lstm.onnx"), out.splitlines()[-2:]):
         assert line.startswith(f"{tmp_path}/{name}: ok, differs by ") and "tokens" in line
     for name in ("config.yaml", "vocab.json"):
@@ -47,6 +50,18 @@ def test_exported_files_answer_real_reviews_like_the_checkpoint(trained, tmp_pat
     loaded = nn.GraphCell(ms.load(str(tmp_path / "lstm.mindir")))
     np.testing.assert_allclose(loaded(Tensor(ids), Tensor(lengths)).asnumpy(), expected, atol=1e-5)
     np.testing.assert_allclose(run_onnx(tmp_path / "lstm.onnx", ids, lengths), expected, atol=1e-5)
+
+    long = " ".join(["bad"] * config.max_length + ["good"] * (config.max_length // 2 + 5))
+    texts = ["It isn't a good film, cafe\u0301 8/10 :)", "qqqq", " ", long]
+    arguments = "--explain", "0", "--json", "--ckpt_path", trained.best
+    answers = [json.loads(line) for line in exit_of(predict.main, *texts, *arguments)[1].splitlines()]
+    for script in ("run_onnx.py", "run_mindir.py"):
+        lines = run_exported(tmp_path, script, *texts).splitlines()
+        assert lines[2] == "empty" and len(lines) == len(texts)
+        for i in (0, 1, 3):
+            label, probability, text = lines[i].split(maxsplit=2)
+            assert (label, text) == (answers[i]["label"], texts[i])
+            assert float(probability) == pytest.approx(answers[i]["probability"], abs=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,10 @@ import random
 
 import pytest
 
-from src.imdb import LABELS, Review, read_reviews, split_by_film, tokenize
+from src.imdb import LABELS, Review, read_reviews, split_by_film
 from src.model_utils.files import PROBLEMS_LOGGED
 from src.model_utils.runtime import UserError
+from src.tokenizer import tokenize
 
 
 @pytest.fixture

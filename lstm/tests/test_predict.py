@@ -13,10 +13,11 @@ import pytest
 import predict
 from src import explain
 from src.dataset import Sample, encode_reviews
-from src.imdb import read_reviews, tokenize
+from src.imdb import read_reviews
 from src.inference import Classifier, load_trained
 from src.metrics import log_softmax
 from src.preparation import UNKNOWN_ID, encode
+from src.tokenizer import tokenize
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from src import sample_data
-from src.imdb import read_reviews, split_by_film, tokenize
+from src.imdb import read_reviews, split_by_film
 from src.model_utils.runtime import UserError
 from src.sample_data import write_sample_corpus
+from src.tokenizer import tokenize
 
 FOLDER = Path(__file__).resolve().parents[1]
 

@@ -14,26 +14,24 @@ from mindspore import Tensor, nn
 
 from src.model_utils.runtime import UserError, log
 
+FORMATS = ("MINDIR", "ONNX")
+EXAMPLES = Path(__file__).resolve().parents[2] / "export_examples"  # programs that run exported files on their own
 Run = Callable[..., list[np.ndarray]]  # from the inputs of an exported file to its outputs, all arrays
 
 
-def parse_export_arguments(
-    parser: argparse.ArgumentParser, argv: Sequence[str] | None, formats: Sequence[str] = ("MINDIR", "ONNX")
-) -> argparse.Namespace:
-    """Add --output_dir, and --formats where there are several, and parse a command line; `formats` becomes a list.
+def parse_export_arguments(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """Add --output_dir and --formats, and parse a command line; `formats` becomes a list.
 
     Raises UserError for an unknown format and for the folder of another training.
     """
     parser.add_argument("--output_dir", metavar="DIR", default="./export", help="where to (default: ./export)")
-    if len(formats) > 1:
-        every = ",".join(formats)
-        parser.add_argument("--formats", default=every, metavar="LIST", help=f"default: {every}")
+    every = ",".join(FORMATS)
+    parser.add_argument("--formats", default=every, metavar="LIST", help=f"default: {every}")
     args = parser.parse_args(argv)
-    names = getattr(args, "formats", formats[0]).split(",")
-    args.formats = list(dict.fromkeys(name.strip().upper() for name in names))
+    args.formats = list(dict.fromkeys(name.strip().upper() for name in args.formats.split(",")))
     for name in args.formats:
-        if name not in formats:
-            raise UserError(f"--formats: unknown format '{name}'; choose from {', '.join(formats)}")
+        if name not in FORMATS:
+            raise UserError(f"--formats: unknown format '{name}'; choose from {', '.join(FORMATS)}")
     output, training = Path(args.output_dir).resolve(), Path(args.ckpt_path).resolve().parent
     if output != training and any(output.glob("*.ckpt")):
         raise UserError(f"{args.output_dir}: holds checkpoints of another training; choose another --output_dir")
@@ -95,12 +93,15 @@ def export(
     tolerance: float,
     save_company: Callable[[Path], None],
     compared: str,
+    modules: Sequence[str] = (),
 ) -> dict[str, float]:
     """Write every format of `args.formats`, and put all files into --output_dir when each is like the checkpoint.
 
     `writers[format](folder)` writes its files there and returns their largest difference from the checkpoint,
-    `save_company(folder)` what has to lie beside them, such as the vocabulary. `compared` ends the message, such as
-    "on 64 reviews". Returns the differences. Raises UserError where files that stay in --output_dir have other company.
+    `save_company(folder)` what has to lie beside them, such as the vocabulary. The scripts of export_examples/ that run
+    these formats without this project go there, too, with the `modules` of src/ that they import. `compared` ends the
+    message, such as "on 64 reviews". Returns the differences. Raises UserError where files that stay in --output_dir
+    have other company.
     """
     output = Path(args.output_dir)
     unfinished = output / f".unfinished-{os.getpid()}"
@@ -118,6 +119,8 @@ def export(
                 )
         models = set(unfinished.iterdir())
         save_company(unfinished)
+        for path in [*_examples(args.formats), *(EXAMPLES.parent / "src" / module for module in modules)]:
+            shutil.copyfile(path, unfinished / path.name)
         company = sorted(set(unfinished.iterdir()) - models)
         _check_company(company, output, {path.name for path in models})
         for path in [*company, *models]:
@@ -128,6 +131,12 @@ def export(
         for file in files:
             log(f"{output / file}: ok, differs by {differences[name]:.1e} at most from {args.ckpt_path} {compared}")
     return differences
+
+
+def _examples(formats: Sequence[str]) -> list[Path]:
+    """Return the files of export_examples/ but the scripts that run other formats."""
+    wanted = {f"run_{name.lower()}.py" for name in formats}
+    return [path for path in sorted(EXAMPLES.glob("*.py")) if path.name in wanted or not path.name.startswith("run_")]
 
 
 def _check_company(company: list[Path], output: Path, written: set[str]) -> None:

@@ -1,6 +1,7 @@
 """Words to rows of character ids: the bytes of their UTF-8 form between marks, as in bilm-tf.
 
 The distinct words of a batch come in two groups, so that short words are not computed at the width of the longest.
+NumPy is enough, since export.py copies this file beside what it exports.
 """
 
 from __future__ import annotations
@@ -9,8 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from src.data.vocabulary import SPECIAL
-
+SPECIAL = ("<S>", "</S>", "<UNK>")
 CHARACTERS = 261  # 256 bytes, begin and end of sentence, begin and end of word, padding
 BEGIN_SENTENCE, END_SENTENCE, BEGIN_WORD, END_WORD, PADDING = range(256, CHARACTERS)
 SHORT = 13  # characters of a word of the first group, its begin and end marks included
@@ -46,6 +46,18 @@ def number_words(sentences: Sequence[Sequence[str]], steps: int = 0) -> tuple[li
     for column, sentence in enumerate(framed):
         index[: len(sentence), column] = [number[word] for word in sentence]
     return words, index, lengths
+
+
+def sentence_inputs(
+    sentences: Sequence[Sequence[str]], max_characters: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the inputs of the graph that export.py writes for B sentences of words, all int32.
+
+    char_ids (N, W): the distinct words, `<S>` and `</S>` among them; index (T, B): rows of char_ids, each sentence
+    between these marks and padded with anything; lengths (B,), the marks included.
+    """
+    words, index, lengths = number_words(sentences)
+    return encode_words(words, max_characters).astype(np.int32), index, lengths
 
 
 def group_words(

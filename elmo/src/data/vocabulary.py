@@ -8,13 +8,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from src.data.token_indexer import SPECIAL
 from src.data.tokenizer import add_tokenizer_option, read_documents
 from src.model_utils.configuration import Parser, at_least
 from src.model_utils.files import atomic_write, read_lines
 from src.model_utils.runtime import UserError, run
 from src.output_files import check_output_file
 
-SPECIAL = ("<S>", "</S>", "<UNK>")
 BEGIN, END, UNKNOWN = range(3)
 
 

@@ -36,6 +36,7 @@ class CharEncoder(nn.Cell):
         super().__init__()
         random = np.random.default_rng([seed, CHAR_ENCODER])
         self.widths = tuple(width for width, _ in filters)
+        self.tanh = activation == "tanh"
         self.activation = {"relu": ops.relu, "tanh": tanh}[activation]
         size = sum(number for _, number in filters)
 

@@ -7,7 +7,7 @@ Operators: https://onnx.ai/onnx/operators/, opset 17.
 from __future__ import annotations
 
 import numpy as np
-from onnx import ModelProto, checker, helper, numpy_helper
+from onnx import GraphProto, ModelProto, checker, helper, numpy_helper
 
 OPSET, IR_VERSION = 17, 8  # what onnxruntime has read since 1.12
 
@@ -17,15 +17,16 @@ class Graph:
 
     `graph("Add", x, y)` adds a node and returns the name of its output; the operators, with the shapes that they take,
     are those of https://onnx.ai/onnx/operators/, opset 17. `model` says which values are the model's own inputs, used
-    in the graph by their names, and outputs, named with `output=`.
+    in the graph by their names, and outputs, named with `output=`. The body of a loop is a Graph whose names begin with
+    a `prefix` of their own.
     """
 
-    def __init__(self):
-        self.nodes, self.constants = [], []
+    def __init__(self, prefix: str = ""):
+        self.nodes, self.constants, self.prefix = [], [], prefix
 
     def constant(self, array) -> str:
         """Add a constant of the array's shape and type; returns its name."""
-        name = f"constant_{len(self.constants)}"
+        name = f"{self.prefix}constant_{len(self.constants)}"
         self.constants.append(numpy_helper.from_array(np.asarray(array, order="C"), name))
         return name
 
@@ -38,20 +39,24 @@ class Graph:
 
         An input that is left out is "". `output` names the output of a node that has only one.
         """
-        names = [output or f"{operator.lower()}_{len(self.nodes)}_{i}" for i in range(outputs)]
+        names = [output or f"{self.prefix}{operator.lower()}_{len(self.nodes)}_{i}" for i in range(outputs)]
         self.nodes.append(helper.make_node(operator, list(inputs), names, **attributes))
         return names[0] if outputs == 1 else names
+
+    def body(self, name: str, inputs: dict, outputs: dict) -> GraphProto:
+        """Return the graph itself, as an attribute of a loop; inputs and outputs as for `model`."""
+        values = [
+            [helper.make_tensor_value_info(each, *kind) for each, kind in side.items()] for side in (inputs, outputs)
+        ]
+        return helper.make_graph(self.nodes, name, *values, self.constants)
 
     def model(self, name: str, inputs: dict, outputs: dict) -> ModelProto:
         """Return the checked model; `inputs` and `outputs` map names to (TensorProto type, shape).
 
         A string in a shape names a size that is known only when the model runs.
         """
-        values = [
-            [helper.make_tensor_value_info(each, *kind) for each, kind in side.items()] for side in (inputs, outputs)
-        ]
         model = helper.make_model(
-            helper.make_graph(self.nodes, name, *values, self.constants),
+            self.body(name, inputs, outputs),
             opset_imports=[helper.make_opsetid("", OPSET)],
             ir_version=IR_VERSION,
         )
