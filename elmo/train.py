@@ -111,6 +111,7 @@ def main(argv: Sequence[str] | None = None) -> dict:
             metric="valid_perplexity",
             higher_is_better=False,
             cadence=Cadence.of(config),
+            tensorboard=args.tensorboard,
         )
         trainer.resume(weights)
         result = trainer.train()

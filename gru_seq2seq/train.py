@@ -94,6 +94,7 @@ def main(argv=None) -> dict:
             validate=validate if len(valid) else None,
             metric="valid_bleu",
             cadence=Cadence.of(config),
+            tensorboard=args.tensorboard,
         )
         trainer.resume(weights)
         result = trainer.train()

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from src.model_utils.event_files import EventFiles
 from src.model_utils.files import atomic_write
 
 
 class MetricsFile:
-    """metrics.jsonl: one JSON object a line, appended as training goes; on resume cut back to the checkpoint's step."""
+    """metrics.jsonl: one JSON object a line, appended as training goes; on resume cut back to the checkpoint's step.
 
-    def __init__(self, path, resume_step: int | None = None):
+    With a folder for `tensorboard` the records become event files there too.
+    """
+
+    def __init__(self, path, resume_step: int | None = None, tensorboard: str | os.PathLike | None = None):
         self.path = Path(path)
         self.records: list[dict] = []
         if resume_step is not None and self.path.is_file():
@@ -25,12 +30,15 @@ class MetricsFile:
                         self.records.append(record)
         with atomic_write(self.path) as file:
             file.writelines(json.dumps(record) + "\n" for record in self.records)
+        self.events = EventFiles(tensorboard, (resume_step or 0) + 1, self.records) if tensorboard else None
 
     def add(self, **record) -> None:
         """Append one record, which must hold `global_step`."""
         self.records.append(record)
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
+        if self.events:
+            self.events.add(record)
 
 
 def draw_curves(records: list[dict], path, metric: str) -> None:
