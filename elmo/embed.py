@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from src.data.sentences import add_text_options, count_lines, read_sentences
 from src.inference import Embedder, add_model_options, load_model
 from src.model_utils.configuration import Parser
+from src.model_utils.progress import progress_bar
 from src.model_utils.runtime import UserError, init_device, run
 from src.output_files import atomic_hdf5, check_output_file, copy_text
 
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> dict:
     with (
         atomic_hdf5(args.output_file) as file,
         tempfile.TemporaryFile(dir=Path(args.output_file).parent) as index,
-        tqdm(total=total, unit=" sentences", disable=None, leave=False) as bar,
+        progress_bar(total, "embedding", " sentences") as bar,
     ):
         for sentences in read_sentences(args.input_file, args.tokenizer):
             for number, layers in embedder([words for _, words in sentences]):

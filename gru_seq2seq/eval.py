@@ -75,7 +75,7 @@ def main(argv=None) -> dict:
             "beam_size": config.beam_size,
             "length_penalty": config.length_penalty,
             **translation_scores(translations, pairs.targets),
-            "perplexity": translator.perplexity(pairs.sources, pairs.targets),
+            "perplexity": translator.perplexity(pairs.sources, pairs.targets, "perplexity"),
             "bleu_by_length": bleu_by_length(pairs.sources, translations, pairs.targets),
             "sentences_per_second": round(len(pairs) / seconds, 1),
         }

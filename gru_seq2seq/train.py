@@ -76,7 +76,10 @@ def main(argv=None) -> dict:
     def validate() -> dict:
         results = translator.translate(valid.sources, beam_size=config.valid_beam_size, progress="validation")
         score = bleu([best.text for best, *_ in results], valid.targets)
-        return {"valid_bleu": score, "valid_perplexity": float(translator.perplexity(valid.sources, valid.targets))}
+        return {
+            "valid_bleu": score,
+            "valid_perplexity": float(translator.perplexity(valid.sources, valid.targets, "perplexity")),
+        }
 
     with output_folder(folder, NAME, args.resume, args.overwrite):
         if rank == 0:

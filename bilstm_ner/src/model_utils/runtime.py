@@ -13,6 +13,8 @@ import time
 import traceback
 from collections.abc import Iterator
 
+from tqdm import tqdm
+
 from src.model_utils import ranks
 
 COLLECTIVE_TIMEOUT = 600  # seconds for which a rank waits for others that compile or read; `ranks` sees the dead ones
@@ -246,6 +248,7 @@ def resolve_workers(number: int) -> int:
 
 
 def log(message: str) -> None:
-    """Print one line on rank 0, at once: several ranks would print it several times."""
+    """Print one line on rank 0, at once: several ranks would print it several times. Bars of progress make room."""
     if rank_and_size()[0] == 0:
-        print(message, flush=True)
+        tqdm.write(message)
+        sys.stdout.flush()

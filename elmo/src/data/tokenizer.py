@@ -18,8 +18,11 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from tqdm import tqdm
+
 from src.model_utils.configuration import Parser
 from src.model_utils.files import atomic_write, read_lines
+from src.model_utils.progress import progress_bar
 from src.model_utils.runtime import UserError, log, run
 
 PARTS = ("train", "valid", "heldout")
@@ -117,20 +120,38 @@ def add_tokenizer_option(parser: argparse.ArgumentParser, default: str = "whites
     parser.add_argument("--tokenizer", choices=("whitespace", "words"), default=default, help=text)
 
 
-def read_documents(path: str | Path, tokenizer: str = "words") -> Iterator[Iterator[list[str]]]:
+def read_documents(path: str | Path, tokenizer: str = "words", progress: str = "") -> Iterator[Iterator[list[str]]]:
     """Yield the documents of a text file, or of all files of a folder and those below it, in the order of their names.
 
     A document yields its sentences, of which it has at least one, and is over when the next one is asked for; a
     sentence is a list of words. A file is one document unless empty lines divide it.
     `whitespace` takes every line for a sentence whose words are separated by spaces; `words` removes HTML line breaks
-    and looks for words and sentences itself. Raises UserError for a missing, empty or undecodable file.
+    and looks for words and sentences itself. `progress` names a bar on a terminal. Raises UserError for a missing,
+    empty or undecodable file.
     """
-    for file in text_files(path):
-        for _, lines in itertools.groupby(read_lines(file), lambda line: not line[1].strip()):
-            document = (words for _, line in lines for words in _sentences(line, tokenizer))
-            first = next(document, None)
-            if first:
-                yield itertools.chain([first], document)
+    files = text_files(path)
+    with _bar(files, progress) as bar:
+        for file in files:
+            yield from _documents(file, tokenizer, bar)
+
+
+def _bar(files: list[Path], name: str) -> tqdm:
+    """Return a bar of the bytes of files, whose number is not known where there is a pipe."""
+    total = sum(file.stat().st_size for file in files) if all(file.is_file() for file in files) else None
+    return progress_bar(total, name, "B")
+
+
+def _documents(file: Path, tokenizer: str, bar: tqdm) -> Iterator[Iterator[list[str]]]:
+    def lines() -> Iterator[str]:
+        for _, line in read_lines(file):
+            yield line
+            bar.update(len(line.encode()) + 1)
+
+    for _, group in itertools.groupby(lines(), lambda line: not line.strip()):
+        document = (words for line in group for words in _sentences(line, tokenizer))
+        first = next(document, None)
+        if first:
+            yield itertools.chain([first], document)
 
 
 def _sentences(line: str, tokenizer: str) -> list[list[str]]:
@@ -198,8 +219,9 @@ def divide(path, folder, valid: float, heldout: float, seed: int, tokenizer: str
     counts = {part: {"documents": 0, "sentences": 0, "words": 0} for part in PARTS}
     with contextlib.ExitStack() as stack:
         outputs = {part: stack.enter_context(atomic_write(folder / f"{part}.txt")) for part in PARTS}
+        bar = stack.enter_context(_bar(files, "dividing the text"))
         for k, file in enumerate(files):
-            for document in read_documents(file, tokenizer):
+            for document in _documents(file, tokenizer, bar):
                 pieces = ([sentence] for sentence in document) if unit == "sentences" else [document]
                 drawn = ((part_of((k + 0.5) / len(files) if unit == "files" else draw.random()), p) for p in pieces)
                 for part, run_of_pieces in itertools.groupby(drawn, key=lambda pair: pair[0]):
