@@ -16,14 +16,14 @@ MODEL is one of these; without it, lstm:
   elmo         word vectors that know their context
 
 Makes .venv, installs requirements.txt ($NEEDED_TEXT), writes a small synthetic corpus into quickstart/MODEL/, and trains,
-evaluates, applies and exports the model on the CPU in about a minute. Nothing but Python packages is downloaded. A
+evaluates, applies and exports the model on the CPU, in one to three minutes. Nothing but Python packages is downloaded. A
 second run uses again what is complete; --fresh removes quickstart/MODEL/ first.
 
 PYTHON=/path/to/python chooses the interpreter (3.9 to 3.12), VENV_DIR another place than .venv.
 END
 }
 
-NAME=lstm FRESH=
+NAME=lstm FRESH= TAKES="about a minute"
 for argument in "$@"; do
     case $argument in
         lstm | bilstm_ner | ctc_lstm | gru_seq2seq | elmo) NAME=$argument ;;
@@ -39,10 +39,10 @@ SEEN=quickstart/$NAME BEST=quickstart/$NAME/outputs/${NAME}_best.ckpt # as the u
 
 # What the models differ in: the corpus and how much of it is written, what train.py and eval.py take, what the model is
 # applied to, the line of eval.py's table that counts, the pictures, and three commands to go on with.
-corpus=("$CORPUS") prepare=() export=(--formats "MINDIR,ONNX") pictures=("outputs/curves.png    loss, validation score, learning rate")
+corpus=("$CORPUS") prepare=() export=(--formats "MINDIR,ONNX") pictures=("report.html           open it in a browser: scores, errors, curves" "outputs/curves.png    loss, validation score, learning rate")
 case $NAME in
     lstm)
-        seconds=45 corpus+=(--reviews 1000) result=accuracy
+        corpus+=(--reviews 1000) result=accuracy
         train=(--aclimdb_path "$CORPUS" --preprocess_path "$PREPARED") evaluate=(--aclimdb_path "$CORPUS")
         apply=(predict.py "A wonderful film with a great cast, I loved every minute of it." "Boring and badly acted, a waste of time.")
         next=(
@@ -52,7 +52,7 @@ case $NAME in
         )
         ;;
     bilstm_ner)
-        seconds=40 result="entities, strict"
+        result="entities, strict"
         train=(--data_path "$CORPUS" --preprocess_path "$PREPARED") evaluate=(--data_path "$CORPUS")
         apply=(predict.py 王伟先生，中国国籍，1970年出生，现任天津通信集团总经理。)
         next=(
@@ -62,7 +62,7 @@ case $NAME in
         )
         ;;
     ctc_lstm)
-        seconds=50 result="error rate"
+        result="error rate"
         train=(--data_path "$CORPUS" --preprocess_path "$PREPARED") evaluate=(--data_path "$CORPUS")
         apply=(predict.py "$CORPUS/TEST/DR5/FAAM0/SX10.WAV" --plot "$WORK/plots")
         pictures+=("plots/SX10.png        waveform, spectrogram and posteriors of a recording")
@@ -73,7 +73,7 @@ case $NAME in
         )
         ;;
     gru_seq2seq)
-        seconds=75 result="BLEU"
+        TAKES="about 3 minutes" result="BLEU"
         train=(--data_dir "$CORPUS" --preprocess_path "$PREPARED") evaluate=(--data_dir "$CORPUS")
         apply=(predict.py "Ein kleiner Hund sieht heute einen Ball." --plot "$WORK/plots")
         pictures+=("plots/1.png           what each word of the translation attends to")
@@ -84,7 +84,7 @@ case $NAME in
         )
         ;;
     elmo)
-        seconds=75 result="perplexity both" export=()
+        result="perplexity both" export=()
         prepare=(bash "$MODEL/script/convert_dataset.sh" "$CORPUS" "$PREPARED" tiny)
         train=(--data_url "$PREPARED") evaluate=(--data_url "$PREPARED")
         apply=(neighbours.py "The *film* was good ." --input_file "$PREPARED/heldout.txt")
@@ -96,7 +96,7 @@ case $NAME in
         ;;
 esac
 
-echo "quick start of $NAME: about $seconds s after the packages are installed, in $SEEN/"
+echo "quick start of $NAME: $TAKES on 2 cores once the packages are installed, in $SEEN/"
 [ -z "$FRESH" ] || rm -rf -- "$WORK"
 mkdir -p "$WORK/logs" || exit 2
 ensure_venv requirements.txt || exit
@@ -144,12 +144,13 @@ fi
 
 program predict "applying it" "${apply[@]}"
 program export "exporting, and comparing with the checkpoint" export.py --output_dir "$WORK/export" ${export[@]+"${export[@]}"}
-program evaluate "evaluating on text that was not trained on" eval.py "${evaluate[@]}"
+program evaluate "evaluating on text that was not trained on" eval.py "${evaluate[@]}" --report "$WORK/report.html"
 
 cat <<END
 
 == done in $SECONDS s
-result      $(grep -m 1 "^$result" "$WORK/logs/evaluate.log") (synthetic data: a check of the pipeline, not of quality)
+result      $(grep -m 1 "^$result" "$WORK/logs/evaluate.log")
+            on synthetic data: a check of the pipeline, not of quality
 checkpoint  $BEST
 exported    $SEEN/export/
 logs        $SEEN/logs/

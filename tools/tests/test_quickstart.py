@@ -71,7 +71,7 @@ def test_every_model_is_trained_applied_and_evaluated(run, model, tmp_path):
     assert programs[-4] == "train.py" and programs[-2:] == ["export.py", "eval.py"] and "--json" not in " ".join(calls)
     assert ("convert" in calls[2]) == (model == "elmo")
     end = out[out.index("== done") :]
-    assert RESULTS[model] in end and f"quickstart/{model}/outputs/curves.png" in end
+    assert all(words in end for words in (RESULTS[model], f"{model}/outputs/curves.png", f"{model}/report.html"))
     commands = end[end.index("next, after . .venv/bin/activate\n") :].splitlines()[1:]
     assert len(commands) == 3 and all(f"{model}/" in command for command in commands)
     for word in (word for command in commands for word in command.split() if word.startswith(f"{model}/")):
