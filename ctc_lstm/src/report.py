@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator, Sequence
+from itertools import zip_longest
 
 from rapidfuzz.distance import Levenshtein
 
@@ -67,10 +68,10 @@ def aligned(reference: Sequence[str], answer: Sequence[str]) -> Iterator[tuple[s
 
     Kind is "" for what is right, else replace, delete or insert.
     """
-    for kind, i, end, j, last in Levenshtein.opcodes(reference, answer):
-        for k in range(max(end - i, last - j)):
-            above, below = reference[i + k] if i + k < end else "", answer[j + k] if j + k < last else ""
-            yield "" if kind == "equal" else kind, above, below
+    for step in Levenshtein.opcodes(reference, answer):
+        above, below = reference[step.src_start : step.src_end], answer[step.dest_start : step.dest_end]
+        for pair in zip_longest(above, below, fillvalue=""):
+            yield "" if step.tag == "equal" else step.tag, *pair
 
 
 def _percent(share: float) -> str:

@@ -44,8 +44,8 @@ def read_metrics(path) -> list[dict]:
         for line in Path(path).read_bytes().split(b"\n"):
             with contextlib.suppress(ValueError, KeyError, TypeError):
                 record = json.loads(line)
-                record["global_step"] + 0
-                records.append(record)
+                if record["global_step"] >= 0:
+                    records.append(record)
     return records
 
 
