@@ -15,10 +15,13 @@ from src.inference import SETTINGS, Decoder, load_trained
 from src.metrics import entity_report, tag_report
 from src.model_utils.configuration import Parser, apply_settings
 from src.model_utils.files import atomic_write
+from src.model_utils.html_page import add_report_option, write_report
 from src.model_utils.reporting import messages_to_stderr, print_result
 from src.model_utils.runtime import UserError, init_device, log, run
+from src.report import sections, style
 from src.resume_ner import SPLITS, Corpus, find_file, read_corpus, warn_of_unseen_tags
 from src.tagging import entities
+from src.text_units import WORDS
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> Namespace:
@@ -29,6 +32,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> Namespace:
     parser.add_argument("--lenient", action="store_true", help="the same as --on_bad_input skip")
     text = "write the sentences with errors, gold and predicted tags side by side"
     parser.add_argument("--errors", metavar="FILE", help=text)
+    add_report_option(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output, messages elsewhere")
     parser.add_checkpoint_options(config_module, bilstm_ner_cfg, SETTINGS)
     args = parser.parse_args(argv)
@@ -107,6 +111,10 @@ def main(argv: Sequence[str] | None = None) -> dict:
         if args.errors:
             result["sentences_with_errors"] = write_errors(args.errors, corpus, answers)
             log(f"{args.errors}: {result['sentences_with_errors']} sentences with errors")
+        if args.report:
+            parts = sections(result, corpus, answers, " " if config.units == WORDS else "")
+            title = f"bilstm_ner: named entities of {path.name}"
+            write_report(args.report, title, args.ckpt_path, config, "valid_entity_f1", parts, style=style(result))
     print_result(result, args.json, show)
     return result
 

@@ -105,6 +105,7 @@ def main(argv: Sequence[str] | None = None) -> dict:
             validate=validate,
             metric="valid_entity_f1",
             cadence=Cadence.of(config),
+            tensorboard=args.tensorboard,
         )
         trainer.resume(weights)
         result = trainer.train()

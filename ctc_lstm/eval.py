@@ -15,9 +15,11 @@ from src.inference import SETTINGS, Recognizer, load_ngram_of, load_trained
 from src.manifest import read_groups
 from src.metrics import score, score_groups
 from src.model_utils.configuration import Parser, apply_settings
+from src.model_utils.html_page import add_report_option, write_report
 from src.model_utils.reporting import messages_to_stderr, print_result
 from src.model_utils.runtime import UserError, init_device, log, run
 from src.preparation import Samples, check_prepared, load_samples, write_samples
+from src.report import STYLE, sections
 from src.timit import scored
 from src.utterance import SPLITS
 
@@ -33,6 +35,7 @@ def parse_arguments(argv=None) -> Namespace:
     parser.add_argument("--confusions", type=int, default=10, metavar="N", help=text)
     text = "table of utterances and their groups, such as that of prepare_speechocean.sh; each group gets its rate"
     parser.add_argument("--groups", metavar="FILE", help=text)
+    add_report_option(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output, messages elsewhere")
     args = parser.parse_args(argv)
     if not args.data_path and not args.preprocess_path:
@@ -102,15 +105,19 @@ def main(argv=None) -> dict:
         start = time.monotonic()
         answers = [scored(labels, config.phone_set) for labels in recognizer.labels(samples, "evaluation")]
         seconds = time.monotonic() - start
-    result = {
-        "checkpoint": str(args.ckpt_path),
-        "split": args.split,
-        "decoder": config.decoder,
-        **score(references, answers, args.confusions),
-        "frames_per_second": round(samples.lengths.sum() / seconds),
-    }
-    if groups:
-        result["groups"] = score_groups(references, answers, groups)
+        result = {
+            "checkpoint": str(args.ckpt_path),
+            "split": args.split,
+            "decoder": config.decoder,
+            **score(references, answers, args.confusions),
+            "frames_per_second": round(samples.lengths.sum() / seconds),
+        }
+        if groups:
+            result["groups"] = score_groups(references, answers, groups)
+        if args.report:
+            parts = sections(result, references, answers, samples.name)
+            title = f"ctc_lstm: {args.split} utterances"
+            write_report(args.report, title, args.ckpt_path, config, "valid_per", parts, style=STYLE)
     print_result(result, args.json, show_table)
     return result
 

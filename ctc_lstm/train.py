@@ -107,6 +107,7 @@ def main(argv=None) -> dict:
             metric="valid_per",
             higher_is_better=False,
             cadence=Cadence.of(config),
+            tensorboard=args.tensorboard,
         )
         trainer.resume(weights)
         result = trainer.train()

@@ -9,11 +9,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
 from src.data.sentences import add_text_options, count_lines, read_sentences
 from src.inference import Embedder, add_model_options, load_model
 from src.model_utils.configuration import Parser
+from src.model_utils.progress import progress_bar
 from src.model_utils.runtime import UserError, init_device, run
 from src.output_files import atomic_vectors, check_output_file
 
@@ -54,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> dict:
     with (
         atomic_vectors(args.output_file) as vectors,
         tempfile.TemporaryFile(dir=Path(args.output_file).parent) as index,
-        tqdm(total=total, unit=" sentences", disable=None, leave=False) as bar,
+        progress_bar(total, "embedding", " sentences") as bar,
     ):
         for sentences in read_sentences(args.input_file, args.tokenizer):
             for number, layers in embedder([words for _, words in sentences]):

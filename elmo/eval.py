@@ -11,10 +11,12 @@ from src import config as config_module
 from src.data.reader import Corpus, convert
 from src.data.tokenizer import add_tokenizer_option
 from src.inference import load_trained
-from src.metrics import Evaluator
+from src.metrics import Evaluator, HardestText
 from src.model_utils.configuration import Parser, at_least
+from src.model_utils.html_page import add_report_option, write_report
 from src.model_utils.reporting import messages_to_stderr, print_result
 from src.model_utils.runtime import UserError, init_device, log, run
+from src.report import STYLE, sections
 
 PARTS = ("heldout", "valid", "train")
 
@@ -37,6 +39,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="N",
         help="rows that the text is divided into, each of which starts without a context (default: %(default)s)",
     )
+    add_report_option(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output, messages elsewhere")
     args = parser.parse_args(argv)
     if not args.data_url and not args.input_file:
@@ -77,8 +80,14 @@ def main(argv: Sequence[str] | None = None) -> dict:
             evaluator = Evaluator(
                 model=model, vocabulary=vocabulary, options=options, rows=args.eval_batch_size, multiples=multiples
             )
-            result = {"checkpoint": str(args.ckpt_path), "text": str(text), **evaluator.perplexity(corpus)}
+            hardest = HardestText(vocabulary) if args.report else None
+            scores = evaluator.perplexity(corpus, hardest, "evaluation")
+            result = {"checkpoint": str(args.ckpt_path), "text": str(text), **scores}
             result["unknown"] = counts["unknown"] / counts["words"]
+        if args.report:
+            parts = sections(result, hardest)
+            title = "elmo: perplexity of held-out text"
+            write_report(args.report, title, args.ckpt_path, vars(options), "valid_perplexity", parts, style=STYLE)
     print_result(result, args.json, show_table)
     return result
 

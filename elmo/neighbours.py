@@ -9,10 +9,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from src.data.sentences import add_text_options, read_sentences
+from src.data.sentences import add_text_options, count_lines, read_sentences
 from src.data.tokenizer import split_line
 from src.inference import Embedder, add_model_options, load_model
 from src.model_utils.configuration import Parser, at_least
+from src.model_utils.progress import with_progress
 from src.model_utils.runtime import UserError, init_device, run
 
 MARK = "*"
@@ -76,6 +77,7 @@ def main(argv: Sequence[str] | None = None) -> list[dict]:
     word = words[position] if args.same_word else None
     sentences = read_sentences(args.input_file, args.tokenizer, skip_blank=True)
     contexts = contexts_of(embedder, sentences, words, layers[args.layer, position], word, args.layer)
+    contexts = with_progress(contexts, count_lines(args.input_file), "sentences")
     nearest = heapq.nlargest(args.count, contexts, key=lambda context: context[0])
     if not nearest:
         raise UserError(f"{args.input_file}: holds no other '{word}'; leave out --same_word")

@@ -90,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> dict:
     )
 
     def validate() -> dict:
-        result = evaluator.perplexity(valid)
+        result = evaluator.perplexity(valid, progress="validation")
         return {f"valid_{key}": value for key, value in result.items() if key.startswith("perplexity")}
 
     with output_folder(folder, NAME, args.resume, args.overwrite):
@@ -111,6 +111,7 @@ def main(argv: Sequence[str] | None = None) -> dict:
             metric="valid_perplexity",
             higher_is_better=False,
             cadence=Cadence.of(config),
+            tensorboard=args.tensorboard,
         )
         trainer.resume(weights)
         result = trainer.train()

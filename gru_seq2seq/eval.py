@@ -7,12 +7,14 @@ from argparse import Namespace
 
 from src import config as config_module
 from src.inference import SETTINGS, Translator, add_checkpoint_options, load_trained
-from src.metrics import bleu_by_length, translation_scores
+from src.metrics import NAMES, bleu_by_length, translation_scores, words_of
 from src.model_utils.configuration import Parser, apply_settings
 from src.model_utils.files import atomic_write
+from src.model_utils.html_page import add_report_option, write_report
 from src.model_utils.reporting import messages_to_stderr, print_result
 from src.model_utils.runtime import UserError, init_device, log, run
 from src.multi30k import SPLITS, read_pairs
+from src.report import sections
 
 
 def parse_arguments(argv=None) -> Namespace:
@@ -22,6 +24,7 @@ def parse_arguments(argv=None) -> Namespace:
     parser.add_argument("--data_dir", metavar="DIR", help="folder of test.de and test.en, or of other --split files")
     parser.add_argument("--split", choices=list(SPLITS), default="test", help="files of the folder (default: test)")
     parser.add_argument("--output", metavar="FILE", help="write source, translation and reference, tabs between them")
+    add_report_option(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output, messages elsewhere")
     args = parser.parse_args(argv)
     if not args.data_dir:
@@ -32,15 +35,14 @@ def parse_arguments(argv=None) -> Namespace:
 def show_table(result: dict) -> None:
     """Print the metrics as tables."""
     print(f"\n{result['sentences']} {result['split']} sentences, {result['sentences_per_second']:.0f} sentences/s")
-    for key, name in (("bleu", "BLEU"), ("bleu_lowercase", "BLEU, lower-cased"), ("chrf", "chrF")):
+    for key, name in NAMES.items():
         print(f"{name:20}{result[key]:8.2f}   {result[f'{key}_signature']}")
     print(f"{'perplexity':20}{result['perplexity']:8.2f}")
     precisions = "/".join(f"{value:.1f}" for value in result["precisions"])
     print(f"n-gram precisions {precisions}, brevity penalty {result['brevity_penalty']:.3f}")
     print(f"\n{'words of the source':20}{'sentences':>10}{'BLEU':>8}")
     for group in result["bleu_by_length"]:
-        words = f"{group['from']} or more" if group["to"] is None else f"{group['from']} to {group['to']}"
-        print(f"{words:20}{group['sentences']:10}{group['bleu']:8.2f}")
+        print(f"{words_of(group):20}{group['sentences']:10}{group['bleu']:8.2f}")
 
 
 def write_texts(path, *columns: list[str]) -> None:
@@ -75,12 +77,16 @@ def main(argv=None) -> dict:
             "beam_size": config.beam_size,
             "length_penalty": config.length_penalty,
             **translation_scores(translations, pairs.targets),
-            "perplexity": translator.perplexity(pairs.sources, pairs.targets),
+            "perplexity": translator.perplexity(pairs.sources, pairs.targets, "perplexity"),
             "bleu_by_length": bleu_by_length(pairs.sources, translations, pairs.targets),
             "sentences_per_second": round(len(pairs) / seconds, 1),
         }
         if args.output:
             write_texts(args.output, pairs.sources, translations, pairs.targets)
+        if args.report:
+            parts = sections(result, pairs.sources, translations, pairs.targets)
+            title = f"gru_seq2seq: {config.source} to {config.target}, {args.split} sentences"
+            write_report(args.report, title, args.ckpt_path, config, "valid_bleu", parts)
     print_result(result, args.json, show_table)
     return result
 

@@ -76,7 +76,10 @@ def main(argv=None) -> dict:
     def validate() -> dict:
         results = translator.translate(valid.sources, beam_size=config.valid_beam_size, progress="validation")
         score = bleu([best.text for best, *_ in results], valid.targets)
-        return {"valid_bleu": score, "valid_perplexity": float(translator.perplexity(valid.sources, valid.targets))}
+        return {
+            "valid_bleu": score,
+            "valid_perplexity": float(translator.perplexity(valid.sources, valid.targets, "perplexity")),
+        }
 
     with output_folder(folder, NAME, args.resume, args.overwrite):
         if rank == 0:
@@ -94,6 +97,7 @@ def main(argv=None) -> dict:
             validate=validate if len(valid) else None,
             metric="valid_bleu",
             cadence=Cadence.of(config),
+            tensorboard=args.tensorboard,
         )
         trainer.resume(weights)
         result = trainer.train()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +12,20 @@ import numpy as np
 from src import config as config_module
 from src.config import lstm_cfg
 from src.dataset import Sample, Samples, labels_of, load_samples, split_train
-from src.imdb import LABELS, stream_reviews, tokenize_file
+from src.explain import Explainer
+from src.imdb import LABELS, stream_reviews, tokenize
 from src.inference import SETTINGS, Classifier, beginning, load_trained
 from src.metrics import classification_report, log_softmax
 from src.model_utils.configuration import Parser, apply_settings
 from src.model_utils.files import read_text
+from src.model_utils.html_page import add_report_option, write_report
 from src.model_utils.reporting import messages_to_stderr, print_result
 from src.model_utils.runtime import UserError, init_device, log, run
-from src.preparation import encode, load_vocabulary
+from src.preparation import encode, load_vocabulary, tokenized
+from src.report import STYLE, sections
 
 SPLITS = ("test", "valid", "train")
+REPORTED = 10  # wrong reviews in a report, unless --worst is more
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -34,6 +38,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--glove_path", metavar="DIR", help=text)
     parser.add_argument("--split", choices=SPLITS, default="test", help="valid, train: sides of the training's split")
     parser.add_argument("--worst", type=int, default=3, metavar="N", help="N confidently wrong reviews (default 3)")
+    add_report_option(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output, messages elsewhere")
     args = parser.parse_args(argv)
     if not args.aclimdb_path and not args.preprocess_path:
@@ -51,9 +56,7 @@ def read_samples(args: argparse.Namespace, config, vocabulary: dict[str, int]) -
     if args.aclimdb_path:
         files, samples = [], []
         on_bad_input = config.on_bad_input
-        for file, tokens in stream_reviews(
-            args.aclimdb_path, folder, on_bad_input, lambda paths: map(tokenize_file, paths)
-        ):
+        for file, tokens in stream_reviews(args.aclimdb_path, folder, on_bad_input, tokenized):
             files.append(file)
             samples.append(Sample(encode(tokens.split(), vocabulary), file.label))
     else:
@@ -75,15 +78,19 @@ def read_samples(args: argparse.Namespace, config, vocabulary: dict[str, int]) -
     return samples, [file.path for file in files]
 
 
-def most_wrong(logits: np.ndarray, labels: np.ndarray, paths: list[str], read: bool, count: int) -> list[dict]:
-    """Return the `count` wrong answers that the network was most confident of, the most confident first.
+def most_wrong(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the indices of the wrong answers, the one that the network was most confident of first."""
+    wrong = np.flatnonzero(logits.argmax(1) != labels)
+    return wrong[np.argsort(-log_softmax(logits)[wrong, logits[wrong].argmax(1)], kind="stable")]
 
-    `read` says that the paths are those of files, whose beginnings are part of the answers.
+
+def wrong_rows(wrong: np.ndarray, logits: np.ndarray, labels: np.ndarray, paths: list[str], read: bool) -> list[dict]:
+    """Return what there is to say of the wrong answers with these indices.
+
+    `read` says that the paths are those of files, whose beginnings are part of the rows.
     """
     probabilities = np.exp(log_softmax(logits))
     answers = logits.argmax(1)
-    wrong = np.flatnonzero(answers != labels)
-    wrong = wrong[np.argsort(-probabilities[wrong, answers[wrong]], kind="stable")][:count]
     return [
         {
             "path": paths[i],
@@ -94,6 +101,17 @@ def most_wrong(logits: np.ndarray, labels: np.ndarray, paths: list[str], read: b
         }
         for i in wrong
     ]
+
+
+def explained(
+    wrong: np.ndarray, rows: list[dict], samples: Sequence[Sample], classifier: Classifier, words: list[str], read: bool
+) -> Iterator[tuple[dict, list[str], dict[str, float]]]:
+    """Yield the rows of wrong answers with the tokens of the review and the contribution of each word."""
+    chosen = [samples[i] for i in wrong]
+    explainer = Explainer(classifier.network.network, classifier.config)
+    for row, sample, contributions in zip(rows, chosen, explainer(chosen) if chosen else ()):
+        tokens = tokenize(read_text(row["path"])) if read else [words[word] for word in sample.ids]
+        yield row, tokens, {words[word]: value for word, value in contributions.items()}
 
 
 def show_table(result: dict) -> None:
@@ -126,14 +144,23 @@ def main(argv=None) -> dict:
         start = time.monotonic()
         logits = classifier.logits(samples, "evaluation")
         seconds = time.monotonic() - start
-    labels = labels_of(samples)
-    result = {
-        "checkpoint": str(args.ckpt_path),
-        "split": args.split,
-        **classification_report(logits, labels),
-        "reviews_per_second": round(len(samples) / seconds, 1),
-        "worst": most_wrong(logits, labels, paths, bool(args.aclimdb_path), args.worst),
-    }
+        labels = labels_of(samples)
+        count = max(args.worst, REPORTED if args.report else 0)
+        wrong, read = most_wrong(logits, labels)[:count], bool(args.aclimdb_path)
+        worst = wrong_rows(wrong, logits, labels, paths, read)
+        result = {
+            "checkpoint": str(args.ckpt_path),
+            "split": args.split,
+            **classification_report(logits, labels),
+            "reviews_per_second": round(len(samples) / seconds, 1),
+            "worst": worst[: args.worst],
+        }
+        if args.report:
+            rows = explained(wrong, worst, samples, classifier, list(vocabulary), read)
+            title = f"lstm: sentiment of {args.split} reviews"
+            write_report(
+                args.report, title, args.ckpt_path, config, "valid_accuracy", sections(result, rows), style=STYLE
+            )
     print_result(result, args.json, show_table)
     return result
 

@@ -87,7 +87,7 @@ def main(argv=None) -> dict:
             write_yaml(folder / "config.yaml", config)
             save_vocabulary(folder / "vocab.json", vocabulary)
         if pretraining:
-            pretrain(network, pretraining, vocabulary, config, folder, weights)
+            pretrain(network, pretraining, vocabulary, config, folder, weights, args.tensorboard)
             weights = InitialWeights()  # a training that was stopped before has no others
         step = build_step(network, config, rates)  # its weight average starts from the weights of now
         trainer = Trainer(
@@ -102,6 +102,7 @@ def main(argv=None) -> dict:
             validate=validate if valid else None,
             metric="valid_accuracy",
             cadence=Cadence.of(config),
+            tensorboard=args.tensorboard,
             fixed={VECTORS: network.embedding.vectors},
         )
         trainer.resume(weights)

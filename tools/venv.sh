@@ -6,6 +6,7 @@
 
 REPOSITORY=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 NEEDED_GIB=4 # the packages take 3.0 GiB, and pip unpacks beside them
+NEEDED_TEXT="about 1 GB to download, 3 GiB on the disk"
 VENV_DIR=${VENV_DIR:-$REPOSITORY/.venv}
 case $VENV_DIR in /*) ;; *) VENV_DIR=$PWD/$VENV_DIR ;; esac
 case ${PYTHON:-} in /*) ;; */*) PYTHON=$PWD/$PYTHON ;; esac # a path, seen from where the user stands
@@ -73,17 +74,29 @@ explain_pip() {
     fi
 }
 
+# Shows on a terminal, each second as long as this shell lives, how long pip has run and the beginning of its last line.
+watch_pip() { # LOG
+    local start=$SECONDS
+    while sleep 1 && kill -0 $$ 2>/dev/null; do
+        printf '\r\033[K%4d s  %.60s' $((SECONDS - start)) "$(tail -n 1 "$1" | cut -d ' ' -f 1-4)"
+    done
+}
+
 ensure_venv() {
     make_venv || return
-    local file sum stamp
+    local file sum stamp watcher= code=0
     for file in "$@"; do
         # requirements.txt only names the files of the model folders, so their text counts as well
         sum=$(cd "$REPOSITORY" && cat "$file" ./*/requirements.txt | cksum)
         stamp=$VENV_DIR/.installed-$file
         [ "$(cat "$stamp" 2>/dev/null)" != "$sum" ] || continue
-        echo "installing $file into $VENV_DIR (the first time takes some minutes)"
+        echo "installing $file into $VENV_DIR (the first time $NEEDED_TEXT; some minutes)"
+        : >"$VENV_DIR/pip.log"
+        [ ! -t 1 ] || { watch_pip "$VENV_DIR/pip.log" & watcher=$!; }
         (cd "$REPOSITORY" && "$VENV_PYTHON" -m pip install --disable-pip-version-check -r "$file") \
-            >"$VENV_DIR/pip.log" 2>&1 </dev/null || explain_pip "$VENV_DIR/pip.log" || return
+            >"$VENV_DIR/pip.log" 2>&1 </dev/null || code=$?
+        [ -z "$watcher" ] || { kill "$watcher" && wait "$watcher"; printf '\r\033[K'; } 2>/dev/null
+        [ "$code" -eq 0 ] || explain_pip "$VENV_DIR/pip.log" || return
         printf '%s\n' "$sum" >"$stamp"
     done
 }

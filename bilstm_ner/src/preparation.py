@@ -16,9 +16,9 @@ import numpy as np
 
 from src.model_utils import conversion
 from src.model_utils.conversion import convert_once, digest_of_files, open_split_with_arrays
-from src.model_utils.evaluation import progress_bar
 from src.model_utils.files import read_json, write_json
 from src.model_utils.mindrecord import SMALL_PAGE, Rows, write_mindrecord
+from src.model_utils.progress import progress_bar
 from src.model_utils.runtime import UserError, log
 from src.resume_ner import TaggedFile, find_file, warn_of_unseen_tags
 from src.tagging import OUTSIDE, entities

@@ -65,16 +65,27 @@ def test_a_resumed_training_equals_the_uninterrupted_one(corpus, tmp_path):
 
 
 def test_evaluation_of_a_checkpoint(trained, tmp_path, capsys):
-    options = ["--ckpt_path", str(trained.best), "--data_path", str(trained.corpus), "--device_target", "CPU"]
+    options = ["--ckpt_path", str(trained.best), "--device_target", "CPU", "--data_path"]
     capsys.readouterr()
-    evaluation.main([*options, "--split", "dev", "--json", "--errors", str(tmp_path / "wrong.txt")])
+    evaluation.main(
+        [*options, str(trained.corpus), "--split", "dev", "--json", "--errors", str(tmp_path / "wrong.txt")]
+    )
     result = json.loads(capsys.readouterr().out)
     assert result["entity"]["f1"] == pytest.approx(trained.result["best_valid_entity_f1"])
     wrong = (tmp_path / "wrong.txt").read_text(encoding="utf-8")
     assert wrong.count("# line ") == result["sentences_with_errors"]
-    evaluation.main(options)
-    shown = capsys.readouterr().out
+
+
+def test_table_and_report(trained, tmp_path, capsys):
+    text = (trained.corpus / "test.char.bmes").read_text(encoding="utf-8")
+    (tmp_path / "a.bmes").write_text(re.sub("[BMES]-TITLE", "O", text), encoding="utf-8")
+    options = ["--ckpt_path", str(trained.best), "--device_target", "CPU", "--data_path", str(tmp_path / "a.bmes")]
+    result = evaluation.main([*options, "--report", str(tmp_path / "a.html")])
+    shown, page = capsys.readouterr().out, (tmp_path / "a.html").read_text(encoding="utf-8")
     assert "tags, weighted by support, with O" in shown and "entities, strict" in shown and "TITLE" in shown
+    titles = result["entity"]["types"]["TITLE"]["predicted"]
+    assert page.count("<td>gold</td>") == page.count("<td>predicted</td>") == page.count("<th>line</th>") > 0
+    assert 0 < page.count("<small>TITLE</small></mark>") <= titles and "<svg" in page
 
 
 @pytest.mark.parametrize(
@@ -135,6 +146,7 @@ def test_a_page_is_written_while_answers_come():
         [{"text": "a<b", "entities": []}, {"text": "王伟", "entities": [{"type": "NAME", "start": 0, "end": 2}]}]
     )
     pieces = page(rest, ["NAME"])
+    assert next(pieces).startswith("<!DOCTYPE html>")
     assert 'class="type0">NAME' in next(pieces) and next(pieces) == "<p>a&lt;b</p>\n"
     assert len(list(rest)) == 1, "which has not been asked for"
     assert next(pieces).endswith("</html>\n")

@@ -41,7 +41,9 @@ transfer() { # URL FILE: continues FILE where it ends
             curl "${options[@]}" -o "$2" "$1" || code=$?
         fi
     elif command -v wget >/dev/null; then
-        wget -nv -c --tries=3 --timeout=30 -O "$2" "$1" || code=$?
+        local bar=()
+        if [ -t 2 ]; then bar=(--show-progress); fi
+        wget -nv ${bar[@]+"${bar[@]}"} -c --tries=3 --timeout=30 -O "$2" "$1" || code=$?
     else
         echo 'error: curl or wget is needed to download' >&2
         code=1

@@ -17,9 +17,9 @@ from src.extraction import Job, extract, has_speaker_statistics
 from src.features import FEATURE_KEYS, Moments, feature_size, normalize
 from src.model_utils import conversion
 from src.model_utils.conversion import convert_once, digest_of_files, open_split_with_arrays
-from src.model_utils.evaluation import progress_bar
 from src.model_utils.files import report_bad
 from src.model_utils.mindrecord import Rows, write_mindrecord
+from src.model_utils.progress import progress_bar
 from src.model_utils.runtime import log
 from src.utterance import SPLITS, Utterance
 

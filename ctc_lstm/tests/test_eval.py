@@ -9,11 +9,12 @@ import pytest
 
 import eval as evaluation
 from src.inference import load_trained
+from src.report import aligned
 
 
-def test_eval_from_corpus_and_from_features(trained, exit_of):
+def test_eval_from_corpus_and_from_features(trained, tmp_path, exit_of):
     common = ["--ckpt_path", trained.best, "--device_target", "CPU", "--json"]
-    code, out, error = exit_of(evaluation.main, *common, "--data_path", trained.corpus)
+    code, out, error = exit_of(evaluation.main, *common, "--data_path", trained.corpus, "--report", tmp_path / "a.html")
     assert code == 0, error
     result = json.loads(out)
     assert (
@@ -24,6 +25,9 @@ def test_eval_from_corpus_and_from_features(trained, exit_of):
         result["per"] == pytest.approx(wrong / result["labels"])
         and result["labels"] == result["hits"] + wrong - result["insertions"]
     )
+    page = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert page.count("<h3>") == min(result["wrong_utterances"], 10) and f"{100 * result['per']:.2f} %" in page
+    assert "<svg" in page and page.count("<tr><td>") > result["wrong_utterances"]
     code, out, _ = exit_of(evaluation.main, *common, "--preprocess_path", trained.prepared, "--decoder", "beam")
     assert code == 0 and json.loads(out)["decoder"] == "beam" and json.loads(out)["per"] < 0.15
     code, out, _ = exit_of(evaluation.main, *common[:-1], "--preprocess_path", trained.prepared, "--split", "train")
@@ -67,6 +71,17 @@ def test_eval_by_groups(trained, audio, tmp_path, exit_of):
         table.write_text(content, encoding="utf-8")
         code, _, error = exit_of(evaluation.main, *common, "--groups", table)
         assert code == 2 and message in error
+
+
+def test_alignment_names_what_is_wrong_at_each_place():
+    assert list(aligned("abcd", "axcde")) == [
+        ("", "a", "a"),
+        ("replace", "b", "x"),
+        ("", "c", "c"),
+        ("", "d", "d"),
+        ("insert", "", "e"),
+    ]
+    assert list(aligned(["a"], [])) == [("delete", "a", "")] and not list(aligned([], []))
 
 
 def test_labels_unseen_in_training_are_named(trained, audio, tmp_path, exit_of):

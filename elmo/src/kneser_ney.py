@@ -15,6 +15,7 @@ import numpy as np
 from src.data.tokenizer import read_documents
 from src.data.vocabulary import BEGIN, END, UNKNOWN, Vocabulary, load_vocabulary
 from src.model_utils.configuration import Parser, at_least
+from src.model_utils.progress import with_progress
 from src.model_utils.reporting import print_result
 from src.model_utils.runtime import run
 
@@ -43,7 +44,7 @@ class KneserNey:
         position = _positions(ids)
         grams = ids.astype(np.int64)  # id of the n-gram of the current length that ends at each token, -1 for none
         levels = [(np.arange(self.size), np.bincount(ids[position > 0], minlength=self.size), grams[:0])]
-        for k in range(2, order + 1):
+        for k in with_progress(range(2, order + 1), order - 1, "n-grams"):
             ends = np.flatnonzero(position >= k - 1)
             key = grams[ends - 1] * self.size + ids[ends]
             keys, first, inverse, counts = np.unique(key, return_index=True, return_inverse=True, return_counts=True)
@@ -103,7 +104,7 @@ def _discount(keys, counts, contexts, n_contexts: int) -> _Order:
 def read_ids(path: str | Path, vocabulary: Vocabulary, max_tokens: int = 0) -> np.ndarray:
     """Return the ids of a tokenized text, each sentence between BEGIN and END, up to about max_tokens of them."""
     ids: list[int] = []
-    for document in read_documents(path, "whitespace"):
+    for document in read_documents(path, "whitespace", f"reading {Path(path).name}"):
         for words in document:
             ids += [BEGIN, *(vocabulary.ids.get(word, UNKNOWN) for word in words), END]
         if 0 < max_tokens <= len(ids):

@@ -17,9 +17,10 @@ import pytest
 
 import eval as evaluation
 import train
-from src.data.reader import convert
-from src.data.vocabulary import Vocabulary
+from src.data.reader import Shard, convert
+from src.data.vocabulary import BEGIN, END, UNKNOWN, Vocabulary
 from src.kneser_ney import main as kneser_ney
+from src.metrics import HardestText
 from src.model_utils.checkpoint import load_checkpoint
 from src.model_utils.runtime import UserError
 
@@ -82,14 +83,39 @@ def test_two_ranks_score_together_as_one(trained, scored, by_two_ranks):
         assert together[key] == pytest.approx(scored[key], rel=1e-6)
 
 
-def test_plain_text_scores_as_converted_text_and_rows_hardly_matter(trained, scored, capsys):
+def test_plain_text_scores_as_converted_text_and_rows_hardly_matter(trained, scored, tmp_path, capsys):
     plain = score(trained, "--input_file", trained.prepared / "heldout.txt", "--eval_batch_size", "4", "--json")
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["perplexity"] == plain["perplexity"]
     for key in ("perplexity", "perplexity_forward", "tokens", "unknown"):
         assert scored[key] == plain[key]
-    one_row = score(trained, "--data_url", trained.prepared, "--eval_batch_size", "1")
+    report = tmp_path / "report.html"
+    one_row = score(trained, "--data_url", trained.prepared, "--eval_batch_size", "1", "--report", report)
+    page = report.read_text(encoding="utf-8")
+    assert f"{one_row['perplexity']:.2f}" in page and page.count("&lt;/S&gt;") == 10 and "<svg" in page
     assert scored["tokens"] == one_row["tokens"]
     assert scored["perplexity"] == pytest.approx(one_row["perplexity"], rel=0.02)
+
+
+def test_the_hardest_words_and_sentences_are_those_of_the_highest_mean_loss():
+    vocabulary = Vocabulary(["<S>", "</S>", "<UNK>", "a", "b"])
+    hardest = HardestText(vocabulary)
+    hardest.begin(Shard(np.zeros(0, np.int32), np.zeros(0, np.int32), ["new"]), 2)
+    # row 0 reads "a new </S>", "b </S>"; row 1 begins within a sentence and ends within another
+    forward = np.array([[3, 5, END, BEGIN, 4, END], [4, END, BEGIN, 3, END, BEGIN]]).T
+    ids = np.stack([forward, forward[::-1]])
+    losses = np.arange(24.0).reshape(2, 6, 2)
+    weights = ids != np.array([BEGIN, END]).reshape(2, 1, 1)
+    for steps in (slice(0, 2), slice(2, 6)):  # a sentence may lie in two windows
+        window = ids[:, steps]
+        hardest.add(window, np.where(window < 5, window, UNKNOWN), losses[:, steps], weights[:, steps])
+    mean = {"b": np.mean([1, 8, 14, 23]), "<UNK>": np.mean([2, 20]), "a": np.mean([0, 7, 17, 22])}
+    assert {word: loss for word, _, loss in hardest.words(9, 1) if word in mean} == pytest.approx(mean)
+    assert [count for word, count, _ in hardest.words(9, 2) if word in "ab"] == [2, 2]
+    assert hardest.sentences() == [
+        (9.0, [("b", 8.0), ("</S>", 10.0)]),
+        (8.0, [("a", 7.0), ("</S>", 9.0)]),
+        (2.0, [("a", 0.0), ("new", 2.0), ("</S>", 4.0)]),
+    ]
 
 
 def test_killed_training_resumes_to_the_bit(without_validation, small_options, tmp_path, capsys):

@@ -17,6 +17,7 @@ from src.beam import Hypothesis, Slots
 from src.dataset import pad, pad_sources
 from src.model_utils import ranks
 from src.model_utils.evaluation import everyones
+from src.model_utils.progress import with_progress
 from src.tokenization import BOS, EOS, PAD
 
 ROWS = 320  # hypotheses a step of the decoder
@@ -77,8 +78,13 @@ class BeamSearch:
                 done(1)
         return everyones(results)
 
-    def log_probs(self, sources: list[list[int]], targets: list[list[int]]) -> np.ndarray:
-        """Return ln p of each target, its end token included, given its source: (N,) float64."""
+    def log_probs(
+        self, sources: list[list[int]], targets: list[list[int]], done: Callable[[int], object] = lambda _: None
+    ) -> np.ndarray:
+        """Return ln p of each target, its end token included, given its source: (N,) float64.
+
+        `done` is called with the number of targets that have been scored in the meantime.
+        """
         results = np.zeros(len(sources))
         for length, order in self._groups(sources, self.rows):
             order.sort(key=lambda i: -len(targets[i]))
@@ -95,12 +101,14 @@ class BeamSearch:
                     log_probs, state, _ = self.step(tokens[t], state, *memory)
                     chosen = log_probs[np.arange(rows), tokens[t + 1]]
                     results[chunk] += np.where(tokens[t + 1] == PAD, 0.0, chosen)[: len(chunk)]
+                done(len(chunk))
         return np.sum(ranks.gather(results), 0)  # each place is zero but on one rank
 
     def compile_for(self, sources: list[list[int]], beam_size: int) -> None:
         """Run every shape that a search of these sources needs once, so that none is compiled later."""
         slots = max(1, self.rows // beam_size)
-        for length, order in self._groups(sources, slots):
+        groups = list(self._groups(sources, slots))
+        for length, order in with_progress(groups, len(groups), "compiling"):
             rows = padded_rows(len(order), slots)
             _, arrays = next(self.encoded(sources, order[:1], length, rows))
             state, *memory = _stack([arrays], rows * beam_size)

@@ -19,8 +19,8 @@ from src.decoding import BeamSearch
 from src.model_utils import native
 from src.model_utils.checkpoint import AVERAGE_PREFIX, load_checkpoint, load_into, training_checkpoints
 from src.model_utils.configuration import Parser, load_config
-from src.model_utils.evaluation import progress_bar
 from src.model_utils.layers import RunInThreadPool
+from src.model_utils.progress import progress_bar
 from src.model_utils.runtime import UserError, log
 from src.network import Seq2Seq, dynamic_inputs
 from src.tokenization import BOS, PAD, UNK, Tokenizer
@@ -198,12 +198,17 @@ class Translator:
         sources = self._encode(self.source_tokenizer, [sentence for sentence in sentences if sentence])
         self.search.compile_for(sources, beam_size or self.config.beam_size)
 
-    def perplexity(self, sources: list[str], targets: list[str]) -> float:
-        """Return exp(- ln p / tokens) of the targets given their sources, ends included; nan without any pair."""
+    def perplexity(self, sources: list[str], targets: list[str], progress: str = "") -> float:
+        """Return exp(- ln p / tokens) of the targets given their sources, ends included; nan without any pair.
+
+        `progress` names a bar on a terminal.
+        """
         source_ids = self._encode(self.source_tokenizer, [self._known_form(source) for source in sources])
         target_ids = self._encode(self.target_tokenizer, targets)
         tokens = sum(len(ids) + 1 for ids in target_ids)
-        return math.exp(-self.search.log_probs(source_ids, target_ids).sum() / tokens) if tokens else math.nan
+        with progress_bar(len(targets), progress) as bar:
+            log_probs = self.search.log_probs(source_ids, target_ids, bar.update)
+        return math.exp(-log_probs.sum() / tokens) if tokens else math.nan
 
     def _known_form(self, sentence: str) -> str:
         """Return a sentence without blanks at its ends, in the form of Unicode with the fewest unknown parts.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sacrebleu.metrics import BLEU, CHRF
 
 LENGTHS = (10, 15, 20)  # words of a source at which a new group of `bleu_by_length` begins
+NAMES = {"bleu": "BLEU", "bleu_lowercase": "BLEU, lower-cased", "chrf": "chrF"}  # of the keys of translation_scores
 
 
 def bleu(hypotheses: list[str], references: list[str]) -> float:
@@ -34,3 +35,14 @@ def bleu_by_length(sources: list[str], hypotheses: list[str], references: list[s
             to = None if high is None else high - 1
             groups.append({"from": low, "to": to, "sentences": len(rows), "bleu": score})
     return groups
+
+
+def words_of(group: dict) -> str:
+    """Return the numbers of words of a group of `bleu_by_length` in words."""
+    return f"{group['from']} or more" if group["to"] is None else f"{group['from']} to {group['to']}"
+
+
+def sentence_scores(hypotheses: list[str], references: list[str]) -> list[float]:
+    """Return the chrF of each sentence, in 0 to 100."""
+    metric = CHRF()
+    return [metric.sentence_score(hypothesis, [text]).score for hypothesis, text in zip(hypotheses, references)]

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from src.config import added_later
 from src.model_utils import conversion
 from src.model_utils.conversion import convert_once, digest_of_files, open_split
 from src.model_utils.mindrecord import SMALL_PAGE, Rows, write_mindrecord
 from src.model_utils.processes import map_in_processes
+from src.model_utils.progress import progress_bar, with_progress
 from src.model_utils.runtime import log, resolve_workers
 from src.multi30k import ParallelText, find_files, has_split, stream_pairs
 from src.tokenization import UNK, Tokenizer, count_words, train_sentencepiece, words_of
@@ -77,7 +77,7 @@ def _convert(data_dir, folder: Path, config) -> None:
     log(f"vocabulary: {f'{sizes[0]} pieces' if joint else f'{sizes[0]} {config.source}, {sizes[1]} {config.target}'}")
     for split, number in numbers.items():
         counts = np.zeros((2, 4), int)
-        with tqdm(total=number, desc=f"{split}: tokens", disable=None, leave=False) as bar:
+        with progress_bar(number, f"{split}: tokens") as bar:
             rows = _encoded(pairs(split), folder, _processes(number, config), counts, bar.update)
             path = folder / f"{split}.mindrecord"
             write_mindrecord(path, _SCHEMA, "tokenized sentence pairs", rows, page_size=SMALL_PAGE)
@@ -98,13 +98,16 @@ def _learn_tokenizers(pairs: Callable[[], Iterator], number: int, config) -> tup
         if 0 < learnt_from < number:
             chosen[np.random.default_rng(0).permutation(number)[learnt_from:]] = False
             log(f"the tokenizer learns from {learnt_from} of the {number} pairs")
+        number = int(chosen.sum())
+        log(f"learning the pieces of {2 * number} sentences")  # by a library that does not say how far it is
         texts = (pair[side] for side in (0, 1) for pair in itertools.compress(pairs(), chosen))
         both = train_sentencepiece(texts, config.vocab_size, config.lowercase, config.lossless)
         return both, both
     options = config.lowercase, config.lossless
     tokenizers = []
     for side, language in enumerate((config.source, config.target)):
-        chunks = (([pair[side] for pair in chunk], language, *options) for chunk in _chunks(pairs()))
+        read = with_progress(pairs(), number, f"words of {language}")
+        chunks = (([pair[side] for pair in chunk], language, *options) for chunk in _chunks(read))
         counts = Counter()
         for count in map_in_processes(count_words, chunks, _processes(number, config)):
             counts.update(count)

@@ -19,7 +19,8 @@ def common(trained):
 
 def test_json_and_file_of_translations(trained, common, tmp_path, exit_of):
     output = tmp_path / "new" / "test.tsv"
-    code, out, error = exit_of(evaluation.main, *common, "--data-dir", trained.corpus, "--json", "--output", output)
+    files = ["--output", output, "--report", tmp_path / "report.html"]
+    code, out, error = exit_of(evaluation.main, *common, "--data-dir", trained.corpus, "--json", *files)
     assert code == 0, error
     result = json.loads(out)
     rows = [line.split("\t") for line in output.read_text(encoding="utf-8").splitlines()]
@@ -30,6 +31,10 @@ def test_json_and_file_of_translations(trained, common, tmp_path, exit_of):
     assert result["bleu"] > 95 and result["chrf"] > 80 and result["bleu_lowercase"] >= result["bleu"]
     assert 1 < result["perplexity"] < 2 and result["sentences"] == 100 and result["split"] == "test"
     assert sum(group["sentences"] for group in result["bleu_by_length"]) == 100
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    chrf = [sacrebleu.sentence_chrf(*pair).score for pair in zip(translations, [[text] for text in references])]
+    assert f">{min(chrf):.1f}, sentence {chrf.index(min(chrf)) + 1}<" in page and "<svg" in page
+    assert page.count("<td>source</td>") == 20 and page.index("Worst sentences") < page.index("Best sentences")
     assert "tok:13a" in result["bleu_signature"] and "100 test sentences" in error
 
 

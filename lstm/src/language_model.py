@@ -160,8 +160,11 @@ def pretrain(
     config,
     folder: Path,
     weights: InitialWeights,
+    tensorboard: str | None = None,
 ) -> None:
     """Pre-train the network in place for `pretrain_epochs` epochs, with checkpoints and curves below `folder`.
+
+    Event files, if any, go below the folder `tensorboard`.
 
     Resumed `weights` are those of a pre-training, which goes on where it was stopped.
     """
@@ -196,6 +199,7 @@ def pretrain(
                 keep_checkpoint_max=1,
             ),
             fixed={f"../{VECTORS}": network.embedding.vectors},
+            tensorboard=Path(tensorboard) / FOLDER if tensorboard else None,
         )
         trainer.resume(weights)
         trainer.train()

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from src.imdb import Content, stream_reviews, tokenize_files
 from src.model_utils.conversion import convert_once, digest_of_files
 from src.model_utils.files import atomic_write, read_vocabulary, write_json
 from src.model_utils.mindrecord import SMALL_PAGE, write_mindrecord
 from src.model_utils.processes import map_in_processes
+from src.model_utils.progress import with_progress
 from src.model_utils.runtime import UserError, log, resolve_workers
 from src.word_vectors import find_vectors_file, read_pretrained_vectors, train_word_vectors
 
@@ -71,6 +71,13 @@ def prepare(
     convert_once(preprocess_path, fingerprint, lambda folder: _convert(aclimdb_path, glove_path, folder, config))
 
 
+def tokenized(paths: list[str]) -> Iterator[Content]:
+    """Yield what `tokenize_file` makes of each of the files, by all cores."""
+    chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
+    answers = map_in_processes(tokenize_files, chunks, min(resolve_workers(0), len(chunks)))
+    return with_progress(itertools.chain.from_iterable(answers), len(paths), "reading reviews")
+
+
 class TokenFile:
     """The reviews of a split with their tokens, a line each, from which everything else is made."""
 
@@ -80,15 +87,8 @@ class TokenFile:
     def write(self, aclimdb_path, split: str, config) -> tuple[int, Counter[str]]:
         """Divide the reviews of a split into tokens; returns the number of reviews, and of each token."""
         number, counts = 0, Counter()
-
-        def read(paths: list[str]) -> Iterator[Content]:
-            chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
-            workers = min(resolve_workers(0), len(chunks))
-            chunks = tqdm(chunks, f"{split}: tokens", unit_scale=CHUNK, unit=" reviews", disable=None, leave=False)
-            return itertools.chain.from_iterable(map_in_processes(tokenize_files, chunks, workers))
-
         with open(self.path, "w", encoding="utf-8") as file:
-            for review, tokens in stream_reviews(aclimdb_path, split, config.on_bad_input, read):
+            for review, tokens in stream_reviews(aclimdb_path, split, config.on_bad_input, tokenized):
                 label = NO_LABEL if review.label is None else review.label
                 place = "/".join(Path(review.path).parts[-3:])
                 file.write(f"{label}\t{review.film or ''}\t{place}\t{tokens}\n")
@@ -112,11 +112,12 @@ class TokenFile:
 class Texts:
     """The tokens of all reviews in several files; gensim reads them several times."""
 
-    def __init__(self, files: Iterable[TokenFile]):
-        self.files = list(files)
+    def __init__(self, files: Iterable[TokenFile], number: int):
+        self.files, self.number = list(files), number
 
     def __iter__(self) -> Iterator[list[str]]:
-        return (tokens.split() for file in self.files for *_, tokens in file.lines())
+        texts = (tokens.split() for file in self.files for *_, tokens in file.lines())
+        return with_progress(texts, self.number, "word vectors")
 
 
 def _convert(aclimdb_path, glove_path, folder: Path, config) -> None:
@@ -141,14 +142,16 @@ def _convert(aclimdb_path, glove_path, folder: Path, config) -> None:
     for split, file in files.items():
         if numbers[split]:
             path = folder / f"{split}.mindrecord"
-            write_mindrecord(path, _SCHEMA, "tokenized reviews", file.rows(vocabulary), page_size=SMALL_PAGE)
+            rows = with_progress(file.rows(vocabulary), numbers[split], f"writing {split}")
+            write_mindrecord(path, _SCHEMA, "tokenized reviews", rows, page_size=SMALL_PAGE)
     size = config.embed_size
     if glove_path:
         vectors, known = read_pretrained_vectors(glove_path, size, vocabulary)
         log(f"word vectors: {known} of {len(vocabulary)} tokens are in {glove_path}")
     else:
         workers = resolve_workers(config.vector_workers)
-        texts = Texts(files[split] for split in ("train", "unsup"))
+        splits = ("train", "unsup")
+        texts = Texts((files[split] for split in splits), sum(numbers[split] for split in splits))
         vectors = train_word_vectors(
             texts, size, vocabulary, config.vector_seed, config.vector_epochs, workers, config.vector_window
         )

@@ -67,9 +67,14 @@ def test_worst_are_the_most_confident_errors(trained):
         assert len(review["text"]) <= 200
 
 
-def test_table(trained, capsys):
-    result = evaluate(trained, "--aclimdb_path", trained.corpus, "--worst", 1)
-    out = capsys.readouterr().out
+def test_table_and_report(trained, tmp_path, capsys):
+    report = tmp_path / "report.html"
+    result = evaluate(trained, "--aclimdb_path", trained.corpus, "--worst", 1, "--report", report)
+    out, page = capsys.readouterr().out, report.read_text(encoding="utf-8")
+    wrong = result["confusion_matrix"][0][1] + result["confusion_matrix"][1][0]
+    assert len(result["worst"]) == 1 and page.count("<h3>") == min(wrong, 10)
+    assert f"<h3>{result['worst'][0]['path']}" in page and f"{result['accuracy']:.4f}" in page and "<svg" in page
+    assert 'class="pos3"' in page or 'class="neg3"' in page  # the word that moved an answer most
     false_positives = result["confusion_matrix"][0][1]
     for words in (
         f"accuracy      {result['accuracy']:.4f}",

@@ -96,7 +96,7 @@ def convert(source, target, vocabulary: Vocabulary, max_characters: int, tokeniz
     counts: dict = {}
 
     def rows():
-        documents = read_documents(source, tokenizer)
+        documents = read_documents(source, tokenizer, f"converting {Path(source).name}")
         for shard in make_shards(documents, vocabulary, max_characters - 2, shard_tokens, counts):
             unknown = "\n".join(shard.unknown).encode() or b"\n"  # MindRecord has no empty values
             yield {"ids": shard.ids, "starts": shard.starts, "unknown": unknown}

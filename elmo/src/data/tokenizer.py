@@ -24,6 +24,7 @@ from tqdm import tqdm
 from src.model_utils.configuration import Parser
 from src.model_utils.files import atomic_write, read_lines
 from src.model_utils.processes import map_in_processes
+from src.model_utils.progress import progress_bar
 from src.model_utils.runtime import UserError, log, resolve_workers, run
 
 T = TypeVar("T")
@@ -124,20 +125,31 @@ def add_tokenizer_option(parser: argparse.ArgumentParser, default: str = "whites
     parser.add_argument("--tokenizer", choices=("whitespace", "words"), default=default, help=text)
 
 
-def read_documents(path: str | Path, tokenizer: str = "words") -> Iterator[Iterator[list[str]]]:
+def read_documents(path: str | Path, tokenizer: str = "words", progress: str = "") -> Iterator[Iterator[list[str]]]:
     """Yield the documents of a text file, or of all files of a folder and those below it, in the order of their names.
 
     A document yields its sentences, of which it has at least one, and is over when the next one is asked for; a
     sentence is a list of words. A file is one document unless empty lines divide it.
     `whitespace` takes every line for a sentence whose words are separated by spaces; `words` removes HTML line breaks
-    and looks for words and sentences itself. Raises UserError for a missing, empty or undecodable file.
+    and looks for words and sentences itself. `progress` names a bar on a terminal. Raises UserError for a missing,
+    empty or undecodable file.
     """
-    lines = ((place, _sentences(line, tokenizer)) for place, line in _lines(text_files(path)))
+    lines = ((place, _sentences(line, tokenizer)) for place, line in _lines(text_files(path), progress))
     return (document for _, document in _documents(lines))
 
 
-def _lines(files: Iterable[Path]) -> Iterator[tuple[Place, str]]:
-    return (((number, not line.strip()), line) for number, file in enumerate(files) for _, line in read_lines(file))
+def _lines(files: list[Path], progress: str) -> Iterator[tuple[Place, str]]:
+    with _bar(files, progress) as bar:
+        for number, file in enumerate(files):
+            for _, line in read_lines(file):
+                yield (number, not line.strip()), line
+                bar.update(len(line.encode()) + 1)
+
+
+def _bar(files: list[Path], name: str) -> tqdm:
+    """Return a bar of the bytes of files, whose number is not known where there is a pipe."""
+    total = sum(file.stat().st_size for file in files) if all(file.is_file() for file in files) else None
+    return progress_bar(total, name, "B")
 
 
 def _documents(lines: Iterable[tuple[Place, Iterable[T]]]) -> Iterator[tuple[int, Iterator[T]]]:
@@ -149,9 +161,9 @@ def _documents(lines: Iterable[tuple[Place, Iterable[T]]]) -> Iterator[tuple[int
             yield number, itertools.chain([first], document)
 
 
-def _sentences_by_processes(files: Iterable[Path], tokenizer: str) -> Iterator[tuple[Place, list[str]]]:
+def _sentences_by_processes(files: list[Path], tokenizer: str) -> Iterator[tuple[Place, list[str]]]:
     """Yield the place of each line and its sentences, whose words have single spaces between them."""
-    chunks = _chunks(tqdm(_lines(files), "dividing text", unit=" lines", unit_scale=True, disable=None, leave=False))
+    chunks = _chunks(_lines(files, "dividing the text"))
     first = list(itertools.islice(chunks, 2))
     workers = resolve_workers(0) if len(first) > 1 else 1
     items = ((tokenizer, chunk) for chunk in itertools.chain(first, chunks))

@@ -105,7 +105,8 @@ def main(argv: Sequence[str] | None = None) -> Vocabulary:
     if 0 < args.max_size <= len(SPECIAL):
         raise UserError(f"--max_size {args.max_size}: must be 0 or more than {len(SPECIAL)}")
     check_output_file(args.output, text=args.input)
-    vocabulary, counts = build_vocabulary(read_documents(args.input, args.tokenizer), args.min_count, args.max_size)
+    documents = read_documents(args.input, args.tokenizer, "counting words")
+    vocabulary, counts = build_vocabulary(documents, args.min_count, args.max_size)
     if not counts:
         raise UserError(f"{args.input}: holds no words")
     vocabulary.save(args.output)

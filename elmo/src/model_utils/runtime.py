@@ -13,6 +13,8 @@ import time
 import traceback
 from collections.abc import Iterator
 
+from tqdm import tqdm
+
 from src.model_utils import ranks
 
 COLLECTIVE_TIMEOUT = 600  # seconds for which a rank waits for others that compile or read; `ranks` sees the dead ones
@@ -256,6 +258,7 @@ def resolve_workers(number: int) -> int:
 
 
 def log(message: str) -> None:
-    """Print one line on rank 0, at once: several ranks would print it several times."""
+    """Print one line on rank 0, at once: several ranks would print it several times. Bars of progress make room."""
     if rank_and_size()[0] == 0:
-        print(f"{message}\n", end="", flush=True)  # in one piece, into which another thread puts no error
+        tqdm.write(f"{message}\n", end="")  # in one piece, into which another thread puts no error
+        sys.stdout.flush()

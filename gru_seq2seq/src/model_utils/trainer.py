@@ -74,7 +74,8 @@ class Trainer:
     epoch (counted from 1) after the first `first_step` ones; it must be a pure function of its arguments, which is what
     makes a resumed run equal the uninterrupted one. `learning_rate(step)` is for the metrics. `validate()` returns a
     dict of metrics, `metric` among them, or `validate` is None: then the last checkpoint counts. `fixed` parameters,
-    which no step changes, stand once in the folder, in files of these names, instead of in each checkpoint.
+    which no step changes, stand once in the folder, in files of these names, instead of in each checkpoint. The metrics
+    become event files in the folder `tensorboard` too, if there is one.
     """
 
     name: str
@@ -90,6 +91,7 @@ class Trainer:
     higher_is_better: bool = True
     cadence: Cadence = field(default_factory=Cadence)
     fixed: dict[str, Parameter] = field(default_factory=dict)
+    tensorboard: str | Path | None = None
 
     def __post_init__(self):
         self._fixed_note: dict = {}
@@ -113,7 +115,8 @@ class Trainer:
 
     def train(self) -> dict:
         """Train to the end and return the last record of metrics, with the best value of `metric`."""
-        metrics = MetricsFile(self.folder / "metrics.jsonl", self.global_step) if self.is_main else None
+        path = self.folder / "metrics.jsonl"
+        metrics = MetricsFile(path, self.global_step, self.tensorboard) if self.is_main else None
         self._fixed_note = save_fixed(self.folder, self.fixed) if self.is_main else {}
         self.step.set_train(True)
         summary = {}

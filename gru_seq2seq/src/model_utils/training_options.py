@@ -11,6 +11,7 @@ from easydict import EasyDict
 from src.model_utils import ranks
 from src.model_utils.aliases import own_name
 from src.model_utils.configuration import Parser, boolean, load_config, resolve
+from src.model_utils.event_files import check_tensorboard
 from src.model_utils.runtime import UserError
 
 
@@ -38,6 +39,8 @@ def parse_training_arguments(
     parser.add_argument(
         "--distributed", type=boolean, default=False, metavar="BOOL", help="data-parallel, under msrun (default: false)"
     )
+    text = "write TensorBoard's event files, by the package tensorboardX"
+    parser.add_argument("--tensorboard", metavar="DIR", help=text)
     parser.add_argument("--performance_steps", type=int, default=0, metavar="N", help="time N steps and leave")
     precision = own_name("amp_level", defaults)
     if precision in defaults:
@@ -47,6 +50,10 @@ def parse_training_arguments(
     args = parser.parse_args(argv)
     if args.resume and (args.overwrite or args.pre_trained):
         raise UserError("--resume goes neither with --overwrite nor with --pre_trained: it continues what is there")
+    if args.tensorboard:
+        check_tensorboard(args.tensorboard)
+        if args.performance_steps:
+            raise UserError("--tensorboard does not go with --performance_steps, which trains nothing")
     if args.performance_steps < 0:
         raise UserError(f"--performance_steps {args.performance_steps}: must be 1 or more, or 0 to train")
     if getattr(args, "amp", False):

@@ -8,10 +8,10 @@ from typing import TypeVar
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
-from tqdm import tqdm
 
 from src.model_utils import ranks
 from src.model_utils.layers import RunInThreadPool
+from src.model_utils.progress import progress_bar
 
 Answer = TypeVar("Answer")
 Inputs = TypeVar("Inputs", bound=tuple)  # a NamedTuple of arrays
@@ -57,8 +57,3 @@ def everyones(answers: dict[int, Answer]) -> list[Answer]:
     """Return the answers of all samples in their order, from those that each rank has by their index."""
     together = {index: answer for part in ranks.gather(answers) for index, answer in part.items()}
     return [together[index] for index in sorted(together)]
-
-
-def progress_bar(total: int, name: str) -> tqdm:
-    """Return a bar that goes away when it is full; there is none without a name, and none but on a terminal."""
-    return tqdm(total=total, desc=name, disable=None if name else True, leave=False)
