@@ -38,7 +38,7 @@ if [ -n "$vocabulary" ]; then
 fi
 find_interpreter
 cd -- "$MODEL_DIR"
-"$INTERPRETER" -m src.data.tokenizer "$text" "$dest" --tokenizer "${TOKENIZER:-words}" \
+"$INTERPRETER" -m src.data.division "$text" "$dest" --tokenizer "${TOKENIZER:-words}" \
     --valid "${VALID:-0.002}" --heldout "${HELDOUT:-0.01}"
 if [ -n "$vocabulary" ]; then
     [ "$vocabulary" -ef "$dest/vocab.txt" ] || cp -- "$vocabulary" "$dest/vocab.txt"

@@ -87,8 +87,9 @@ def texts(tmp_path_factory):
 @pytest.fixture(scope="session")
 def prepared(texts, tmp_path_factory):
     """The same as tokenized text, vocabulary and MindRecord of several shards."""
+    from src.data.division import divide
     from src.data.reader import convert
-    from src.data.tokenizer import divide, read_documents
+    from src.data.tokenizer import read_documents
     from src.data.vocabulary import build_vocabulary
 
     folder = tmp_path_factory.mktemp("prepared")

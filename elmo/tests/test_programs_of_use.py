@@ -17,7 +17,7 @@ import pytest
 import eval as evaluation
 import export
 from src import kneser_ney, sample_data
-from src.data import tokenizer, vocabulary
+from src.data import division, vocabulary
 from src.inference import Embedder, load_model
 from src.model_options import save_options
 from src.output_files import atomic_hdf5, copy_text
@@ -262,7 +262,7 @@ def test_a_mistake_gets_one_line_and_no_output(published, tmp_path, exit_of, tex
             "--vocab_path a --options_path b --input_file c --output_file d --x e",
             "unrecognized arguments: --x",
         ),
-        (tokenizer, "text.txt out --seeds 3", "did you mean '--seed'?"),
+        (division, "text.txt out --seeds 3", "did you mean '--seed'?"),
         (vocabulary, "text.txt", "the following arguments are required: FILE"),
         (kneser_ney, "folder --order five", "argument --order: invalid int value: 'five'"),
         (sample_data, "folder --document 3", "did you mean '--documents'?"),

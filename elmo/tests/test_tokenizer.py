@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from src.data import tokenizer
-from src.data.tokenizer import divide, read_documents, split_sentences, text_files, tokenize
+from src.data import division
+from src.data.division import divide
+from src.data.tokenizer import read_documents, split_sentences, text_files, tokenize
 from src.model_utils.runtime import UserError
 
 
@@ -116,8 +117,8 @@ def test_a_pipe_is_read_once(tmp_path):
 def test_division_is_complete_and_depends_on_the_seed_alone(texts, tmp_path, monkeypatch):
     counts = divide(texts, tmp_path / "a", 0.1, 0.2, seed=3)
     assert [counts[part]["documents"] for part in ("train", "valid", "heldout")] == [280, 40, 80]
-    monkeypatch.setattr(tokenizer, "CHUNK", 2**14)
-    monkeypatch.setattr(tokenizer, "resolve_workers", lambda _: 2)
+    monkeypatch.setattr(division, "CHUNK", 2**14)
+    monkeypatch.setattr(division, "resolve_workers", lambda _: 2)
     again = divide(texts, tmp_path / "b", 0.1, 0.2, seed=3)
     assert again == counts
     parts = {}
@@ -130,10 +131,10 @@ def test_division_is_complete_and_depends_on_the_seed_alone(texts, tmp_path, mon
 
 
 def test_the_program_divides_texts_by_processes(tmp_path):
-    lines = tokenizer.CHUNK // 10  # of 21 characters
+    lines = division.CHUNK // 10  # of 21 characters
     (tmp_path / "text.txt").write_text("one two three four .\n" * lines, encoding="utf-8")
-    root = Path(tokenizer.__file__).parents[2]
-    command = [sys.executable, "-m", "src.data.tokenizer", str(tmp_path / "text.txt"), str(tmp_path / "out")]
+    root = Path(division.__file__).parents[2]
+    command = [sys.executable, "-m", "src.data.division", str(tmp_path / "text.txt"), str(tmp_path / "out")]
     done = subprocess.run([*command, "--heldout", "0"], cwd=root, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     parts = [(tmp_path / f"out/{part}.txt").read_text(encoding="utf-8") for part in ("train", "valid")]

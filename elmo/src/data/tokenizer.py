@@ -1,38 +1,27 @@
-"""Raw text to documents of sentences of words; run as a program it divides a corpus into plain tokenized text files.
-
-Those files (one sentence a line, words separated by single spaces, an empty line between documents) are what the
-vocabulary, the MindRecord files and any other language model to compare with are made from.
-"""
+"""Raw text to documents of sentences of words."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import functools
 import html
 import itertools
-import random
 import re
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
 from tqdm import tqdm
 
-from src.model_utils.configuration import Parser
-from src.model_utils.files import atomic_write, read_lines
-from src.model_utils.processes import map_in_processes
+from src.model_utils.files import read_lines
 from src.model_utils.progress import progress_bar
-from src.model_utils.runtime import UserError, log, resolve_workers, run
+from src.model_utils.runtime import UserError, log
 
 T = TypeVar("T")
 Place = tuple[int, bool]  # of a line: the number of its file, and whether the line is empty
-PARTS = ("train", "valid", "heldout")
 SENTENCE_MARKS = ("<S>", "</S>")  # every sentence gets them later, so in a text they are no words
-CHUNK = 2**19  # characters of the lines that a process divides at once
-MANY = 100  # files or documents from which on a corpus is divided by them
 
 _LINE_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 _ENTITY = re.compile(r"&(?:#\d+|#x[0-9a-f]+|\w+);", re.IGNORECASE)
@@ -134,11 +123,12 @@ def read_documents(path: str | Path, tokenizer: str = "words", progress: str = "
     and looks for words and sentences itself. `progress` names a bar on a terminal. Raises UserError for a missing,
     empty or undecodable file.
     """
-    lines = ((place, _sentences(line, tokenizer)) for place, line in _lines(text_files(path), progress))
-    return (document for _, document in _documents(lines))
+    lines = ((place, sentences_of(line, tokenizer)) for place, line in numbered_lines(text_files(path), progress))
+    return (document for _, document in join_documents(lines))
 
 
-def _lines(files: list[Path], progress: str) -> Iterator[tuple[Place, str]]:
+def numbered_lines(files: list[Path], progress: str) -> Iterator[tuple[Place, str]]:
+    """Yield the lines of files with their places; `progress` names a bar."""
     with _bar(files, progress) as bar:
         for number, file in enumerate(files):
             for _, line in read_lines(file):
@@ -152,7 +142,7 @@ def _bar(files: list[Path], name: str) -> tqdm:
     return progress_bar(total, name, "B")
 
 
-def _documents(lines: Iterable[tuple[Place, Iterable[T]]]) -> Iterator[tuple[int, Iterator[T]]]:
+def join_documents(lines: Iterable[tuple[Place, Iterable[T]]]) -> Iterator[tuple[int, Iterator[T]]]:
     """Join the sentences of lines to documents, which they yield with the numbers of their files."""
     for (number, _), run_of_lines in itertools.groupby(lines, lambda line: line[0]):
         document = (sentence for _, sentences in run_of_lines for sentence in sentences)
@@ -161,34 +151,7 @@ def _documents(lines: Iterable[tuple[Place, Iterable[T]]]) -> Iterator[tuple[int
             yield number, itertools.chain([first], document)
 
 
-def _sentences_by_processes(files: list[Path], tokenizer: str) -> Iterator[tuple[Place, list[str]]]:
-    """Yield the place of each line and its sentences, whose words have single spaces between them."""
-    chunks = _chunks(_lines(files, "dividing the text"))
-    first = list(itertools.islice(chunks, 2))
-    workers = resolve_workers(0) if len(first) > 1 else 1
-    items = ((tokenizer, chunk) for chunk in itertools.chain(first, chunks))
-    return itertools.chain.from_iterable(map_in_processes(divide_chunk, items, workers))
-
-
-def _chunks(lines: Iterable[tuple[Place, str]]) -> Iterator[list[tuple[Place, str]]]:
-    chunk, size = [], 0
-    for place, line in lines:
-        chunk.append((place, line))
-        size += len(line)
-        if size >= CHUNK:
-            yield chunk
-            chunk, size = [], 0
-    if chunk:
-        yield chunk
-
-
-def divide_chunk(item: tuple[str, list[tuple[Place, str]]]) -> list[tuple[Place, list[str]]]:
-    """Return the place of each line and its sentences, whose words have single spaces between them."""
-    tokenizer, chunk = item
-    return [(place, list(map(" ".join, _sentences(line, tokenizer)))) for place, line in chunk]
-
-
-def _sentences(line: str, tokenizer: str) -> list[list[str]]:
+def sentences_of(line: str, tokenizer: str) -> list[list[str]]:
     """Return the sentences of a line; a line without a word has none."""
     if tokenizer == "whitespace":
         return [words] if (words := split_line(line, tokenizer)) else []
@@ -228,93 +191,3 @@ def _files_below(folder: Path, visited: set[Path]) -> Iterator[Path]:
             yield entry
         else:
             raise UserError(f"{entry}: a link to nothing, a pipe or a device; remove it from the folder of texts")
-
-
-def divide(path, folder, valid: float, heldout: float, seed: int, tokenizer: str = "words") -> dict[str, dict]:
-    """Write train.txt, valid.txt and heldout.txt into `folder`, files shuffled, and return the counts of each part.
-
-    The shares are of files where `path` is a folder of MANY files, else of documents, and where there are not MANY of
-    those either, of sentences; the draw depends on the seed alone. A file is one review, article or shard, so its
-    neighbours in the folder do not end up beside it. Raises UserError, and writes nothing, where a part would remain
-    empty, and where the next call would read what this one writes.
-    """
-    files, folder = text_files(path), Path(folder)
-    _check_output(Path(path), folder)
-    draw = random.Random(seed)
-    draw.shuffle(files)
-    unit = "files" if len(files) >= MANY else "documents"
-    if unit == "documents" and valid + heldout > 0 and _has_few_documents(files):
-        unit = "sentences"
-        log(f"{path}: fewer than {MANY} files and documents, so it is divided by sentences")
-
-    def part_of(position: float) -> str:
-        return "heldout" if position < heldout else "valid" if position < heldout + valid else "train"
-
-    counts = {part: {"documents": 0, "sentences": 0, "words": 0} for part in PARTS}
-    with contextlib.ExitStack() as stack:
-        outputs = {part: stack.enter_context(atomic_write(folder / f"{part}.txt")) for part in PARTS}
-        for k, document in _documents(_sentences_by_processes(files, tokenizer)):
-            pieces = ([sentence] for sentence in document) if unit == "sentences" else [document]
-            drawn = ((part_of((k + 0.5) / len(files) if unit == "files" else draw.random()), p) for p in pieces)
-            for part, run_of_pieces in itertools.groupby(drawn, key=lambda pair: pair[0]):
-                sentences = (sentence for _, piece in run_of_pieces for sentence in piece)
-                _write_document(outputs[part], sentences, counts[part])
-        if not sum(count["documents"] for count in counts.values()):
-            raise UserError(f"{path}: holds no words")
-        for part, share in (("train", 1 - valid - heldout), ("valid", valid), ("heldout", heldout)):
-            if share > 0 and not counts[part]["documents"]:
-                raise UserError(
-                    f"{path}: none of its {unit} came into {part}.txt, whose share is {share:g}; give more text, or"
-                    " other shares (VALID and HELDOUT, --valid and --heldout; 0 for no such part)"
-                )
-    return counts
-
-
-def _has_few_documents(files: list[Path]) -> bool:
-    """Whether the files have fewer than MANY documents, but more lines; False for a pipe, read only once."""
-    if not all(file.is_file() for file in files):
-        return False
-    documents = (document for file in files for document in read_documents(file, "whitespace"))
-    lines = [sum(1 for _ in document) for document in itertools.islice(documents, MANY)]
-    return len(lines) < MANY and sum(lines) > len(lines)
-
-
-def _write_document(output, sentences: Iterable[str], count: dict[str, int]) -> None:
-    if count["documents"]:
-        output.write("\n")
-    count["documents"] += 1
-    for sentence in sentences:
-        output.write(sentence + "\n")
-        count["sentences"] += 1
-        count["words"] += 1 + sentence.count(" ")
-
-
-def _check_output(source: Path, folder: Path) -> None:
-    """Refuse to write where the text is read from: the next call would take the parts for text."""
-    place = folder.resolve()
-    if source.is_dir() and source.resolve() in (place, *place.parents):
-        raise UserError(f"{folder}: lies in the folder of texts {source}; choose another place for the parts")
-    if any(source.resolve() == place / f"{part}.txt" for part in PARTS):
-        raise UserError(f"{source}: would be replaced by a part of itself; choose another folder than {folder}")
-
-
-def main(argv: Sequence[str] | None = None) -> dict:
-    """Divide a corpus as the command line says; returns the counts."""
-    parser = Parser(__doc__, config_file=False, device=False, prog="python -m src.data.tokenizer")
-    parser.add_argument("input", metavar="FILE|DIR", help="text file, or folder of text files")
-    parser.add_argument("output", metavar="DIR", help="folder of train.txt, valid.txt and heldout.txt")
-    add_tokenizer_option(parser, default="words")
-    parser.add_argument("--valid", type=float, default=0.002, metavar="SHARE", help="for validation (default 0.002)")
-    parser.add_argument("--heldout", type=float, default=0.01, metavar="SHARE", help="held out (default 0.01)")
-    parser.add_argument("--seed", type=int, default=0, help="of the division and the order (default 0)")
-    args = parser.parse_args(argv)
-    if min(args.valid, args.heldout) < 0 or args.valid + args.heldout >= 1:
-        raise UserError(f"--valid {args.valid} --heldout {args.heldout}: both 0 or more, together below 1")
-    counts = divide(args.input, args.output, args.valid, args.heldout, args.seed, args.tokenizer)
-    for part, count in counts.items():
-        print(f"{Path(args.output) / part}.txt: " + ", ".join(f"{value} {key}" for key, value in count.items()))
-    return counts
-
-
-if __name__ == "__main__":
-    run(main)
