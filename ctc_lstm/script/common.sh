@@ -137,11 +137,11 @@ add_output_folders() { # PROGRAM
 # it; what it gets is SIGTERM, after which they save.
 run_msrun() { # COMMAND...
     local process code=0
+    trap 'kill $(jobs -p) 2>/dev/null' INT TERM HUP
     set -m
     "$@" &
     process=$!
     set +m
-    trap 'kill "$process" 2>/dev/null' INT TERM HUP
     wait "$process" || code=$?
     while kill -0 "$process" 2>/dev/null; do wait "$process" || code=$?; done # the trap cuts a wait short
     return "$code"
