@@ -136,15 +136,19 @@ add_output_folders() { # PROGRAM
 # At Ctrl-C msrun would kill its processes, and take that for a success. In a process group of its own it does not get
 # it; what it gets is SIGTERM, after which they save.
 run_msrun() { # COMMAND...
-    local process code=0
-    trap 'kill $(jobs -p) 2>/dev/null' INT TERM HUP
+    local process stop=
+    trap 'stop=yes' INT TERM HUP
     set -m
     "$@" &
     process=$!
     set +m
-    wait "$process" || code=$?
-    while kill -0 "$process" 2>/dev/null; do wait "$process" || code=$?; done # the trap cuts a wait short
-    return "$code"
+    while kill -0 "$process" 2>/dev/null; do
+        sleep 1 >/dev/null 2>&1 & # bash may hear of a signal only when what it waits for has ended
+        wait $! || true
+        [ -z "$stop" ] || kill "$process" 2>/dev/null || true
+        stop=
+    done
+    wait "$process"
 }
 
 in_front() { # LOG COMMAND...
