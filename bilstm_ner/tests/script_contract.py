@@ -58,8 +58,14 @@ def run(folder: Path, script: str, *arguments: object, timeout: int = 300, **var
 
 def code_after_interrupt(command: Sequence[str], folder: Path, began: Path, **variables: str) -> int:
     """Start a command, press Ctrl-C when the file `began` is there, and return the exit code."""
+
+    def heed() -> None:  # a shell that runs tests in the background lets them ignore this signal
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
     environment, quiet = {**os.environ, **variables}, subprocess.DEVNULL
-    process = subprocess.Popen(command, cwd=folder, env=environment, stdout=quiet, start_new_session=True)
+    process = subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=quiet, start_new_session=True, preexec_fn=heed
+    )
     deadline = time.monotonic() + 30
     while not began.exists() and time.monotonic() < deadline:
         time.sleep(0.01)
