@@ -145,8 +145,9 @@ run_msrun() { # COMMAND...
     while kill -0 "$process" 2>/dev/null; do
         sleep 1 >/dev/null 2>&1 & # bash may hear of a signal only when what it waits for has ended
         wait $! || true
-        [ -z "$stop" ] || kill "$process" 2>/dev/null || true
+        [ -n "$stop" ] || continue
         stop=
+        kill "$process" 2>/dev/null || true
     done
     wait "$process"
 }
