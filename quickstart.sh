@@ -39,7 +39,7 @@ SEEN=quickstart/$NAME BEST=quickstart/$NAME/outputs/${NAME}_best.ckpt # as the u
 
 # What the models differ in: the corpus and how much of it is written, what train.py and eval.py take, what the model is
 # applied to, the line of eval.py's table that counts, the pictures, and three commands to go on with.
-corpus=("$CORPUS") prepare=() export=(--formats "MINDIR,ONNX") pictures=("report.html           open it in a browser: scores, errors, curves" "outputs/curves.png    loss, validation score, learning rate")
+corpus=("$CORPUS") prepare=() pictures=("report.html           open it in a browser: scores, errors, curves" "outputs/curves.png    loss, validation score, learning rate")
 case $NAME in
     lstm)
         corpus+=(--reviews 1000) result=accuracy
@@ -84,7 +84,7 @@ case $NAME in
         )
         ;;
     elmo)
-        result="perplexity both" export=()
+        result="perplexity both"
         prepare=(bash "$MODEL/script/convert_dataset.sh" "$CORPUS" "$PREPARED" tiny)
         train=(--data_url "$PREPARED") evaluate=(--data_url "$PREPARED")
         apply=(neighbours.py "The *film* was good ." --input_file "$PREPARED/heldout.txt")
@@ -143,7 +143,7 @@ else
 fi
 
 program predict "applying it" "${apply[@]}"
-program export "exporting, and comparing with the checkpoint" export.py --output_dir "$WORK/export" ${export[@]+"${export[@]}"}
+program export "exporting, and comparing with the checkpoint" export.py --output_dir "$WORK/export"
 program evaluate "evaluating on text that was not trained on" eval.py "${evaluate[@]}" --report "$WORK/report.html"
 
 cat <<END
