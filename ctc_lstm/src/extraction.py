@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from typing import NamedTuple
 
@@ -30,15 +30,15 @@ def has_speaker_statistics(job: Job, settings) -> bool:
     return settings["cmvn"] == "speaker" and bool(job.speaker)
 
 
-def extract(jobs: list[Job], settings, workers: int) -> Iterator[tuple[np.ndarray, Moments] | str]:
-    """Yield for each job, in their order, its frames (T, D) and their moments, or the message of its error.
+def extract(jobs: Iterable[Job], count: int, settings, workers: int) -> Iterator[tuple[np.ndarray, Moments] | str]:
+    """Yield for each of `count` jobs, in their order, its frames (T, D) and their moments, or the message of its error.
 
     The frames are normalised but where `has_speaker_statistics`. `workers` is the number of processes; 0 takes all
     cores.
     """
-    workers = min(resolve_workers(workers), len(jobs) // FEW + 1)
-    keys = {key: settings[key] for key in FEATURE_KEYS}
-    shares = ((jobs[start : start + AT_ONCE], keys) for start in range(0, len(jobs), AT_ONCE))
+    workers = min(resolve_workers(workers), count // FEW + 1)
+    keys, jobs = {key: settings[key] for key in FEATURE_KEYS}, iter(jobs)
+    shares = ((share, keys) for share in iter(lambda: list(itertools.islice(jobs, AT_ONCE)), []))
     with closing(map_in_processes(features_of_share, shares, workers)) as answers:
         yield from itertools.chain.from_iterable(answers)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -18,14 +19,14 @@ from src.features import FEATURE_KEYS, Moments, feature_size, normalize
 from src.model_utils import conversion
 from src.model_utils.conversion import convert_once, digest_of_files, open_split_with_arrays
 from src.model_utils.files import report_bad
-from src.model_utils.mindrecord import Rows, write_mindrecord
+from src.model_utils.mindrecord import SMALL_PAGE, Rows, write_mindrecord
 from src.model_utils.progress import progress_bar
 from src.model_utils.runtime import log
 from src.utterance import SPLITS, Utterance
 
-VERSION = 3  # of the files below; raise it when their content changes
-AT_ONCE = 20  # utterances that are written together
-LARGEST = 2**25 - 2**16  # bytes of frames in one row of a MindRecord file; the rest is for its name and labels
+VERSION = 4  # of the files below; raise it when their content changes
+AT_ONCE = 20  # rows that are written together
+LARGEST = SMALL_PAGE - 2**16  # bytes of frames in one row of a MindRecord file; a longer utterance takes several rows
 ALONE = -1  # the group of an utterance whose stored frames are normalised already
 
 
@@ -34,7 +35,7 @@ class Samples:
     """The utterances of a converted split: what plans need is in memory, frames are read when their batch comes."""
 
     file: Rows
-    rows: np.ndarray  # (N,) int32, where the utterances are in the file
+    rows: np.ndarray  # (N, 2) int32, the first row of each utterance in the file, and the one behind its last
     lengths: np.ndarray  # (N,) int32, frames
     groups: np.ndarray  # (N,) int32, which of `statistics` normalise the frames, or ALONE
     statistics: np.ndarray  # (G, 2, D) float64, mean and scale of each speaker at each speed
@@ -50,12 +51,13 @@ class Samples:
 
     def frames(self, index: int) -> np.ndarray:
         """Return the normalised frames (T, D) float32 of an utterance."""
-        frames, group = np.asarray(self.file[int(self.rows[index])]["frames"]), self.groups[index]
+        pieces = [self.file[row]["frames"] for row in range(*self.rows[index].tolist())]
+        frames, group = pieces[0] if len(pieces) == 1 else np.concatenate(pieces), self.groups[index]
         return frames if group == ALONE else normalize(frames, self.statistics[group])
 
     def name(self, index: int) -> str:
         """Return the name of an utterance."""
-        return str(self._names[self.rows[index]])
+        return str(self._names[self.rows[index, 0]])
 
     @cached_property
     def _names(self) -> np.ndarray:
@@ -70,6 +72,7 @@ class Samples:
     def save(self) -> None:
         """Write all but the frames beside their file."""
         arrays = {key: getattr(self, key) for key in ("lengths", "groups", "statistics")}
+        arrays["utterances"] = np.repeat(np.arange(len(self), dtype=np.int32), np.diff(self.rows)[:, 0])  # of the rows
         counts = [len(ids) for ids in self.label_ids]
         ids, names = np.concatenate(self.label_ids), np.array(self.label_names, str)
         np.savez(self.file.path.with_suffix(".npz"), label_ids=ids, label_counts=counts, label_names=names, **arrays)
@@ -87,29 +90,30 @@ def write_samples(
 ) -> Samples | None:
     """Write the features of utterances to a MindRecord file, once for each speed; a copy's name tells its speed.
 
-    Frames that are normalised by their speaker stand there as they are, since all of them have to be seen before.
+    Frames that are normalised by their speaker stand there as they are, since all of them have to be seen before. Rows
+    are small, so that pages are, which MindRecord's memory for the index depends on: a long utterance has several.
     Files that cannot be used are errors or left out, as `on_bad_input` says; None where no utterance is left.
     `progress` names a bar on a terminal.
     """
-    jobs = [(u, Job(u.audio, u.speaker, speed)) for speed in speeds for u in utterances]
-    lengths, groups, labels, problems = [], [], [], {}
+    count, row_limit = len(speeds) * len(utterances), LARGEST // (4 * feature_size(config))  # frames of a row
+    lengths, groups, row_counts, labels, problems = array("i"), array("i"), array("i"), [], {}
     moments: dict[tuple[str, float], Moments] = {}
     numbers: dict[tuple[str, float], int] = {}
 
+    def jobs() -> Iterator[tuple[Utterance, Job]]:
+        return ((u, Job(u.audio, u.speaker, speed)) for speed in speeds for u in utterances)
+
     def rows() -> Iterator[dict]:
         with (
-            closing(extract([job for _, job in jobs], config, config.num_workers)) as results,
-            progress_bar(len(jobs), progress) as bar,
+            closing(extract((job for _, job in jobs()), count, config, config.num_workers)) as results,
+            progress_bar(count, progress) as bar,
         ):
-            for (u, job), result in zip(jobs, results):
+            for (u, job), result in zip(jobs(), results):
                 bar.update()
                 if isinstance(result, str):
                     problems[result] = None
                     continue
                 frames, its_moments = result
-                if frames.nbytes > LARGEST:
-                    problems[f"{u.audio}: {len(frames)} frames are too many for one utterance; cut it"] = None
-                    continue
                 group = ALONE
                 if has_speaker_statistics(job, config):  # copies of other speeds have their own
                     key = job.speaker, job.speed
@@ -120,21 +124,25 @@ def write_samples(
                 groups.append(group)
                 labels.append(u.labels)
                 suffix = "" if job.speed == 1 else f" x{job.speed:g}"
-                yield {"name": u.name + suffix, "speaker": u.speaker, "labels": " ".join(u.labels), "frames": frames}
+                row = {"name": u.name + suffix, "speaker": u.speaker, "labels": " ".join(u.labels)}
+                starts = range(0, len(frames), row_limit)
+                row_counts.append(len(starts))
+                yield from ({**row, "frames": frames[start : start + row_limit]} for start in starts)
 
     with closing(rows()) as every:
         first = next(every, None)
         if first:
             schema = {key: {"type": "string"} for key in ("name", "speaker", "labels")}
             schema["frames"] = {"type": "float32", "shape": [-1, feature_size(config)]}
-            write_mindrecord(path, schema, "features of utterances", itertools.chain([first], every), AT_ONCE)
+            every_row = itertools.chain([first], every)
+            write_mindrecord(path, schema, "features of utterances", every_row, AT_ONCE, SMALL_PAGE)
     report_bad(list(problems), config.on_bad_input, "files")
     if not first:
         return None
     label_ids, label_names = _numbered(labels)
     samples = Samples(
         file=Rows(path),
-        rows=np.arange(len(lengths), dtype=np.int32),
+        rows=_bounds(np.cumsum(row_counts)),
         lengths=np.array(lengths, np.int32),
         groups=np.array(groups, np.int32),
         statistics=np.array([each.mean_and_scale() for each in moments.values()]),
@@ -192,7 +200,12 @@ def load_samples(preprocess_path, split: str, missing_ok: bool = False) -> Sampl
     if missing_ok and not (Path(preprocess_path) / f"{split}.mindrecord").exists():
         return None
     advice = f"the corpus has no {split} split, or give train.py --data_path first"
-    rows, arrays = open_split_with_arrays(preprocess_path, split, advice, "lengths")
+    rows, arrays = open_split_with_arrays(preprocess_path, split, advice, "utterances")
     names, counts = arrays.pop("label_names").tolist(), arrays.pop("label_counts")
     arrays["label_ids"] = np.split(arrays["label_ids"], np.cumsum(counts)[:-1])
-    return Samples(file=rows, rows=np.arange(len(counts), dtype=np.int32), label_names=names, **arrays)
+    ends = np.searchsorted(arrays.pop("utterances"), np.arange(len(counts)), side="right")
+    return Samples(file=rows, rows=_bounds(ends), label_names=names, **arrays)
+
+
+def _bounds(ends: np.ndarray) -> np.ndarray:
+    return np.stack((np.append(0, ends[:-1]), ends), axis=1).astype(np.int32)

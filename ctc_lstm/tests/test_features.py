@@ -132,10 +132,10 @@ def test_processes_give_what_one_gives(tmp_path, settings, monkeypatch):
     (tmp_path / "bad.wav").write_text("x")
     files = [(str(tmp_path / f"{name}.wav"), "ann" if name == 0 else "") for name in [*range(6), "bad"]]
     jobs = [Job(*file, speed) for file in files for speed in (1.0, 0.9)]
-    alone = list(extract(jobs, settings, 1))
+    alone = list(extract(jobs, len(jobs), settings, 1))
     monkeypatch.setattr("src.extraction.FEW", 5)
     monkeypatch.setattr("src.extraction.AT_ONCE", 2)
-    together = list(extract(jobs, settings, 3))
+    together = list(extract(jobs, len(jobs), settings, 3))
     assert len(alone) == len(together) == 14
     for one, other in zip(alone, together):
         if isinstance(one, str):

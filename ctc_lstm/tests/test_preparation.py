@@ -61,10 +61,19 @@ def test_conversion_holds_few_utterances_at_a_time(corpus, settings, tmp_path, m
     assert most < 12, "of 36"
 
 
-def test_an_utterance_that_no_row_can_hold_is_named(corpus, settings, tmp_path, monkeypatch):
-    monkeypatch.setattr("src.preparation.LARGEST", 2**13)
-    with pytest.raises(UserError, match=r"\.WAV: \d+ frames are too many for one utterance; cut it; bad files: "):
-        prepare(corpus, tmp_path / "preprocess", settings)
+def test_an_utterance_that_is_too_long_for_a_row_takes_several(prepared, corpus, settings, tmp_path, monkeypatch):
+    monkeypatch.setattr("src.preparation.LARGEST", 2**12)
+    prepare(corpus, tmp_path / "preprocess", settings)
+    whole, cut = load_samples(prepared, "train"), load_samples(tmp_path / "preprocess", "train")
+    assert len(cut) == len(whole) == 36 and len(cut.file) > 2 * len(whole.file)
+    chosen = [7, 30, 2]
+    some = cut.select(chosen, (("a",) for _ in chosen))
+    for i in range(36):
+        assert cut.name(i) == whole.name(i) and cut.lengths[i] == len(cut.frames(i))
+        np.testing.assert_array_equal(cut.frames(i), whole.frames(i))
+    for i, k in enumerate(chosen):
+        assert some.name(i) == whole.name(k)
+        np.testing.assert_array_equal(some.frames(i), whole.frames(k))
 
 
 def test_other_settings_convert_again_or_are_refused(prepared, corpus, settings, tmp_path):
