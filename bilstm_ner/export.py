@@ -24,7 +24,8 @@ from src.model_utils.exporting import Run, export, largest_difference, parse_exp
 from src.model_utils.files import write_json, write_yaml
 from src.model_utils.runtime import init_device, run
 from src.network import Tagger, dynamic_inputs
-from src.resume_ner import Sentence, find_file, read_corpus
+from src.resume_ner import find_file, read_corpus
+from src.tagged_lines import Sentence
 
 TOLERANCE = 1e-5  # largest difference of an emission, relative to the largest emission if that is above 1
 TEXT = "常建良，男，1963年出生，工科学士，高级工程师。"

@@ -21,7 +21,7 @@ from src.model_utils.files import atomic_write
 from src.model_utils.runtime import UserError, init_device, log, run
 from src.model_utils.text_input import TextInput, add_input_options
 from src.network import Tagger
-from src.resume_ner import Sentence
+from src.tagged_lines import Sentence
 from src.tagging import entities, split_tag
 from src.text_units import WORDS, split_text
 

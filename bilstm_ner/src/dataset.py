@@ -19,7 +19,7 @@ from src.model_utils.files import read_json, write_json
 from src.model_utils.layers import dropout_keys
 from src.model_utils.runtime import UserError
 from src.preparation import EDGE_CODE, Prepared, Split, bigrams_of
-from src.resume_ner import Sentence
+from src.tagged_lines import Sentence
 
 PADDING_ID, UNKNOWN_ID = 0, 1
 SPECIAL = ("<pad>", "<unk>")

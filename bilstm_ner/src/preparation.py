@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,8 +20,9 @@ from src.model_utils.conversion import convert_once, digest_of_files, open_split
 from src.model_utils.files import read_json, write_json
 from src.model_utils.mindrecord import SMALL_PAGE, Rows, write_mindrecord
 from src.model_utils.progress import progress_bar
-from src.model_utils.runtime import UserError, log
+from src.model_utils.runtime import UserError, log, resolve_workers
 from src.resume_ner import TaggedFile, find_file, warn_of_unseen_tags
+from src.tagged_lines import Chunk, good_sentences, longer
 from src.tagging import OUTSIDE, entities
 
 VERSION = 1  # of the files below; raise it when their content changes
@@ -82,9 +84,9 @@ def prepare(data_path, preprocess_path, config) -> None:
 
 def _convert(files: dict[str, Path], folder: Path, on_bad_input: str) -> None:
     start, codes, tag_codes = time.monotonic(), {EDGE: EDGE_CODE}, {}
-    train = TaggedFile(files["train"], on_bad_input)
+    train = TaggedFile(files["train"], on_bad_input, workers=resolve_workers(0))
     characters, bigrams, tags = _write(folder, "train", train, codes, tag_codes)
-    valid = TaggedFile(files["dev"], on_bad_input, train.scheme)
+    valid = TaggedFile(files["dev"], on_bad_input, train.scheme, workers=resolve_workers(0))
     *_, valid_tags = _write(folder, "dev", valid, codes, tag_codes)
     warn_of_unseen_tags(files["dev"], valid_tags, tags)
     content = {
@@ -99,40 +101,102 @@ def _convert(files: dict[str, Path], folder: Path, on_bad_input: str) -> None:
     log(f"preprocessing took {time.monotonic() - start:.1f} s")
 
 
+class Encoded(NamedTuple):
+    """The good sentences of a chunk, one behind the other; a code is a place in the lists of this chunk."""
+
+    characters: list[str]
+    tags: list[str]
+    kinds: list[str]
+    lengths: np.ndarray  # (n,) int32
+    character_codes: np.ndarray  # (sum of lengths,) int32
+    tag_codes: np.ndarray  # (sum of lengths,) int32
+    entity_counts: np.ndarray  # (n,) int32
+    entity_kinds: np.ndarray  # (entities,) int32
+    entity_bounds: np.ndarray  # (entities, 2) int32
+    bigrams: Counter[str]
+    problems: list[str]
+    longest: tuple[int, int]  # its size and its line
+
+
+def encode_chunk(chunk: Chunk) -> Encoded:
+    """Encode the good sentences of a chunk; UserError for one that a row cannot hold."""
+    codes, tag_codes, kinds = {}, {}, {}
+    lengths, row, row_tags = array("i"), array("i"), array("i")
+    entity_counts, entity_kinds, bounds = array("i"), array("i"), array("i")
+    bigrams, problems, longest = Counter(), [], (0, 0)
+    for sentence in good_sentences(chunk, problems):
+        size, spans = len(sentence.tags), entities(sentence.tags, chunk.scheme)
+        if 2 * size + 2 * len(spans) > LARGEST:
+            place = f"{chunk.path}:{sentence.lines[0]}"
+            raise UserError(f"{place}: {size} lines are too many for one sentence; cut it")
+        longest = longer(longest, sentence)
+        bigrams.update(bigrams_of(sentence.characters))
+        lengths.append(size)
+        row.extend([codes.setdefault(character, len(codes)) for character in sentence.characters])
+        row_tags.extend([tag_codes.setdefault(tag, len(tag_codes)) for tag in sentence.tags])
+        entity_counts.append(len(spans))
+        entity_kinds.extend([kinds.setdefault(span.type, len(kinds)) for span in spans])
+        bounds.extend([place for span in spans for place in (span.start, span.end)])
+    numbers = [lengths, row, row_tags, entity_counts, entity_kinds, bounds]
+    lengths, row, row_tags, entity_counts, entity_kinds, bounds = (np.array(each, np.int32) for each in numbers)
+    return Encoded(
+        characters=list(codes),
+        tags=list(tag_codes),
+        kinds=list(kinds),
+        lengths=lengths,
+        character_codes=row,
+        tag_codes=row_tags,
+        entity_counts=entity_counts,
+        entity_kinds=entity_kinds,
+        entity_bounds=bounds.reshape(-1, 2),
+        bigrams=bigrams,
+        problems=problems,
+        longest=longest,
+    )
+
+
 def _write(
     folder: Path, split: str, file: TaggedFile, codes: dict[str, int], tag_codes: dict[str, int]
 ) -> tuple[Counter[str], Counter[str], set[str]]:
     """Write a split, give codes to what is new, and return the counts of its characters and bigrams, and its tags."""
     kinds: dict[str, int] = {}
-    entity_counts, entity_kinds, entity_lengths = array("i"), array("i"), array("i")
-    characters, bigrams, tags = Counter(), Counter(), set()
+    arrays = {name: [] for name in ("entity_counts", "entity_kinds", "entity_lengths")}
+    characters, bigrams, tags, problems, longest = Counter(), Counter(), set(), [], (0, 0)
 
     def rows(bar) -> Iterator[dict]:
-        for sentence in file:
-            characters.update(sentence.characters)
-            bigrams.update(bigrams_of(sentence.characters))
-            tags.update(sentence.tags)
-            spans = entities(sentence.tags, file.scheme)
-            entity_counts.append(len(spans))
-            entity_kinds.extend(kinds.setdefault(span.type, len(kinds)) for span in spans)
-            entity_lengths.extend(span.end - span.start for span in spans)
-            row = [codes.setdefault(character, len(codes)) for character in sentence.characters]
-            row += [tag_codes.setdefault(tag, len(tag_codes)) for tag in sentence.tags]
-            row += [place for span in spans for place in (span.start, span.end)]
-            if len(row) > LARGEST:
-                size = len(sentence.tags)
-                raise UserError(f"{file.path}:{sentence.lines[0]}: {size} lines are too many for one sentence; cut it")
-            bar.update()
-            yield {"length": len(sentence.tags), "codes": np.array(row, np.int32).tobytes()}
+        nonlocal longest
+        for part in file.map_chunks(encode_chunk):
+            problems.extend(part.problems)
+            longest = max(longest, part.longest, key=lambda pair: pair[0])
+            characters.update(dict(zip(part.characters, np.bincount(part.character_codes).tolist())))
+            bigrams.update(part.bigrams)
+            tags.update(part.tags)
+            arrays["entity_counts"].append(part.entity_counts)
+            arrays["entity_kinds"].append(_codes(part.kinds, kinds)[part.entity_kinds])
+            arrays["entity_lengths"].append(part.entity_bounds[:, 1] - part.entity_bounds[:, 0])
+            columns = (
+                (_codes(part.characters, codes)[part.character_codes], part.lengths),
+                (_codes(part.tags, tag_codes)[part.tag_codes], part.lengths),
+                (part.entity_bounds, part.entity_counts),
+            )
+            pieces = (np.split(values, np.cumsum(sizes)[:-1]) for values, sizes in columns)
+            for length, *row in zip(part.lengths.tolist(), *pieces):
+                bar.update()
+                yield {"length": length, "codes": b"".join(piece.tobytes() for piece in row)}
 
     with progress_bar(file.sentences, f"converting {split}") as bar:
         path = folder / f"{split}.mindrecord"
         write_mindrecord(path, _SCHEMA, "sentences as codes", rows(bar), page_size=SMALL_PAGE)
+    file.check(problems, longest)
     if not kinds:
         raise UserError(f"{file.path}: holds no entity, every tag is {OUTSIDE}; is the second column that of the tags?")
-    arrays = {"entity_counts": entity_counts, "entity_kinds": entity_kinds, "entity_lengths": entity_lengths}
-    np.savez(folder / f"{split}.npz", **{name: np.array(values, np.int32) for name, values in arrays.items()})
+    np.savez(folder / f"{split}.npz", **{name: np.concatenate(parts) for name, parts in arrays.items()})
     return characters, bigrams, tags
+
+
+def _codes(values: list[str], codes: dict[str, int]) -> np.ndarray:
+    """Return the codes of values (n,) int32; those that are new get the next ones."""
+    return np.array([codes.setdefault(value, len(codes)) for value in values], np.int32)
 
 
 def bigrams_of(characters: list[str]) -> list[str]:

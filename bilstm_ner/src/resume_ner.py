@@ -6,32 +6,23 @@ words.
 
 from __future__ import annotations
 
+import itertools
 import os
-import unicodedata
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
-from functools import lru_cache
-from itertools import groupby
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-from src.model_utils.files import binary_lines, decode, report_bad
+from src.model_utils.files import PROBLEMS_LOGGED, report_bad
+from src.model_utils.processes import map_in_processes
+from src.model_utils.progress import progress_bar
 from src.model_utils.runtime import UserError, log
-from src.tagging import OUTSIDE, illegal_step, iob1_to_bio, is_iob1, resolve_scheme, split_tag, steps_of
-from src.text_units import BLANKS
+from src.tagged_lines import Chunk, Sentence, good_sentences, longer, read_chunks, survey_chunk
+from src.tagging import OUTSIDE, iob1_to_bio, is_iob1, resolve_scheme
 
 SPLITS = {"train": ("train",), "dev": ("dev", "valid", "val"), "test": ("test",)}  # split -> names of its file
-KNOWN_LINES = 2**16  # that are remembered
 LONG_SENTENCE = 1000  # characters; a longer one is worth a warning
-DOCUMENT_START = "-DOCSTART-"
-
-
-@dataclass(frozen=True)
-class Sentence:
-    """One sentence: its characters (or words), the tag of each, and its line in the file; a raw text has no tags."""
-
-    characters: list[str]
-    tags: list[str]
-    lines: list[int]
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -98,7 +89,7 @@ class TaggedFile:
     tags must be of; by default it is detected. IOB1 is converted to BIO. Raises UserError, at once or at the end of an
     iteration, with file and line for a line without a tag, an unknown tag, a tag that its predecessor does not allow,
     bytes that are not UTF-8 and an empty file; with `on_bad_input` "skip" such sentences are left out and counted in
-    `skipped`. `sentences` is the number of those that can be read.
+    `skipped`. `sentences` is the number of those that can be read, `workers` that of processes for `map_chunks`.
     """
 
     def __init__(
@@ -107,125 +98,63 @@ class TaggedFile:
         on_bad_input: str = "error",
         scheme: str | None = None,
         in_memory: bool = False,
+        workers: int = 1,
     ):
-        self.path, self.on_bad_input, self.skipped = Path(path), on_bad_input, 0
-        self._problems: list[str] = []
-        readable = _well_formed(self.path, self._problems)
-        self._kept = list(readable) if in_memory else None
-        self.sentences, steps = 0, set()
-        for sentence in self._kept or readable:
-            self.sentences += 1
-            steps.update(steps_of(sentence.tags))
-        if not self.sentences and not self._problems:
+        self.path, self.on_bad_input, self.workers, self.skipped = Path(path), on_bad_input, workers, 0
+        self._kept = list(read_chunks(self.path)) if in_memory else None
+        self.scheme, self.is_iob1 = "", False
+        self.sentences, problems, joined, steps = 0, [], [], set()
+        size = self.path.stat().st_size if self.path.is_file() else None
+        with progress_bar(size, f"reading {self.path.name}", "B") as bar:
+            for survey in self.map_chunks(survey_chunk):
+                self.sentences += survey.sentences
+                problems += survey.problems
+                joined += survey.joined
+                steps |= survey.steps
+                bar.update(survey.size)
+        for line in joined[:PROBLEMS_LOGGED]:
+            log(f"{self.path}:{line}: joined to the sentence before, which ends within an entity")
+        if len(joined) > PROBLEMS_LOGGED:
+            log(f"{self.path}: {len(joined)} sentences are joined to the one before")
+        if not self.sentences and not problems:
             raise UserError(f"{self.path}:1: the file is empty; expected a character and its tag on each line")
         if on_bad_input == "error":
-            report_bad(self._problems, on_bad_input, "sentences")
-        self._is_iob1 = is_iob1(steps)
-        if self._is_iob1:
+            report_bad(problems, on_bad_input, "sentences")
+        self._problems = problems
+        self.is_iob1 = is_iob1(steps)
+        if self.is_iob1:
             log(f"{self.path}: the tags are IOB1; converted to BIO")
         try:
-            tags = iob1_to_bio(steps) if self._is_iob1 else [tag for _, tag in steps]
+            tags = iob1_to_bio(steps) if self.is_iob1 else [tag for _, tag in steps]
             self.scheme = resolve_scheme(tags, scheme)
         except UserError as error:
             raise UserError(f"{self.path}: {error}") from None
 
     def __iter__(self) -> Iterator[Sentence]:
-        problems, longest, line = list(self._problems), 0, 0
-        for sentence in _well_formed(self.path) if self._kept is None else self._kept:
-            if self._is_iob1:
-                sentence = replace(sentence, tags=iob1_to_bio(steps_of(sentence.tags)))
-            problem = _illegal(self.path, sentence, self.scheme)
-            if problem:
-                problems.append(problem)
-                continue
-            if len(sentence.tags) > longest:
-                longest, line = len(sentence.tags), sentence.lines[0]
-            yield sentence
+        problems, longest = [], (0, 0)
+        for chunk in self._chunks():
+            for sentence in good_sentences(chunk, problems):
+                longest = longer(longest, sentence)
+                yield sentence
+        self.check(problems, longest)
+
+    def map_chunks(self, function: Callable[[Chunk], Answer]) -> Iterator[Answer]:
+        """Yield function(chunk) of every chunk of the file, in order; see `map_in_processes`."""
+        items = self._chunks()
+        first = list(itertools.islice(items, 2))
+        return map_in_processes(function, itertools.chain(first, items), self.workers if len(first) > 1 else 1)
+
+    def _chunks(self) -> Iterator[Chunk]:
+        chunks = read_chunks(self.path) if self._kept is None else self._kept
+        return (chunk._replace(scheme=self.scheme, is_iob1=self.is_iob1) for chunk in chunks)
+
+    def check(self, problems: list[str], longest: tuple[int, int]) -> None:
+        """Report what `good_sentences` has found in all chunks, and the longest one of them: its size and its line."""
+        problems, (size, line) = self._problems + problems, longest
         report_bad(problems, self.on_bad_input, "sentences")
-        if not longest:
+        if not size:
             raise UserError(f"{self.path}: no good sentence is left, first problem: {problems[0]}")
-        if longest > LONG_SENTENCE:
-            words = f"{longest} lines are one sentence; is the blank line between sentences missing?"
+        if size > LONG_SENTENCE:
+            words = f"{size} lines are one sentence; is the blank line between sentences missing?"
             log(f"warning: {self.path}:{line}: {words}")
         self.skipped = len(problems)
-
-
-def _well_formed(path: Path, problems: list[str] | None = None) -> Iterator[Sentence]:
-    """Yield the sentences whose lines can be read, and collect the problems of the others.
-
-    What a blank line cuts in the middle of an entity is joined, as ResumeNER's training file needs it twice; that is
-    logged where `problems` are asked for.
-    """
-    last: Sentence | None = None
-    known: dict[bytes, tuple[str, str]] = {}  # columns of lines, which most lines share with others
-    for begins_document, block in _blocks(path):
-        try:
-            columns = [known.get(line) or _learn_columns(known, path, number, line) for number, line in block]
-        except UserError as problem:
-            if problems is not None:
-                problems.append(str(problem))
-            continue
-        characters, tags = map(list, zip(*columns))
-        lines = [number for number, _ in block]
-        before = last.tags[-1] if last and not begins_document else OUTSIDE
-        if last and before[0] in "BM" and tags[0][0] in "ME" and before[1:] == tags[0][1:]:
-            if problems is not None:
-                log(f"{path}:{lines[0]}: joined to the sentence before, which ends within an entity")
-            last = Sentence(last.characters + characters, last.tags + tags, last.lines + lines)
-            continue
-        if last:
-            yield last
-        last = Sentence(characters, tags, lines)
-    if last:
-        yield last
-
-
-def _illegal(path: Path, sentence: Sentence, scheme: str) -> str | None:
-    """Return where the tags of a sentence break the scheme, None where they do not."""
-    step = illegal_step(sentence.tags, scheme)
-    if step is None:
-        return None
-    line = sentence.lines[min(step, len(sentence.tags) - 1)]
-    if step == len(sentence.tags):
-        return f"{path}:{line}: a sentence cannot end with '{sentence.tags[-1]}' in {scheme}"
-    before = f"follow '{sentence.tags[step - 1]}'" if step else "start a sentence"
-    return f"{path}:{line}: '{sentence.tags[step]}' cannot {before} in {scheme}"
-
-
-def _blocks(path: Path) -> Iterator[tuple[bool, list[tuple[int, bytes]]]]:
-    """Yield the numbered lines of each sentence, and whether it is the first one of a document."""
-    begins_document = True
-    for name, lines in groupby(binary_lines(path), lambda numbered: _kind(numbered[1])):
-        if name == "sentence":
-            yield begins_document, list(lines)
-        if name:  # blank lines change nothing
-            begins_document = name == DOCUMENT_START
-
-
-@lru_cache(KNOWN_LINES)
-def _kind(line: bytes) -> str:
-    text = line.decode("utf-8", "replace").strip(BLANKS)
-    return text and (DOCUMENT_START if text.startswith(DOCUMENT_START) else "sentence")
-
-
-def _learn_columns(known: dict[bytes, tuple[str, str]], path: Path, number: int, line: bytes) -> tuple[str, str]:
-    if len(known) == KNOWN_LINES:
-        known.clear()
-    known[line] = _columns(path, number, line)
-    return known[line]
-
-
-def _columns(path: Path, number: int, line: bytes) -> tuple[str, str]:
-    """Split a line into character and tag, blanks around them left out; UserError for any other line."""
-    text = decode(line, path, number).removeprefix("\ufeff").rstrip(BLANKS)
-    columns = text.split("\t") if "\t" in text else text.split(" ")
-    columns = [column.strip(BLANKS) or column for column in columns if column]  # a blank may be the character itself
-    if len(columns) != 2:
-        wanted = "a character and its tag, separated by one blank or tab"
-        raise UserError(f"{path}:{number}: expected {wanted}, not '{text[:40]}'")
-    try:
-        split_tag(columns[1])
-    except ValueError:
-        known = "O, or B-, M-, I-, E- or S- with a type, such as B-NAME"
-        raise UserError(f"{path}:{number}: unknown tag '{columns[1][:40]}', expected {known}") from None
-    return columns[0], unicodedata.normalize("NFC", columns[1])  # one type however its accents are written

@@ -37,10 +37,12 @@ from src.dataset import (
     save_vocabulary,
 )
 from src.model_utils.mindrecord import write_mindrecord
+from src.model_utils.processes import map_in_processes
 from src.model_utils.runtime import UserError
 from src.model_utils.vectors import read_vectors
 from src.preparation import EDGE, Prepared, bigrams_of, load_prepared, prepare
-from src.resume_ner import Sentence, find_file, read_corpus
+from src.resume_ner import find_file, read_corpus
+from src.tagged_lines import Sentence
 from src.tagging import entities, illegal_step
 
 
@@ -290,6 +292,23 @@ def test_conversion_holds_few_sentences_at_a_time(corpus, tmp_path, monkeypatch)
     monkeypatch.setattr("src.preparation.write_mindrecord", counted)
     prepare(corpus, tmp_path / "preprocess", configured())
     assert len(alive) == 2 and max(alive) - before <= 3
+
+
+def test_processes_write_what_one_writes(corpus, tmp_path, monkeypatch):
+    counts = []
+
+    def counted_map(function, items, workers):
+        counts.append(workers)
+        return map_in_processes(function, items, workers)
+
+    prepare(corpus, tmp_path / "one", configured())
+    monkeypatch.setattr("src.tagged_lines.CHUNK", 2000)
+    monkeypatch.setattr("src.resume_ner.map_in_processes", counted_map)
+    monkeypatch.setattr("src.preparation.resolve_workers", lambda number: 3)
+    prepare(corpus, tmp_path / "three", configured())
+    assert counts == [3] * 4
+    for name in ("train.mindrecord", "dev.mindrecord", "train.npz", "dev.npz", "content.json"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "three" / name).read_bytes(), name
 
 
 def test_a_sentence_that_no_row_can_hold_is_named(corpus, tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ from easydict import EasyDict
 from src.model_utils.runtime import UserError
 from src.preparation import load_prepared, prepare
 from src.resume_ner import TaggedFile, find_file, read_corpus, warn_of_unseen_tags
+from src.tagged_lines import read_chunks
 
 GOOD = "高 B-N\n勇 E-N\n： O\n\n男 O\n"
 
@@ -131,6 +132,47 @@ def test_a_blank_line_within_an_entity_is_joined(tmp_path, capsys):
     corpus = read_corpus(write(tmp_path, "圣 B-ORG\n。 M-ORG\n\n彼 M-ORG\n得 E-ORG\n， O\n"))
     assert [len(sentence.tags) for sentence in corpus.sentences] == [5]
     assert corpus.sentences[0].lines == [1, 2, 4, 5, 6] and ":4: joined" in capsys.readouterr().out
+
+
+def test_nothing_is_joined_over_a_sentence_that_is_left_out(tmp_path):
+    content = "圣 B-ORG\n\n高\n\n彼 M-ORG\n得 E-ORG\n\n， O\n"
+    corpus = read_corpus(write(tmp_path, content), "skip")
+    assert units(corpus) == [["，"]] and corpus.skipped == 3
+
+
+TROUBLED = [
+    *(
+        "-DOCSTART- O\n\n",
+        "圣 B-ORG\n",
+        "\n\n",
+        "彼 M-ORG\n得 E-ORG\n\n",
+        "高\n",
+        "\n",
+        "彼 E-ORG\n\n",
+        "王 S-N\r\n \r\n",
+    ),
+    *(
+        "-DOCSTART- O\n",
+        "王 S-N\n\n",
+        "高 B-N\n\n",
+        "-DOCSTART- O\n勇 E-N\n\n",
+        "高 Q-N\n王 O\n",
+        "\n",
+        "勇 B-N\n\u3000\n",
+        "勇 E-N",
+    ),
+]
+
+
+@pytest.mark.parametrize("size", [1, 7, 20, 45, 2**22])
+def test_wherever_a_file_is_cut_its_sentences_are_the_same(tmp_path, monkeypatch, capsys, size):
+    path = write(tmp_path, "\ufeff" + ("".join(TROUBLED) + "\n\n") * 2)
+    expected, said = read_corpus(path, "skip"), capsys.readouterr().out
+    assert len(expected) == 8 and expected.skipped == 10 and said.count("joined to") == 4
+    monkeypatch.setattr("src.tagged_lines.CHUNK", size)
+    chunks = list(read_chunks(path))
+    assert (len(chunks) == 1) == (size > 1000) and b"".join(chunk.data for chunk in chunks) == path.read_bytes()
+    assert read_corpus(path, "skip") == expected and capsys.readouterr().out == said
 
 
 def test_a_file_without_blank_lines_gets_a_warning(tmp_path, capsys):

@@ -51,7 +51,7 @@ class Samples:
 
     def frames(self, index: int) -> np.ndarray:
         """Return the normalised frames (T, D) float32 of an utterance."""
-        pieces = [self.file[row]["frames"] for row in range(*self.rows[index].tolist())]
+        pieces = [np.asarray(self.file[row]["frames"]) for row in range(*self.rows[index].tolist())]
         frames, group = pieces[0] if len(pieces) == 1 else np.concatenate(pieces), self.groups[index]
         return frames if group == ALONE else normalize(frames, self.statistics[group])
 

@@ -65,15 +65,16 @@ def open_binary(path) -> BinaryIO:
         raise UserError(f"{path}: a folder, but a file is expected") from None
 
 
-def binary_lines(path) -> Iterator[tuple[int, bytes]]:
+def binary_lines(path, part: BinaryIO | None = None, first: int = 1) -> Iterator[tuple[int, bytes]]:
     """Yield (number from 1, line) of a file: a line ends at a line feed only; a carriage return before it is dropped.
 
     A byte order mark at the start of the file is no part of the first line. The file is read once, from its start to
-    its end, so it may be a pipe. Raises UserError where there is no such file, and where lines end in carriage returns
-    alone, as on old Macs: the file would be one line.
+    its end, so it may be a pipe; or `part` has some of its lines, which begin with the line of the number `first`.
+    Raises UserError where there is no such file, and where lines end in carriage returns alone, as on old Macs: the
+    file would be one line.
     """
-    with open_binary(path) as file:
-        for number, line in enumerate(file, 1):
+    with part or open_binary(path) as file:
+        for number, line in enumerate(file, first):
             if number == 1:
                 if not line.endswith(b"\n") and b"\r" in line.rstrip(b"\r"):
                     raise UserError(f"{path}:1: the lines end in carriage returns alone; convert it by tr '\\r' '\\n'")
