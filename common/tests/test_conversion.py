@@ -29,7 +29,7 @@ def test_conversion_is_done_once_for_a_fingerprint(tmp_path, capsys):
     assert len(conversions) == 3 and capsys.readouterr().out.count("preprocessed data is up to date") == 2
 
 
-@pytest.mark.parametrize("content", [None, b"", b"{", b"[" * 100_000, b"\xff"])
+@pytest.mark.parametrize("content", [None, b"", b"{", b"[" * 100_000, b"\xff", b"1.5", b"[1]"])
 def test_a_folder_without_a_good_fingerprint_is_not_up_to_date(tmp_path, content):
     if content is not None:
         (tmp_path / "fingerprint.json").write_bytes(content)

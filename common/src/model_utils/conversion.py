@@ -25,9 +25,10 @@ FINGERPRINT = "fingerprint.json"
 def read_fingerprint(folder) -> dict | None:
     """Return the fingerprint of a folder of converted files, or None where there is none, or a damaged one."""
     try:
-        return parse_json((Path(folder) / FINGERPRINT).read_text(encoding="utf-8"))
+        fingerprint = parse_json((Path(folder) / FINGERPRINT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+    return fingerprint if isinstance(fingerprint, dict) else None
 
 
 def digest_of_files(files: Iterable[tuple[str, str | os.PathLike]]) -> str:
