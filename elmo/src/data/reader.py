@@ -18,7 +18,7 @@ import numpy as np
 from src.data.tokenizer import read_documents
 from src.data.vocabulary import BEGIN, END, Vocabulary
 from src.model_utils.files import read_json, write_json
-from src.model_utils.mindrecord import Rows, write_mindrecord
+from src.model_utils.mindrecord import SMALL_PAGE, Rows, write_mindrecord
 from src.model_utils.runtime import UserError, log
 
 VERSION = 2  # of the files below; raise it when their content changes
@@ -99,9 +99,7 @@ def convert(source, target, vocabulary: Vocabulary, max_characters: int, tokeniz
         if not counts["words"]:
             raise UserError(f"{source}: holds no words")
 
-    page_size = 2**25 * min(
-        8, -(-shard_tokens // 2**21)
-    )  # a shard may be twice as large, and MindRecord has 2^28 at most
+    page_size = SMALL_PAGE * min(128, -(-shard_tokens // 2**16))  # 32 bytes a token; 2^28 is MindRecord's largest
     work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         write_mindrecord(work / target.name, _SCHEMA, "words as ids", rows(), at_once=1, page_size=page_size)
