@@ -20,6 +20,7 @@ from src.model_utils.layers import dropout_keys
 from src.model_utils.runtime import UserError
 from src.preparation import EDGE_CODE, Prepared, Split, bigrams_of
 from src.tagged_lines import Sentence
+from src.tagging import SCHEMES, split_tag
 
 PADDING_ID, UNKNOWN_ID = 0, 1
 SPECIAL = ("<pad>", "<unk>")
@@ -83,9 +84,15 @@ def load_vocabulary(path: str | os.PathLike) -> Vocabulary:
     """Read what `save_vocabulary` wrote; UserError where it is missing or something else."""
     content = read_json(path, "it lies beside the checkpoint that train.py wrote, keep them together")
     try:
-        return Vocabulary(**content)
-    except TypeError:
-        raise UserError(f"{path}: not a vocabulary; restore it from the folder of the training") from None
+        vocabulary = Vocabulary(**content)
+        texts = [*vocabulary.tags, *vocabulary.characters, *vocabulary.bigrams]
+        good = vocabulary.scheme in SCHEMES and all(isinstance(text, str) for text in texts)
+        good = good and all(map(split_tag, vocabulary.tags))  # raises ValueError for what is none
+    except (TypeError, ValueError):
+        good = False
+    if not good:
+        raise UserError(f"{path}: not a vocabulary; restore it from the folder of the training")
+    return vocabulary
 
 
 def check_vocabulary(path: str | os.PathLike, vocabulary: Vocabulary, data_path: str) -> None:

@@ -1,10 +1,13 @@
 """No content of a file that a user may have ends in anything but an answer or one line of complaint."""
 
+import json
+
 import numpy as np
 import pytest
 from damaged_files import read_damaged
 
 from src.dataset import SPECIAL, Vocabulary, encode, load_vocabulary, save_vocabulary
+from src.model_utils.runtime import UserError
 from src.model_utils.vectors import read_vectors
 from src.resume_ner import read_corpus
 from src.sample_data import write_sample_corpus
@@ -40,3 +43,14 @@ def test_vocabulary(corpus, tmp_path):
     characters = sorted({character for s in read_corpus(corpus).sentences for character in s.characters})
     save_vocabulary(path, Vocabulary("BMES", ["O"], [*SPECIAL, *characters], [*SPECIAL]))
     assert read_damaged(path, lambda: load_vocabulary(path)) > 20
+
+
+@pytest.mark.parametrize(
+    "change", [{"tags": ["O", "X-NAME"]}, {"tags": [1]}, {"characters": [1]}, {"scheme": "IOBES"}, {"bigrams": None}]
+)
+def test_a_vocabulary_of_other_values_is_refused(tmp_path, change):
+    path = tmp_path / "vocab.json"
+    content = {"scheme": "BMES", "tags": ["O"], "characters": [*SPECIAL], "bigrams": [*SPECIAL], **change}
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match="not a vocabulary"):
+        load_vocabulary(path)

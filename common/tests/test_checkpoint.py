@@ -161,6 +161,31 @@ def test_damaged_content_of_any_kind_is_refused_or_does_not_matter(tmp_path):
     assert read_damaged(path, read) > 30
 
 
+@pytest.mark.parametrize(
+    "note",
+    [
+        *(b"\xff", b"[]", b"3", b"{}", b"[" * 100_000, b'{"parameters": "4"}'),
+        b'{"parameters": 1, "format_version": "3"}',
+        *(
+            b'{"parameters": 1, "fixed": %s}' % fixed
+            for fixed in (b"[1]", b'{"w": 1}', b'{"w": ["x.npy"]}', b'{"w": [3, 4]}')
+        ),
+        b'{"parameters": 1, "fixed": {"w": ["../secret.npy", 1]}}',
+        b'{"parameters": 1, "fixed": {"w": ["/secret.npy", 1]}}',
+    ],
+)
+def test_a_checkpoint_with_a_good_checksum_and_a_wrong_note_is_refused(tmp_path, note):
+    path = tmp_path / "x.ckpt"
+    state = Tensor(np.frombuffer(note, np.uint8).astype(np.int32))
+    parameters = (
+        {"name": "weight", "data": Tensor(np.ones(3, np.float32))},
+        {"name": checkpoint._STATE_KEY, "data": state},
+    )
+    ms.save_checkpoint(list(parameters), str(path), crc_check=True)
+    with pytest.raises(UserError, match=r"x\.ckpt: (truncated|what it says of itself is damaged)"):
+        load_checkpoint(path)
+
+
 # where weights come from
 
 
@@ -255,7 +280,9 @@ def test_fixed_parameters_stand_once_beside_the_checkpoints(tmp_path):
     with pytest.raises(UserError, match="table.npy: damaged, or of another training than the checkpoint beside it"):
         load_checkpoint(tmp_path / "b.ckpt")
     content = (tmp_path / "table.npy").read_bytes()
-    for damaged in (b"", b"x", content[:-1], content[:40]):
+    huge = content.replace(b"(500, 4), }          ", b"(500000, 4000000), } ")
+    assert huge != content
+    for damaged in (b"", b"x", content[:-1], content[:40], huge, content.replace(b"{'descr", b"({'descr")):
         (tmp_path / "table.npy").write_bytes(damaged)
         with pytest.raises(UserError, match="table.npy: damaged, or of another training"):
             load_checkpoint(tmp_path / "b.ckpt")

@@ -29,7 +29,7 @@ def test_conversion_is_done_once_for_a_fingerprint(tmp_path, capsys):
     assert len(conversions) == 3 and capsys.readouterr().out.count("preprocessed data is up to date") == 2
 
 
-@pytest.mark.parametrize("content", [None, b"", b"{", b"[" * 100_000, b"\xff"])
+@pytest.mark.parametrize("content", [None, b"", b"{", b"[" * 100_000, b"\xff", b"1.5", b"[1]"])
 def test_a_folder_without_a_good_fingerprint_is_not_up_to_date(tmp_path, content):
     if content is not None:
         (tmp_path / "fingerprint.json").write_bytes(content)
@@ -142,6 +142,12 @@ def test_arrays_beside_the_rows_of_a_split_must_be_theirs(tmp_path):
     for damaged in (content[:-30], content.replace(b"\x05\x00", b"\x06\x00"), b""):
         path.write_bytes(damaged)
         refused()
+    huge = content.replace(b"(2,), }            ", b"(2000000000000,), }")
+    assert huge != content
+    path.write_bytes(huge)
+    refused()
+    np.savez_compressed(path, lengths=[3, 5], others=np.zeros(10**6))
+    refused()
     for wrong in ({"lengths": [3]}, {"lengths": 3}, {"others": [1, 2]}, {"lengths": np.array([None, "x"], object)}):
         np.savez(path, **wrong)
         refused()

@@ -228,6 +228,7 @@ def test_yaml_is_read_and_written(path):
         (b"just words\n", ": expected lines of the form `key: value`"),
         (b"", ": expected lines of the form `key: value`"),
         (b"a: !!python/object/apply:os.getcwd []\n", ":1: not valid YAML"),
+        (b"a: &a [1]\nb: &b [*a, *a]\n", ":2: not valid YAML: aliases (*name) are not read"),
         (b"a: 1\nb: \xff\xfe\n", ":2: byte 4 of the line is not UTF-8"),
     ],
 )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -100,6 +102,28 @@ def test_a_file_that_is_damaged_or_cut_short_in_use_is_refused_at_the_row(mindre
         (tmp_path / "x.mindrecord").write_bytes(damaged)
         with pytest.raises(UserError, match="damaged or cut short"):
             found[0]
+
+
+def test_rows_of_a_type_that_is_none_are_refused(mindrecord, tmp_path):
+    for path in mindrecord.parent.iterdir():
+        shutil.copy(path, tmp_path)
+    content = mindrecord.read_bytes()
+    for other in (b'"object" ', b'"nothing"'):
+        (tmp_path / "x.mindrecord").write_bytes(content.replace(b'"float32"', other))
+        with pytest.raises(UserError, match="damaged or cut short"):
+            Rows(tmp_path / "x.mindrecord")[0]
+
+
+@pytest.mark.parametrize(
+    "change", ["PAGE_OFFSET_BLOB_END = 1 << 40", "PAGE_ID_BLOB = 1 << 62", "PAGE_OFFSET_BLOB = -1 << 40"]
+)
+def test_an_index_that_names_places_outside_the_file_is_refused(mindrecord, tmp_path, change):
+    for path in mindrecord.parent.iterdir():
+        shutil.copy(path, tmp_path)
+    with closing(sqlite3.connect(tmp_path / "x.mindrecord.db")) as connection, connection:
+        connection.execute(f"UPDATE INDEXES SET {change} WHERE ROW_ID = 3")
+    with pytest.raises(UserError, match="damaged or cut short"):
+        Rows(tmp_path / "x.mindrecord")
 
 
 def test_a_file_with_the_index_of_another_one_is_refused(mindrecord, tmp_path):

@@ -15,9 +15,15 @@ def test_metrics_file_starts_anew_without_resume(tmp_path):
 
 def test_metrics_of_resumed_training_end_at_the_checkpoint(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    path.write_bytes(
-        b'{"global_step": 5}\n{"global_step": 9}\n3\n{}\n{"global_step": 4, "\xff'
-    )  # and what a kill leaves
+    lines = (
+        b'{"global_step": 5}\n',
+        b'{"global_step": 9}\n',
+        b"3\n",
+        b"{}\n",
+        b"[" * 100_000,
+        b'\n{"global_step": 4, "\xff',
+    )
+    path.write_bytes(b"".join(lines))  # the last as a kill leaves it
     metrics = MetricsFile(path, 5)
     metrics.add(global_step=6, loss=0.5)
     lines = path.read_text(encoding="utf-8").splitlines()

@@ -64,6 +64,8 @@ def test_exit_codes(capsys):
     code, text = end_with(ValueError("bug"), capsys)
     assert code == 1 and "Traceback" in text and "bug" in text
     assert end_with(FileNotFoundError(errno.ENOENT, "No such file", "x/y"), capsys) == (2, "error: x/y: No such file\n")
+    code, text = end_with(MemoryError("Unable to allocate 7 TiB"), capsys)
+    assert code == 2 and text.startswith("error: not enough memory: Unable to allocate 7 TiB; ")
     code, text = end_with(OSError(errno.ENOSPC, "full", "x"), capsys)
     assert code == 2 and text.startswith("error: x: no space left on the disk")
 

@@ -57,6 +57,10 @@ def load_ngram(path) -> NGram:
     content = read_json(path, "it lies beside the checkpoint that train.py wrote, keep them together")
     try:
         counts = {tuple(history.split()): Counter(after) for history, after in content["counts"]}
-        return NGram(content["order"], content["labels"], counts)
+        order, labels = content["order"], content["labels"]
+        numbers = [order, *(number for after in counts.values() for number in after.values())]
+        if not all(isinstance(label, str) for label in labels) or not all(type(n) is int and n > 0 for n in numbers):
+            raise ValueError
+        return NGram(order, labels, counts)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"{path}: not an n-gram model of train.py; restore it from the training's folder") from None

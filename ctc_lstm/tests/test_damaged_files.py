@@ -11,6 +11,7 @@ from src.audio import read_audio
 from src.dataset import load_vocabulary
 from src.manifest import read_manifest
 from src.model_utils.files import report_bad, write_json
+from src.model_utils.runtime import UserError
 from src.ngram import load_ngram, save_ngram, train_ngram
 from src.timit import read_phones
 
@@ -64,3 +65,20 @@ def test_vocabulary_and_ngram(tmp_path):
     path = tmp_path / "ngram.json"
     save_ngram(path, train_ngram([("aa", "iy"), ("iy", "aa", "aa")], 2))
     assert read_damaged(path, lambda: load_ngram(path)) > 20
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"order": "2"},
+        {"order": 0},
+        {"labels": [3]},
+        {"counts": [["aa", {"iy": "1"}]]},
+        {"counts": [["aa", {"iy": -1}]]},
+    ],
+)
+def test_an_ngram_model_of_other_values_is_refused(tmp_path, change):
+    path = tmp_path / "ngram.json"
+    write_json(path, {"order": 2, "labels": ["aa", "iy"], "counts": [["aa", {"iy": 1}]], **change})
+    with pytest.raises(UserError, match="not an n-gram model"):
+        load_ngram(path)

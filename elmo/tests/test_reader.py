@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -95,6 +96,26 @@ def test_unusable_mindrecord_is_refused(prepared, tmp_path):
     (tmp_path / "valid.mindrecord").write_bytes(content[: len(content) // 2])
     with pytest.raises(UserError, match="damaged"):
         Corpus(tmp_path / "valid.mindrecord", vocabulary).shard(0)
+    for damaged in (content.replace(b'"blob_fields"', b'"glob_fields"'), content.replace(b'"bytes"', b'"bites"')):
+        (tmp_path / "valid.mindrecord").write_bytes(damaged)  # MindSpore's own reader ends the process
+        with pytest.raises(UserError, match="damaged"):
+            Corpus(tmp_path / "valid.mindrecord", vocabulary).shard(0)
+    (tmp_path / "valid.mindrecord").write_bytes(content)
+    shard = Corpus(tmp_path / "valid.mindrecord", vocabulary).shard(0)
+    (tmp_path / "valid.mindrecord").write_bytes(content.replace(shard.ids.tobytes(), (shard.ids + 10**6).tobytes()))
+    with pytest.raises(UserError, match="shard 0 is damaged"):
+        Corpus(tmp_path / "valid.mindrecord", vocabulary).shard(0)
+    description = json.loads((tmp_path / "valid.mindrecord.json").read_text())
+    for key, value in (
+        ("shard_tokens", 3),
+        ("shard_tokens", [None]),
+        ("tokens", "9"),
+        ("documents", None),
+        ("words", -1),
+    ):
+        (tmp_path / "valid.mindrecord.json").write_text(json.dumps({**description, key: value}))
+        with pytest.raises(UserError, match="not complete"):
+            Corpus(tmp_path / "valid.mindrecord", vocabulary)
     (tmp_path / "valid.mindrecord.json").unlink()
     with pytest.raises(UserError, match="not complete"):
         Corpus(tmp_path / "valid.mindrecord", vocabulary)

@@ -185,8 +185,8 @@ def load_vectors(preprocess_path: str | os.PathLike, words: int, embed_size: int
     """Read the word vectors (words, embed_size) float32 that `prepare` wrote; UserError for others."""
     path = Path(preprocess_path) / "vectors.npy"
     try:
-        vectors = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:  # the last of an empty file
+        vectors = np.array(np.load(path, mmap_mode="r"))  # which takes no memory for more than the file holds
+    except Exception as error:  # of a damaged header NumPy also raises what its tokenizer does
         raise UserError(f"{path}: {error}; delete {preprocess_path} and preprocess again") from None
     if vectors.shape != (words, embed_size):
         raise UserError(

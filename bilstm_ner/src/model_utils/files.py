@@ -145,7 +145,7 @@ def read_text(path) -> str:
         return decode(file.read().removeprefix(MARK), path)
 
 
-def parse_json(text: str) -> Any:
+def parse_json(text: str | bytes) -> Any:
     """Return the value of a JSON text; ValueError for all else, also for what is nested too deeply for Python."""
     try:
         return json.loads(text)
@@ -181,11 +181,20 @@ def write_json(path, content, indent: int | None = 0) -> None:
         json.dump(content, file, ensure_ascii=False, indent=indent)
 
 
+class _WithoutAliases(yaml.SafeLoader):
+    """Refuses `*name`, by which a few lines stand for more values than memory can hold."""
+
+    def compose_node(self, parent, index):
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.composer.ComposerError(None, None, "aliases (*name) are not read", self.peek_event().start_mark)
+        return super().compose_node(parent, index)
+
+
 def read_yaml(path) -> dict:
     """Read a YAML mapping safely; UserError names the file, and the line where the syntax breaks."""
     text = read_text(path)
     try:
-        content = yaml.safe_load(text)
+        content = yaml.load(text, _WithoutAliases)
     except Exception as error:  # besides its own, the library lets through what int() or a date complains of
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""

@@ -61,6 +61,8 @@ def run(main) -> None:
         code = 0
     except OSError as error:  # a wrong path, a full disk, a read-only folder: the user can mend it, a traceback cannot
         code = _complain(_plain_os_error(error))
+    except MemoryError as error:
+        code = _complain(f"not enough memory: {error or 'none is left'}; give it more, or choose smaller sizes")
     except Exception as error:
         ranks.leave(1, f"{type(error).__name__}, a fault of the program")
         traceback.print_exc()

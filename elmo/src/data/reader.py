@@ -6,7 +6,6 @@ kept as text in the shard, because the character encoder reads even what the sof
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import tempfile
@@ -20,15 +19,11 @@ from src.data.chunks import Encoded, encode_chunk, map_chunks
 from src.data.tokenizer import text_files
 from src.data.vocabulary import BEGIN, END, Vocabulary
 from src.model_utils.files import read_json, write_json
-from src.model_utils.mindrecord import write_mindrecord
-from src.model_utils.runtime import UserError, log, quiet
+from src.model_utils.mindrecord import SMALL_PAGE, Rows, write_mindrecord
+from src.model_utils.runtime import UserError, log
 
-VERSION = 1
-_SCHEMA = {
-    "ids": {"type": "int32", "shape": [-1]},
-    "starts": {"type": "int32", "shape": [-1]},
-    "unknown": {"type": "bytes"},
-}
+VERSION = 2  # of the files below; raise it when their content changes
+_SCHEMA = dict.fromkeys(("ids", "starts", "unknown"), {"type": "bytes"})
 
 
 @dataclass(frozen=True)
@@ -148,14 +143,15 @@ def convert(source, target, vocabulary: Vocabulary, max_characters: int, tokeniz
         chunks = map_chunks(encode_chunk, text_files(source), tokenizer, f"converting {Path(source).name}")
         for shard in make_shards(chunks, vocabulary, max_characters - 2, shard_tokens, counts):
             unknown = "\n".join(shard.unknown).encode() or b"\n"  # MindRecord has no empty values
-            yield {"ids": shard.ids, "starts": shard.starts, "unknown": unknown}
+            yield {"ids": shard.ids.tobytes(), "starts": shard.starts.tobytes(), "unknown": unknown}
             log(f"{counts['documents']} documents, {sum(counts['shard_tokens'])} tokens")
         if not counts["words"]:
             raise UserError(f"{source}: holds no words")
 
+    page_size = SMALL_PAGE * min(128, -(-shard_tokens // 2**16))  # 32 bytes a token; 2^28 is MindRecord's largest
     work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
-        write_mindrecord(work / target.name, _SCHEMA, "words as ids", rows(), at_once=1)
+        write_mindrecord(work / target.name, _SCHEMA, "words as ids", rows(), at_once=1, page_size=page_size)
         description = Path(f"{target}.json")
         description.unlink(missing_ok=True)
         for name in (target.name, f"{target.name}.db"):
@@ -168,7 +164,16 @@ def convert(source, target, vocabulary: Vocabulary, max_characters: int, tokeniz
     return content
 
 
-_DESCRIPTION = {"version", "vocabulary", "shard_tokens", "tokens", "words", "sentences", "documents"}
+_NUMBERS = ("version", "tokens", "words", "sentences", "documents")  # of the description
+
+
+def _is_description(counts) -> bool:
+    """Whether this is what `convert` returned, as JSON brings it back."""
+    numbers = [counts.get(key) for key in _NUMBERS] if isinstance(counts, dict) else [None]
+    shards = counts.get("shard_tokens") if isinstance(counts, dict) else None
+    return (
+        isinstance(shards, list) and "vocabulary" in counts and all(type(n) is int and n > 0 for n in numbers + shards)
+    )
 
 
 class Corpus:
@@ -184,22 +189,26 @@ class Corpus:
             self.counts = read_json(f"{self.path}.json")
         except UserError:
             self.counts = None
-        is_described = isinstance(self.counts, dict) and self.counts.keys() >= _DESCRIPTION
-        if not is_described or self.counts["version"] != VERSION or not Path(f"{self.path}.db").is_file():
+        if (
+            not _is_description(self.counts)
+            or self.counts["version"] != VERSION
+            or not Path(f"{self.path}.db").is_file()
+        ):
             raise UserError(f"{self.path}: not complete; make it with script/convert_dataset.sh")
         if self.counts["vocabulary"] != vocabulary.fingerprint:
             raise UserError(f"{self.path}: was converted with another vocabulary; convert the text again with this one")
         self.shard_tokens: list[int] = self.counts["shard_tokens"]
+        self._rows, self._words = Rows(self.path), len(vocabulary)
 
     def shard(self, number: int) -> Shard:
         """Read one shard."""
-        import mindspore.dataset as ds
-
-        data = None
-        with contextlib.suppress(RuntimeError), quiet():
-            rows = ds.MindDataset(str(self.path), list(_SCHEMA), 1, sampler=ds.SubsetSampler([number]))
-            data = next(rows.create_dict_iterator(num_epochs=1, output_numpy=True), None)
-        if data is None or len(data["ids"]) != self.shard_tokens[number]:
+        try:
+            row = self._rows[number]
+            ids, starts = (np.frombuffer(row[name], np.int32) for name in ("ids", "starts"))
+            unknown = row["unknown"].decode().split("\n")
+            good = len(ids) == self.shard_tokens[number] and ids.min() >= 0 and ids.max() < self._words + len(unknown)
+        except (ValueError, LookupError):
+            good = False
+        if not good:
             raise UserError(f"{self.path}: shard {number} is damaged; convert the text again")
-        unknown = bytes(data["unknown"]).decode().split("\n")
-        return Shard(data["ids"], data["starts"], unknown if unknown != ["", ""] else [])
+        return Shard(ids, starts, unknown if unknown != ["", ""] else [])

@@ -39,7 +39,7 @@ def save_fixed(folder, fixed: Mapping[str, Parameter]) -> dict:
         note[parameter.name] = [name, zlib.crc32(values)]
         try:
             there = zlib.crc32(np.load(path, mmap_mode="r")) == note[parameter.name][1]
-        except (OSError, ValueError, EOFError):
+        except Exception:
             there = False
         if not there:
             with atomic_write(path, "wb") as file:
@@ -50,13 +50,15 @@ def save_fixed(folder, fixed: Mapping[str, Parameter]) -> dict:
 def _load_fixed(folder: Path, note: dict) -> dict[str, Parameter]:
     parameters = {}
     for name, (file, crc) in note.items():
+        if Path(file).name != file:  # it would be read from another folder
+            raise ValueError
         path = folder / file
         try:
-            values = np.load(path, allow_pickle=False)
+            values = np.array(np.load(path, mmap_mode="r"))  # which takes no memory for more than the file holds
             good = zlib.crc32(values) == crc
         except FileNotFoundError:
             raise UserError(f"{path}: no such file; keep it together with the checkpoint") from None
-        except (OSError, ValueError, EOFError):
+        except Exception:  # of a damaged header NumPy also raises what its tokenizer does
             values, good = None, False
         if not good:
             raise UserError(f"{path}: damaged, or of another training than the checkpoint beside it; restore it")
@@ -110,16 +112,21 @@ def load_checkpoint(path) -> tuple[dict[str, Parameter], dict]:
     note = parameters.pop(_STATE_KEY, None)
     if note is None:
         raise UserError(f"{path}: truncated, or not a checkpoint written by this project's train.py")
-    state = parse_json(note.asnumpy().astype(np.uint8).tobytes().decode())
-    version = state.pop("format_version", 1)
-    if version > FORMAT_VERSION:
-        raise UserError(
-            f"{path}: has checkpoint format {version}, this program reads 1 to {FORMAT_VERSION}; get a newer version of"
-            " the project"
-        )
-    if state.pop("parameters") != len(parameters):
-        raise UserError(f"{path}: truncated, {len(parameters)} parameters of more are left; use an older checkpoint")
-    parameters.update(_load_fixed(Path(path).parent, state.pop("fixed", {})))
+    try:
+        state = parse_json(note.asnumpy().astype(np.uint8).tobytes().decode())
+        version, count = state.pop("format_version", 1), state.pop("parameters")
+        if version > FORMAT_VERSION:
+            raise UserError(
+                f"{path}: has checkpoint format {version}, this program reads 1 to {FORMAT_VERSION}; get a newer"
+                " version of the project"
+            )
+        if count != len(parameters):
+            raise UserError(
+                f"{path}: truncated, {len(parameters)} parameters of more are left; use an older checkpoint"
+            )
+        parameters.update(_load_fixed(Path(path).parent, state.pop("fixed", {})))
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise UserError(f"{path}: what it says of itself is damaged; use an older checkpoint") from None
     return parameters, state
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import itertools
-import json
 import os
 import shutil
 import sqlite3
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from src.model_utils.files import parse_json
 from src.model_utils.runtime import UserError, quiet
 
 SMALL_PAGE = 2**21  # for rows of text
@@ -71,13 +71,17 @@ class Rows:
             weakref.finalize(self, os.close, self._file)
             size = os.fstat(self._file).st_size
             length = int.from_bytes(os.pread(self._file, _LENGTH, 0), "little")
-            header = json.loads(os.pread(self._file, min(size, length), _LENGTH))
+            header = parse_json(os.pread(self._file, min(size, length), _LENGTH))
             (schema,), names = header["schema"], header["shard_addresses"]
             self._columns = schema["blob_fields"]
             first, page_size, pages = header["header_size"], header["page_size"], header["page"]
             place = f"{int(first)} + PAGE_ID_BLOB * {int(page_size)} + PAGE_OFFSET_BLOB"
+            row_size = "PAGE_OFFSET_BLOB_END - PAGE_OFFSET_BLOB"
+            inside = f"{place} >= 0 AND {row_size} BETWEEN 0 AND {2**31 - 1} AND {place} + {row_size} <= {size}"
+            if list(self._query(f"SELECT COUNT(*) FROM INDEXES WHERE NOT ({inside})")) != [(0,)]:
+                raise ValueError
             self._places = np.fromiter(
-                self._query(f"SELECT {place}, PAGE_OFFSET_BLOB_END - PAGE_OFFSET_BLOB FROM INDEXES ORDER BY ROW_ID"),
+                self._query(f"SELECT {place}, {row_size} FROM INDEXES ORDER BY ROW_ID"),
                 [("start", np.int64), ("size", np.int32)],
             )
             whole = max(first + page["page_id"] * page_size + page["page_size"] for page in pages) <= size
@@ -87,9 +91,9 @@ class Rows:
                 raise ValueError
             types = {column: schema["schema"][column] for column in self._columns}
             self._shaped = {column: each for column, each in types.items() if each["type"] != "bytes"}
-        except (OSError, ValueError, LookupError, TypeError, AttributeError, sqlite3.Error):
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, sqlite3.Error):
             raise self._damaged() from None
-        if any(each["type"].startswith("int") for each in self._shaped.values()):
+        if any(str(each["type"]).startswith("int") for each in self._shaped.values()):
             raise self._damaged("of an older version of this program")
 
     def __len__(self) -> int:
@@ -107,8 +111,11 @@ class Rows:
             values[column] = content[begin:end]
         if end != size:
             raise self._damaged()
-        for column, each in self._shaped.items():
-            values[column] = np.frombuffer(values[column], each["type"]).reshape(each["shape"])
+        try:
+            for column, each in self._shaped.items():
+                values[column] = np.frombuffer(values[column], each["type"]).reshape(each["shape"])
+        except (ValueError, LookupError, TypeError):
+            raise self._damaged() from None
         return values
 
     def column(self, name: str) -> np.ndarray:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from src.model_utils.event_files import EventFiles
-from src.model_utils.files import atomic_write
+from src.model_utils.files import atomic_write, parse_json
 
 
 class MetricsFile:
@@ -43,7 +43,7 @@ def read_metrics(path) -> list[dict]:
     if Path(path).is_file():
         for line in Path(path).read_bytes().split(b"\n"):
             with contextlib.suppress(ValueError, KeyError, TypeError):
-                record = json.loads(line)
+                record = parse_json(line)
                 if record["global_step"] >= 0:
                     records.append(record)
     return records
