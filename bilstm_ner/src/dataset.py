@@ -86,12 +86,12 @@ def load_vocabulary(path: str | os.PathLike) -> Vocabulary:
     try:
         vocabulary = Vocabulary(**content)
         texts = [*vocabulary.tags, *vocabulary.characters, *vocabulary.bigrams]
-        good = vocabulary.scheme in SCHEMES and all(isinstance(text, str) for text in texts)
-        good = good and all(map(split_tag, vocabulary.tags))  # raises ValueError for what is none
+        if vocabulary.scheme not in SCHEMES or not all(isinstance(text, str) for text in texts):
+            raise ValueError
+        for tag in vocabulary.tags:
+            split_tag(tag)  # raises ValueError for what is none
     except (TypeError, ValueError):
-        good = False
-    if not good:
-        raise UserError(f"{path}: not a vocabulary; restore it from the folder of the training")
+        raise UserError(f"{path}: not a vocabulary; restore it from the folder of the training") from None
     return vocabulary
 
 
