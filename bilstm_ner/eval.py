@@ -14,7 +14,7 @@ from src.dataset import encode
 from src.inference import SETTINGS, Decoder, load_trained
 from src.metrics import entity_report, tag_report
 from src.model_utils.configuration import Parser, apply_settings
-from src.model_utils.files import atomic_write
+from src.model_utils.files import atomic_write, output_file
 from src.model_utils.html_page import add_report_option, write_report
 from src.model_utils.reporting import messages_to_stderr, print_result
 from src.model_utils.runtime import UserError, init_device, log, run
@@ -31,7 +31,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> Namespace:
     parser.add_argument("--split", choices=list(SPLITS), default="test", help="file of the folder (default: test)")
     parser.add_argument("--lenient", action="store_true", help="the same as --on_bad_input skip")
     text = "write the sentences with errors, gold and predicted tags side by side"
-    parser.add_argument("--errors", metavar="FILE", help=text)
+    parser.add_argument("--errors", type=output_file, metavar="FILE", help=text)
     add_report_option(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output, messages elsewhere")
     parser.add_checkpoint_options(config_module, bilstm_ner_cfg, SETTINGS)
@@ -57,7 +57,7 @@ def show(result: dict) -> None:
     print("\nwrong: " + ", ".join(f"{kind} {count}" for kind, count in result["entity"]["errors"].items()))
 
 
-def write_errors(path: str, corpus: Corpus, answers: list[list[str]]) -> int:
+def write_errors(path: Path, corpus: Corpus, answers: list[list[str]]) -> int:
     """Write the sentences whose entities are not all right, `character gold predicted` a line; returns their number."""
     wrong = 0
     with atomic_write(path) as file:
@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> dict:
         network, config, vocabulary = load_trained(args.ckpt_path)
         config = apply_settings(config, args, config_module, SETTINGS)
         path = find_file(args.data_path, args.split)
-        if args.errors and Path(args.errors).exists() and path.samefile(args.errors):
+        if args.errors and args.errors.exists() and path.samefile(args.errors):
             raise UserError(f"--errors {args.errors}: is the file that is scored; choose another")
         corpus = read_corpus(path, config.on_bad_input, vocabulary.scheme)
         warn_of_unseen_tags(path, corpus.tags, vocabulary.tags)

@@ -17,7 +17,7 @@ from src.dataset import Vocabulary, encode
 from src.highlight import page
 from src.inference import Decoder, load_trained
 from src.model_utils.configuration import Parser, apply_settings
-from src.model_utils.files import atomic_write
+from src.model_utils.files import atomic_write, output_file
 from src.model_utils.runtime import UserError, init_device, log, run
 from src.model_utils.text_input import TextInput, add_input_options
 from src.network import Tagger
@@ -76,7 +76,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> Namespace:
     form.add_argument("--json", action="store_true", help="one JSON object per sentence")
     text = "one line per character or word with its tag, as in the corpus, and an empty line behind each sentence"
     form.add_argument("--conll", action="store_true", help=text)
-    form.add_argument("--html", metavar="FILE", help="write a page with the entities marked")
+    form.add_argument("--html", type=output_file, metavar="FILE", help="write a page with the entities marked")
     parser.add_argument("--best", type=int, default=1, metavar="N", help="the N best answers for each sentence")
     text = "tag words that blanks separate (default: as in training)"
     parser.add_argument("--words", action="store_true", help=text)
@@ -86,7 +86,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> Namespace:
         raise UserError(f"--best {args.best}: choose 1 or more")
     if args.conll and args.best > 1:
         raise UserError(f"--best {args.best}: CoNLL has room for one answer; leave out --best, or take --json")
-    if args.html and args.input_file and Path(args.html).resolve() == Path(args.input_file).resolve():
+    if args.html and args.input_file and args.html.resolve() == Path(args.input_file).resolve():
         raise UserError(f"--html {args.html}: is the file that is read; choose another")
     return args
 

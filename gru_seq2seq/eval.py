@@ -9,7 +9,7 @@ from src import config as config_module
 from src.inference import SETTINGS, Translator, add_checkpoint_options, load_trained
 from src.metrics import NAMES, bleu_by_length, translation_scores, words_of
 from src.model_utils.configuration import Parser, apply_settings
-from src.model_utils.files import atomic_write
+from src.model_utils.files import atomic_write, output_file
 from src.model_utils.html_page import add_report_option, write_report
 from src.model_utils.reporting import messages_to_stderr, print_result
 from src.model_utils.runtime import UserError, init_device, log, run
@@ -23,7 +23,8 @@ def parse_arguments(argv=None) -> Namespace:
     add_checkpoint_options(parser)
     parser.add_argument("--data_dir", metavar="DIR", help="folder of test.de and test.en, or of other --split files")
     parser.add_argument("--split", choices=list(SPLITS), default="test", help="files of the folder (default: test)")
-    parser.add_argument("--output", metavar="FILE", help="write source, translation and reference, tabs between them")
+    text = "write source, translation and reference, tabs between them"
+    parser.add_argument("--output", type=output_file, metavar="FILE", help=text)
     add_report_option(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output, messages elsewhere")
     args = parser.parse_args(argv)

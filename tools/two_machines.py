@@ -298,6 +298,7 @@ def main() -> int:
     parser.add_argument("--faults", nargs="*", choices=list(FAULTS), default=list(FAULTS), metavar="FAULT")
     parser.add_argument("--processes", type=int, default=1, metavar="N", help="on each machine (default: 1)")
     args = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell has ignored for what is in the background
     if not hasattr(os, "geteuid") or os.geteuid() or not shutil.which("ip"):
         print("skipped: this needs Linux, root and the command ip")
         return 0

@@ -16,6 +16,7 @@ from src.model_utils.files import (
     binary_lines,
     decode,
     new_folder,
+    output_file,
     read_json,
     read_lines,
     read_text,
@@ -246,3 +247,16 @@ def test_no_damage_of_a_file_gives_anything_but_a_value_or_one_line(path):
     assert read_damaged(path, lambda: read_json(path)) > 20
     path.write_bytes(b"some words\nand 10 more\n")
     assert 5 < read_damaged(path, lambda: list(read_lines(path))) < 20
+
+
+def test_a_file_that_cannot_be_made_is_noticed_at_once(tmp_path, monkeypatch):
+    path = tmp_path / "new" / "file.txt"
+    assert output_file(str(path)) == path and not path.parent.exists()
+    with pytest.raises(UserError, match="a folder; name a file in it"):
+        output_file(str(tmp_path))
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"file/below/x: cannot be made, as .*/file is no folder; choose another place"):
+        output_file(str(tmp_path / "file" / "below" / "x"))
+    monkeypatch.setattr(os, "access", lambda folder, mode: (folder, mode) != (tmp_path, os.W_OK))
+    with pytest.raises(UserError, match="cannot be written to"):
+        output_file(str(path))

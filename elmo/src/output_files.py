@@ -13,15 +13,13 @@ from typing import BinaryIO
 import h5py
 import numpy as np
 
-from src.model_utils.files import atomic_write
+from src.model_utils.files import atomic_write, output_file
 from src.model_utils.runtime import UserError
 
 
 def check_output_file(output: str | Path, **inputs: str | Path | None) -> None:
-    """Raise UserError where an output file is a folder, or one of the inputs, given by the names of their options."""
-    output = Path(output)
-    if output.is_dir():
-        raise UserError(f"{output}: a folder; name a file in it")
+    """Raise UserError as of `output_file`, and for one of the inputs, given by the names of their options."""
+    output = output_file(str(output))
     for name, path in inputs.items():
         if path and output.exists() and Path(path).exists() and output.samefile(path):
             raise UserError(f"{output}: would replace what is read ({name}); choose another name for the output")

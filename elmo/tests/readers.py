@@ -21,17 +21,16 @@ def text(tokenizer):
     """Register a raw text."""
 
     def prepare(folder):
+        from src.data.chunks import encode_chunk, map_chunks
         from src.data.reader import make_shards
-        from src.data.tokenizer import read_documents
-        from src.data.vocabulary import build_vocabulary
+        from src.data.vocabulary import count_words, most_frequent
 
         path = folder / "text.txt"
         path.write_text(TEXT, encoding="utf-8")
 
         def read():
-            documents = [list(document) for document in read_documents(path, tokenizer)]
-            vocabulary, _ = build_vocabulary(documents)
-            list(make_shards(documents, vocabulary, 48, 1000, {}))
+            vocabulary = most_frequent(count_words(path, tokenizer, ""), 1, 0)
+            list(make_shards(map_chunks(encode_chunk, [path], tokenizer, ""), vocabulary, 48, 1000, {}))
 
         return path, read
 

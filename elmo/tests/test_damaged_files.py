@@ -5,10 +5,10 @@ import shutil
 import pytest
 from damaged_files import read_damaged
 
+from src.data.chunks import encode_chunk, map_chunks
 from src.data.reader import Corpus, make_shards
 from src.data.sentences import read_sentences
-from src.data.tokenizer import read_documents
-from src.data.vocabulary import build_vocabulary, load_vocabulary
+from src.data.vocabulary import count_words, load_vocabulary, most_frequent
 from src.model_options import PRESET_FOLDER, load_options
 from src.published_weights import read_weights
 
@@ -19,9 +19,8 @@ def test_text(texts, tmp_path, tokenizer):
     shutil.copy(texts / "0000.txt", path)
 
     def read():
-        documents = [list(document) for document in read_documents(path, tokenizer)]
-        vocabulary, _ = build_vocabulary(documents)
-        list(make_shards(documents, vocabulary, 48, 1000, {}))
+        vocabulary = most_frequent(count_words(path, tokenizer, ""), 1, 0)
+        list(make_shards(map_chunks(encode_chunk, [path], tokenizer, ""), vocabulary, 48, 1000, {}))
 
     assert read_damaged(path, read) > 5
 

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from src.data.chunks import Part, encode_chunk
 from src.data.reader import Corpus, convert, make_shards
-from src.data.vocabulary import BEGIN, END, build_vocabulary, load_vocabulary
+from src.data.vocabulary import BEGIN, END, build_vocabulary, count_words, load_vocabulary
 from src.model_utils.runtime import UserError
+
+
+def encoded(documents):
+    text = "\n\n".join("\n".join(map(" ".join, document)) for document in documents)
+    return encode_chunk(("whitespace", [Part(Path("text.txt"), 0, 1, text.encode())]))
 
 
 def test_mindrecord_keeps_every_word(prepared, tmp_path):
@@ -40,7 +47,7 @@ def test_a_document_that_is_larger_than_a_shard_is_divided_behind_a_sentence():
     sentence = ["a"] * 4  # 6 ids
     documents = [[sentence] * 2, [sentence] * 5, [sentence]]
     counts: dict = {}
-    shards = list(make_shards(map(iter, documents), vocabulary, 48, 12, counts))
+    shards = list(make_shards([encoded(documents)], vocabulary, 48, 12, counts))
     assert counts["shard_tokens"] == [12, 12, 12, 12] and counts["documents"] == 3 and counts["divided"] == 1
     assert [shard.starts.tolist() for shard in shards] == [[0], [0], [0], [0, 6]]
     assert all(shard.ids[0] == BEGIN and shard.ids[-1] == END for shard in shards)
@@ -49,9 +56,33 @@ def test_a_document_that_is_larger_than_a_shard_is_divided_behind_a_sentence():
 def test_shards_hold_whole_documents_where_they_can():
     vocabulary, _ = build_vocabulary([[["a"]]])
     counts: dict = {}
-    shards = list(make_shards([[["a"]] * n for n in (2, 3, 1)], vocabulary, 48, 9, counts))
+    shards = list(make_shards([encoded([["a"]] * n for n in (2, 3, 1))], vocabulary, 48, 9, counts))
     assert [shard.starts.tolist() for shard in shards] == [[0, 6], [0]] and counts["shard_tokens"] == [15, 3]
     assert counts["divided"] == 0
+
+
+@pytest.mark.parametrize("tokenizer", ["words", "whitespace"])
+def test_wherever_a_text_is_cut_the_converted_one_is_the_same(texts, prepared, tmp_path, monkeypatch, tokenizer):
+    vocabulary, text = load_vocabulary(prepared / "vocab.txt"), tmp_path / "text"
+    text.mkdir()
+    for path in sorted(texts.iterdir())[:12]:
+        shutil.copy(path, text)
+    (text / "0003.txt").write_text("é" * 7 + " and " + "é" * 9 + "\n\n \n<S>\n\n" + "new .\n" * 70, encoding="utf-8")
+    counts = convert(text, tmp_path / "x.mindrecord", vocabulary, 12, tokenizer, 60)
+    assert len(counts["shard_tokens"]) > 5 and counts["cut"] and counts["unknown"] and counts["divided"]
+    expected = [Corpus(tmp_path / "x.mindrecord", vocabulary).shard(k) for k in range(len(counts["shard_tokens"]))]
+    words = count_words(text, tokenizer, "")
+    assert sum(words.values()) == counts["words"]
+    monkeypatch.setattr("src.data.chunks.CHUNK", 1000)
+    monkeypatch.setattr("src.data.chunks.resolve_workers", lambda number: 3)
+    assert convert(text, tmp_path / "y.mindrecord", vocabulary, 12, tokenizer, 60) == counts
+    corpus = Corpus(tmp_path / "y.mindrecord", vocabulary)
+    for number, shard in enumerate(expected):
+        same = corpus.shard(number)
+        assert same.unknown == shard.unknown
+        np.testing.assert_array_equal(same.ids, shard.ids)
+        np.testing.assert_array_equal(same.starts, shard.starts)
+    assert count_words(text, tokenizer, "") == words
 
 
 def test_unusable_mindrecord_is_refused(prepared, tmp_path):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from src.data import division
+from src.data.chunks import CHUNK
 from src.data.division import divide
 from src.data.tokenizer import read_documents, split_sentences, text_files, tokenize
 from src.model_utils.runtime import UserError
@@ -117,8 +118,8 @@ def test_a_pipe_is_read_once(tmp_path):
 def test_division_is_complete_and_depends_on_the_seed_alone(texts, tmp_path, monkeypatch):
     counts = divide(texts, tmp_path / "a", 0.1, 0.2, seed=3)
     assert [counts[part]["documents"] for part in ("train", "valid", "heldout")] == [280, 40, 80]
-    monkeypatch.setattr(division, "CHUNK", 2**14)
-    monkeypatch.setattr(division, "resolve_workers", lambda _: 2)
+    monkeypatch.setattr("src.data.chunks.CHUNK", 2**14)
+    monkeypatch.setattr("src.data.chunks.resolve_workers", lambda _: 2)
     again = divide(texts, tmp_path / "b", 0.1, 0.2, seed=3)
     assert again == counts
     parts = {}
@@ -131,7 +132,7 @@ def test_division_is_complete_and_depends_on_the_seed_alone(texts, tmp_path, mon
 
 
 def test_the_program_divides_texts_by_processes(tmp_path):
-    lines = division.CHUNK // 10  # of 21 characters
+    lines = CHUNK // 10  # of 21 characters
     (tmp_path / "text.txt").write_text("one two three four .\n" * lines, encoding="utf-8")
     root = Path(division.__file__).parents[2]
     command = [sys.executable, "-m", "src.data.division", str(tmp_path / "text.txt"), str(tmp_path / "out")]

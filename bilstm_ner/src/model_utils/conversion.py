@@ -134,9 +134,7 @@ def open_split_with_arrays(
                 raise ValueError  # compressed, which these files are not: little may stand for much there
             arrays = dict(file)
         fitting = len(arrays[of_each_row]) == len(rows)
-    except (
-        Exception
-    ):  # of a damaged file NumPy and zipfile raise a dozen kinds, MemoryError for a wrong shape among them
+    except Exception:  # NumPy and zipfile raise a dozen kinds of it for a damaged file
         fitting = False
     if not fitting:
         raise UserError(f"{path}: missing or damaged; delete the folder {preprocess_path} and preprocess again")

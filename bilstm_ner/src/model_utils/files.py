@@ -40,6 +40,21 @@ def atomic_write(path, mode: str = "w") -> Iterator[IO]:
         unfinished.unlink(missing_ok=True)
 
 
+def output_file(name: str) -> Path:
+    """Return the path of a file that is to be written, as the type of an option.
+
+    UserError for a folder and for a place where none can be made, before the work whose result it is to hold.
+    """
+    path = Path(name)
+    if path.is_dir():
+        raise UserError(f"{path}: a folder; name a file in it")
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        why = "cannot be written to" if folder.is_dir() else "is no folder"
+        raise UserError(f"{path}: cannot be made, as {folder} {why}; choose another place")
+    return path
+
+
 @contextlib.contextmanager
 def new_folder(directory) -> Iterator[Path]:
     """Give a folder to fill that takes the place `directory` only when complete; UserError if that holds something."""

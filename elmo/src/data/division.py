@@ -9,25 +9,16 @@ from __future__ import annotations
 import contextlib
 import itertools
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from src.data.tokenizer import (
-    Place,
-    add_tokenizer_option,
-    join_documents,
-    numbered_lines,
-    read_documents,
-    sentences_of,
-    text_files,
-)
+from src.data.chunks import Chunk, lines_of, map_chunks
+from src.data.tokenizer import Place, add_tokenizer_option, join_documents, read_documents, sentences_of, text_files
 from src.model_utils.configuration import Parser
 from src.model_utils.files import atomic_write
-from src.model_utils.processes import map_in_processes
-from src.model_utils.runtime import UserError, log, resolve_workers, run
+from src.model_utils.runtime import UserError, log, run
 
 PARTS = ("train", "valid", "heldout")
-CHUNK = 2**19  # characters of the lines that a process divides at once
 MANY = 100  # files or documents from which on a corpus is divided by them
 
 
@@ -54,7 +45,8 @@ def divide(path, folder, valid: float, heldout: float, seed: int, tokenizer: str
     counts = {part: {"documents": 0, "sentences": 0, "words": 0} for part in PARTS}
     with contextlib.ExitStack() as stack:
         outputs = {part: stack.enter_context(atomic_write(folder / f"{part}.txt")) for part in PARTS}
-        for k, document in join_documents(_sentences_by_processes(files, tokenizer)):
+        lines = itertools.chain.from_iterable(map_chunks(divide_chunk, files, tokenizer, "dividing the text"))
+        for k, document in join_documents(lines):
             pieces = ([sentence] for sentence in document) if unit == "sentences" else [document]
             drawn = ((part_of((k + 0.5) / len(files) if unit == "files" else draw.random()), p) for p in pieces)
             for part, run_of_pieces in itertools.groupby(drawn, key=lambda pair: pair[0]):
@@ -71,31 +63,10 @@ def divide(path, folder, valid: float, heldout: float, seed: int, tokenizer: str
     return counts
 
 
-def _sentences_by_processes(files: list[Path], tokenizer: str) -> Iterator[tuple[Place, list[str]]]:
-    """Yield the place of each line and its sentences, whose words have single spaces between them."""
-    chunks = _chunks(numbered_lines(files, "dividing the text"))
-    first = list(itertools.islice(chunks, 2))
-    workers = resolve_workers(0) if len(first) > 1 else 1
-    items = ((tokenizer, chunk) for chunk in itertools.chain(first, chunks))
-    return itertools.chain.from_iterable(map_in_processes(divide_chunk, items, workers))
-
-
-def _chunks(lines: Iterable[tuple[Place, str]]) -> Iterator[list[tuple[Place, str]]]:
-    chunk, size = [], 0
-    for place, line in lines:
-        chunk.append((place, line))
-        size += len(line)
-        if size >= CHUNK:
-            yield chunk
-            chunk, size = [], 0
-    if chunk:
-        yield chunk
-
-
-def divide_chunk(item: tuple[str, list[tuple[Place, str]]]) -> list[tuple[Place, list[str]]]:
+def divide_chunk(chunk: Chunk) -> list[tuple[Place, list[str]]]:
     """Return the place of each line and its sentences, whose words have single spaces between them."""
-    tokenizer, chunk = item
-    return [(place, list(map(" ".join, sentences_of(line, tokenizer)))) for place, line in chunk]
+    tokenizer, parts = chunk
+    return [(place, list(map(" ".join, sentences_of(line, tokenizer)))) for place, line in lines_of(parts)]
 
 
 def _has_few_documents(files: list[Path]) -> bool:

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from src.data.tokenizer import read_documents
+from src.data.chunks import Encoded, encode_chunk, map_chunks
+from src.data.tokenizer import text_files
 from src.data.vocabulary import BEGIN, END, Vocabulary
 from src.model_utils.files import read_json, write_json
 from src.model_utils.mindrecord import SMALL_PAGE, Rows, write_mindrecord
@@ -37,48 +38,96 @@ class Shard:
     unknown: list[str]
 
 
+class _Filling:
+    """A shard that is being filled with the ids of sentences; `size` is how many they are."""
+
+    def __init__(self, known: int):
+        self.known, self.size = known, 0
+        self.ids, self.starts, self.unknown = [], [], {}
+
+    def add(self, ids: np.ndarray, unknown: list[str]) -> None:
+        """Append ids; those from `known` on are places in `unknown`, and become places in that of the shard."""
+        ids = ids.copy()
+        places = np.flatnonzero(ids >= self.known)
+        distinct, first, inverse = np.unique(ids[places], return_index=True, return_inverse=True)
+        numbers = np.zeros(len(distinct), np.int32)
+        for k in np.argsort(first):  # in the order of their first occurrence
+            numbers[k] = self.unknown.setdefault(unknown[distinct[k] - self.known], len(self.unknown))
+        ids[places] = self.known + numbers[inverse]
+        self.ids.append(ids)
+        self.size += len(ids)
+
+    def shard(self) -> Shard:
+        return Shard(np.concatenate(self.ids), np.array(self.starts, np.int32), list(self.unknown))
+
+
 def make_shards(
-    documents: Iterable[Iterable[list[str]]], vocabulary: Vocabulary, max_bytes: int, shard_tokens: int, counts: dict
+    chunks: Iterable[Encoded], vocabulary: Vocabulary, max_bytes: int, shard_tokens: int, counts: dict
 ) -> Iterator[Shard]:
-    """Turn documents into shards of at least `shard_tokens` ids; `counts` is filled on the way.
+    """Turn the sentences of a text into shards of at least `shard_tokens` ids; `counts` is filled on the way.
 
     Shards hold whole documents, but one of more than `shard_tokens` ids is divided behind a sentence.
     Unknown words are cut to `max_bytes` bytes of UTF-8, which is all that the character encoder can read.
     """
-    ids, starts, unknown = [], [], {}
     counts.update(documents=0, divided=0, sentences=0, words=0, unknown=0, cut=0, shard_tokens=[])
+    filling, place, start, pieces = _Filling(len(vocabulary)), None, 0, 0
+    for chunk in chunks:
+        ids, ends, unknown = _numbered(chunk, vocabulary, max_bytes, counts)
+        first = 0
+        for its_place, count in chunk.runs:
+            if its_place != place:
+                place, start, pieces = its_place, 0, 0
+            last = first + count
+            while first < last:
+                is_full = filling.size - start >= shard_tokens  # with this document, or with those before it
+                if is_full:
+                    counts["shard_tokens"].append(filling.size)
+                    yield filling.shard()
+                    filling = _Filling(len(vocabulary))
+                if is_full or not pieces:
+                    start, pieces = filling.size, pieces + 1
+                    filling.starts.append(start)
+                    counts["documents"] += pieces == 1
+                    counts["divided"] += pieces == 2
+                begin = ends[first]
+                room = shard_tokens - (filling.size - start)
+                first = min(last, first + 1 + int(np.searchsorted(ends[first + 1 : last + 1], begin + room)))
+                filling.add(ids[begin : ends[first]], unknown)
+    if filling.size:
+        counts["shard_tokens"].append(filling.size)
+        yield filling.shard()
 
-    def number(word: str) -> int:
-        if word in vocabulary.ids:
-            return vocabulary.ids[word]
-        data = word.encode()
-        if len(data) > max_bytes:
-            word = data[:max_bytes].decode(errors="ignore") or word  # not even one character fits
-            counts["cut"] += 1
-        counts["unknown"] += 1
-        return len(vocabulary) + unknown.setdefault(word, len(unknown))
 
-    def shard() -> Shard:
-        counts["shard_tokens"].append(len(ids))
-        return Shard(np.array(ids, np.int32), np.array(starts, np.int32), list(unknown))
-
-    for document in documents:
-        start, pieces = 0, 0
-        for words in document:
-            is_full = len(ids) - start >= shard_tokens  # with this document, or with those before it
-            if is_full:
-                yield shard()
-                ids, starts, unknown = [], [], {}
-            if is_full or not pieces:
-                start, pieces = len(ids), pieces + 1
-                starts.append(start)
-            ids += [BEGIN, *map(number, words), END]
-            counts["sentences"] += 1
-            counts["words"] += len(words)
-        counts["documents"] += 1
-        counts["divided"] += pieces > 1
-    if ids:
-        yield shard()
+def _numbered(
+    chunk: Encoded, vocabulary: Vocabulary, max_bytes: int, counts: dict
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Return the ids (n,) int32 of the sentences between BEGIN and END, where sentences begin and the last one ends
+    (sentences + 1,), and the unknown words, whose ids follow those of the vocabulary.
+    """
+    unknown, is_cut = [], np.zeros(len(chunk.words), bool)
+    table = np.zeros(len(chunk.words), np.int32)
+    for k, word in enumerate(chunk.words):
+        number = vocabulary.ids.get(word)
+        if number is None:
+            data = word.encode()
+            is_cut[k] = len(data) > max_bytes
+            if is_cut[k]:
+                word = data[:max_bytes].decode(errors="ignore") or word  # not even one character fits
+            number = len(vocabulary) + len(unknown)
+            unknown.append(word)
+        table[k] = number
+    words = table[chunk.codes]
+    counts["sentences"] += len(chunk.lengths)
+    counts["words"] += len(words)
+    counts["unknown"] += int((words >= len(vocabulary)).sum())
+    counts["cut"] += int(is_cut[chunk.codes].sum())
+    ends = np.append(0, np.cumsum(chunk.lengths + 2))
+    ids = np.full(ends[-1], END, np.int32)
+    ids[ends[:-1]] = BEGIN
+    is_word = np.ones(len(ids), bool)
+    is_word[ends[:-1]] = is_word[ends[1:] - 1] = False
+    ids[is_word] = words
+    return ids, ends, unknown
 
 
 def convert(source, target, vocabulary: Vocabulary, max_characters: int, tokenizer: str, shard_tokens: int) -> dict:
@@ -91,11 +140,11 @@ def convert(source, target, vocabulary: Vocabulary, max_characters: int, tokeniz
     counts: dict = {}
 
     def rows():
-        documents = read_documents(source, tokenizer, f"converting {Path(source).name}")
-        for shard in make_shards(documents, vocabulary, max_characters - 2, shard_tokens, counts):
+        chunks = map_chunks(encode_chunk, text_files(source), tokenizer, f"converting {Path(source).name}")
+        for shard in make_shards(chunks, vocabulary, max_characters - 2, shard_tokens, counts):
             unknown = "\n".join(shard.unknown).encode() or b"\n"  # MindRecord has no empty values
             yield {"ids": shard.ids.tobytes(), "starts": shard.starts.tobytes(), "unknown": unknown}
-            log(f"{counts['documents']} documents, {counts['words']} words")
+            log(f"{counts['documents']} documents, {sum(counts['shard_tokens'])} tokens")
         if not counts["words"]:
             raise UserError(f"{source}: holds no words")
 

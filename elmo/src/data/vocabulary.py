@@ -8,8 +8,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
+
+from src.data.chunks import encode_chunk, map_chunks
 from src.data.token_indexer import SPECIAL
-from src.data.tokenizer import add_tokenizer_option, read_documents
+from src.data.tokenizer import add_tokenizer_option, text_files
 from src.model_utils.configuration import Parser, at_least
 from src.model_utils.files import atomic_write, read_lines
 from src.model_utils.runtime import UserError, run
@@ -79,18 +82,31 @@ def check_same_vocabulary(path: str | Path, vocabulary: Vocabulary, data) -> Non
 def build_vocabulary(
     documents: Iterable[Iterable[list[str]]], min_count: int = 1, max_size: int = 0
 ) -> tuple[Vocabulary, Counter[str]]:
-    """Count the words of documents and keep those seen `min_count` times, at most `max_size` with the special ones.
-
-    Most frequent first, equals in alphabetical order. Returns the vocabulary and all counts.
-    """
+    """Count the words of documents and return the vocabulary of `most_frequent`, and all counts."""
     counts: Counter = Counter()
     for document in documents:
         counts.update(itertools.chain.from_iterable(document))
+    return most_frequent(counts, min_count, max_size), counts
+
+
+def count_words(path: str | Path, tokenizer: str, progress: str) -> Counter[str]:
+    """Count the words of a text file, or of all files of a folder, by processes on all cores; see `map_chunks`."""
+    counts: Counter = Counter()
+    for chunk in map_chunks(encode_chunk, text_files(path), tokenizer, progress):
+        counts.update(dict(zip(chunk.words, np.bincount(chunk.codes).tolist())))
+    return counts
+
+
+def most_frequent(counts: Counter[str], min_count: int, max_size: int) -> Vocabulary:
+    """Return the words seen `min_count` times, at most `max_size` with the special ones (0: any number).
+
+    Most frequent first, equals in alphabetical order.
+    """
     kept = [word for word, count in counts.items() if count >= min_count and word not in SPECIAL]
     kept.sort(key=lambda word: (-counts[word], word))
     if max_size:
         kept = kept[: max_size - len(SPECIAL)]
-    return Vocabulary([*SPECIAL, *kept]), counts
+    return Vocabulary([*SPECIAL, *kept])
 
 
 def main(argv: Sequence[str] | None = None) -> Vocabulary:
@@ -105,10 +121,10 @@ def main(argv: Sequence[str] | None = None) -> Vocabulary:
     if 0 < args.max_size <= len(SPECIAL):
         raise UserError(f"--max_size {args.max_size}: must be 0 or more than {len(SPECIAL)}")
     check_output_file(args.output, text=args.input)
-    documents = read_documents(args.input, args.tokenizer, "counting words")
-    vocabulary, counts = build_vocabulary(documents, args.min_count, args.max_size)
+    counts = count_words(args.input, args.tokenizer, "counting words")
     if not counts:
         raise UserError(f"{args.input}: holds no words")
+    vocabulary = most_frequent(counts, args.min_count, args.max_size)
     vocabulary.save(args.output)
     total, known = sum(counts.values()), sum(counts[word] for word in vocabulary.words)
     print(

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from src.model_utils.files import atomic_write
+from src.model_utils.files import atomic_write, output_file
 from src.model_utils.reporting import curves_svg, read_metrics
 from src.model_utils.runtime import UserError, log
 
@@ -104,10 +104,8 @@ def add_report_option(parser: argparse.ArgumentParser) -> None:
 
 
 def _report_file(name: str) -> Path:
-    """Return where a report goes; UserError for a folder, and for a file that is no page, such as a checkpoint."""
-    path = Path(name)
-    if path.is_dir():
-        raise UserError(f"--report {name}: a folder; name a file in it, such as {path / 'report.html'}")
+    """Return where a report goes; UserError as of `output_file`, and for a file that is no page, say a checkpoint."""
+    path = output_file(name)
     if path.exists():
         with open(path, "rb") as file:
             if file.read(len(BEGINNING)) != BEGINNING.encode():
