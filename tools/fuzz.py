@@ -34,6 +34,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("common", "lstm", "bilstm_ner", "ctc_lstm", "gru_seq2seq", "elmo")
 SECONDS = 10  # for one file; no reader needs one, but a machine may be busy
@@ -112,9 +114,8 @@ def an_edit(draw: random.Random) -> Edit:
         if exact:  # headers deserve as many edits as what follows
             place = min(place, int(share * 512))
         elif len(content) > 2**16:  # such as MindRecord, of which the most is empty
-            filled = [run.span() for run in re.finditer(rb"[^\0]+", content)] or [(0, 1)]
-            start, end = filled[int(other * len(filled))]
-            place = start + int(share * (end - start))
+            filled = np.flatnonzero(np.frombuffer(content, np.uint8))
+            place = int(filled[int(share * len(filled))]) if len(filled) else place
         before, chunk, after = content[:place], content[place : place + length], content[place + length :]
         if kind == "cut":
             return before

@@ -207,9 +207,19 @@ def bigrams_of(characters: list[str]) -> list[str]:
 def load_prepared(preprocess_path) -> Prepared:
     """Open what `prepare` wrote; UserError where it is missing, damaged or of an older version."""
     conversion.check_prepared(preprocess_path, {"version": VERSION}, "data_path")
-    content = read_json(Path(preprocess_path) / CONTENT, f"delete the folder {preprocess_path} and preprocess again")
-    counts = {name: Counter(content.pop(name)) for name in ("character_counts", "bigram_counts")}
-    return Prepared(_open(preprocess_path, "train"), _open(preprocess_path, "dev"), **content, **counts)
+    path, advice = Path(preprocess_path) / CONTENT, f"delete the folder {preprocess_path} and preprocess again"
+    content = read_json(path, advice)
+    try:
+        counts = {name: Counter(content.pop(name)) for name in ("character_counts", "bigram_counts")}
+        prepared = Prepared(_open(preprocess_path, "train"), _open(preprocess_path, "dev"), **content, **counts)
+        texts = [*prepared.characters, *prepared.tags, *prepared.training_tags, *counts["character_counts"]]
+        numbers = [number for each in counts.values() for number in each.values()]
+        good = all(isinstance(text, str) for text in texts) and all(type(number) is int for number in numbers)
+    except (LookupError, TypeError, ValueError, AttributeError):
+        good = False
+    if not good:
+        raise UserError(f"{path}: damaged; {advice}")
+    return prepared
 
 
 def _open(preprocess_path, split: str) -> Split:

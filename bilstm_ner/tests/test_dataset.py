@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 import itertools
+import json
 from collections import Counter
 
 import numpy as np
@@ -322,6 +323,18 @@ def test_converted_files_are_used_again_and_damage_is_named(corpus, tmp_path, ca
     for _ in range(2):
         prepare(corpus, folder, configured())
     assert "is up to date" in capsys.readouterr().out
+    content = json.loads((folder / "content.json").read_text())
+    for change in (
+        {"characters": [1]},
+        {"tags": None},
+        {"more": 1},
+        {"character_counts": {"a": "1"}},
+        {"bigram_counts": 3},
+    ):
+        (folder / "content.json").write_text(json.dumps({**content, **change}))
+        with pytest.raises(UserError, match="content.json: damaged; delete the folder"):
+            load_prepared(folder)
+    (folder / "content.json").write_text(json.dumps(content))
     (folder / "dev.npz").write_bytes((folder / "dev.npz").read_bytes()[:-9])
     with pytest.raises(UserError, match="dev.npz: missing or damaged"):
         load_prepared(folder)

@@ -104,6 +104,24 @@ def test_a_file_that_is_damaged_or_cut_short_in_use_is_refused_at_the_row(mindre
             found[0]
 
 
+def test_a_value_that_has_changed_is_refused_at_its_row(mindrecord, tmp_path):
+    for path in mindrecord.parent.iterdir():
+        shutil.copy(path, tmp_path)
+    content, feature = (
+        mindrecord.read_bytes(),
+        next(row["features"] for row in rows() if len(row["features"])).tobytes(),
+    )
+    assert content.count(feature) == 1
+    (tmp_path / "x.mindrecord").write_bytes(content.replace(feature, bytes([feature[0] ^ 1]) + feature[1:]))
+    found, refused = Rows(tmp_path / "x.mindrecord"), []
+    for number in range(COUNT):
+        try:
+            found[number]
+        except UserError:
+            refused.append(number)
+    assert refused == [1]
+
+
 def test_rows_of_a_type_that_is_none_are_refused(mindrecord, tmp_path):
     for path in mindrecord.parent.iterdir():
         shutil.copy(path, tmp_path)

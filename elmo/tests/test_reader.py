@@ -103,7 +103,7 @@ def test_unusable_mindrecord_is_refused(prepared, tmp_path):
     (tmp_path / "valid.mindrecord").write_bytes(content)
     shard = Corpus(tmp_path / "valid.mindrecord", vocabulary).shard(0)
     (tmp_path / "valid.mindrecord").write_bytes(content.replace(shard.ids.tobytes(), (shard.ids + 10**6).tobytes()))
-    with pytest.raises(UserError, match="shard 0 is damaged"):
+    with pytest.raises(UserError, match="damaged"):
         Corpus(tmp_path / "valid.mindrecord", vocabulary).shard(0)
     description = json.loads((tmp_path / "valid.mindrecord.json").read_text())
     for key, value in (

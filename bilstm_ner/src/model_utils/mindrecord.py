@@ -13,6 +13,7 @@ import os
 import shutil
 import sqlite3
 import weakref
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -23,6 +24,7 @@ from src.model_utils.files import parse_json
 from src.model_utils.runtime import UserError, quiet
 
 SMALL_PAGE = 2**21  # for rows of text
+_CHECKSUM = "checksum"  # of the columns of bytes and arrays of a row; older files have none
 _LENGTH = 8  # bytes of the length before the header, before a row, and before each column of a row that has several
 
 
@@ -41,8 +43,9 @@ def write_mindrecord(
         with quiet():
             writer = FileWriter(str(path), shard_num=1)
             writer.set_page_size(page_size)
-            writer.add_schema(schema, description)
-        rows = iter(rows)
+            writer.add_schema({**schema, _CHECKSUM: {"type": "int64"}}, description)
+        stored = [column for column, each in schema.items() if each["type"] == "bytes" or "shape" in each]
+        rows = ({**row, _CHECKSUM: _checksum({column: row[column] for column in stored})} for row in rows)
         while batch := list(itertools.islice(rows, at_once)):
             writer.write_raw_data(batch)
         with quiet():
@@ -53,8 +56,17 @@ def write_mindrecord(
         raise
 
 
+def _checksum(columns: dict[str, bytes | np.ndarray]) -> int:
+    """Return the CRC-32 of columns, in the order of their names."""
+    checksum = 0
+    for name in sorted(columns):
+        value = columns[name]
+        checksum = zlib.crc32(value if isinstance(value, bytes) else value.tobytes(), checksum)
+    return checksum
+
+
 class Rows:
-    """The rows of a MindRecord file, each read when it is asked for; memory holds 12 bytes a row. Threads may share it.
+    """The rows of a MindRecord file, each read when it is asked for; memory holds 16 bytes a row. Threads may share it.
 
     `rows[i]` has the columns of bytes, and of arrays of floating point numbers, by their names; `column` returns one of
     single values, of all rows. Raises UserError, at once or at the row, where the file is damaged, cut short, without
@@ -84,6 +96,10 @@ class Rows:
                 self._query(f"SELECT {place}, {row_size} FROM INDEXES ORDER BY ROW_ID"),
                 [("start", np.int64), ("size", np.int32)],
             )
+            self._checksums = None
+            if _CHECKSUM in schema["schema"]:
+                query = f"SELECT {_CHECKSUM}_0 FROM INDEXES ORDER BY ROW_ID"
+                self._checksums = np.fromiter((value for (value,) in self._query(query)), np.uint32)
             whole = max(first + page["page_id"] * page_size + page["page_size"] for page in pages) <= size
             count = max(page["end_row_id"] for page in pages)
             same = names == [self.path.name] == [name for (name,) in self._query("SELECT NAME FROM SHARD_NAME")]
@@ -109,7 +125,7 @@ class Rows:
             if len(self._columns) > 1:
                 begin, end = begin + _LENGTH, begin + _LENGTH + int.from_bytes(content[begin : begin + _LENGTH], "big")
             values[column] = content[begin:end]
-        if end != size:
+        if end != size or (self._checksums is not None and _checksum(values) != self._checksums[row]):
             raise self._damaged()
         try:
             for column, each in self._shaped.items():
