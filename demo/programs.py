@@ -33,11 +33,11 @@ def stop(process: subprocess.Popen) -> None:
     with contextlib.suppress(OSError):
         process.stdin.close()
     for number in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(END)
-            break
+        if process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(END)
 
 
 def start(command: Sequence[str], **options) -> subprocess.Popen:
@@ -82,8 +82,11 @@ class Program:
                     return json.loads(text)
                 if text.startswith("warning: left out "):
                     raise Refused(text.removeprefix("warning: left out "))
-                if kind == "end":
-                    raise Refused(last.removeprefix("error: ") or f"the program ended with code {process.wait()}")
+                if kind == "end":  # of its output; the next question must not meet it
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        process.wait(END)
+                    stop(process)
+                    raise Refused(last.removeprefix("error: ") or f"the program ended with code {process.returncode}")
                 if text.strip():
                     last = text if not last.startswith("error: ") else last
 

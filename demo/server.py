@@ -148,9 +148,13 @@ class Server(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers one request."""
+    """Answers one request to a Server."""
 
-    server: Server
+    @property
+    def owner(self) -> Server:
+        """The Server whose request this is."""
+        assert isinstance(self.server, Server)
+        return self.server
 
     def do_GET(self) -> None:
         """Send a file of the page, a recording to begin with, or what changes, as it changes."""
@@ -163,7 +167,7 @@ class Handler(BaseHTTPRequestHandler):
             self._send_events()
         elif found := re.fullmatch(r"/recording/(\d+)/(\d+)", self.path):
             number, which = map(int, found.groups())
-            tabs = self.server.demo.tabs
+            tabs = self.owner.demo.tabs
             checkpoint = tabs[number].checkpoint if number < len(tabs) else None
             paths = recordings_of(checkpoint) if checkpoint else []
             if which < len(paths):
@@ -176,7 +180,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Ask the program of a tab, or begin or stop a training."""
         found = re.fullmatch(r"/(ask|train|stop)/(\d+)", self.path)
-        demo = self.server.demo
+        demo = self.owner.demo
         if not self._is_ours():
             return
         if not found or int(found[2]) >= len(demo.tabs):
@@ -206,12 +210,12 @@ class Handler(BaseHTTPRequestHandler):
     def _is_ours(self) -> bool:
         """Whether the page itself asks: a page of another host, whose name leads here, is refused."""
         origin = self.headers.get("Origin")
-        if self.headers.get("Host") in self.server.hosts and (
-            origin is None or origin.removeprefix("http://") in self.server.hosts
+        if self.headers.get("Host") in self.owner.hosts and (
+            origin is None or origin.removeprefix("http://") in self.owner.hosts
         ):
             return True
         self.close_connection = True
-        self._send_json({"error": f"open {self.server.address} on this machine"}, HTTPStatus.FORBIDDEN)
+        self._send_json({"error": f"open {self.owner.address} on this machine"}, HTTPStatus.FORBIDDEN)
         return False
 
     def _send_json(self, content: object, status: HTTPStatus = HTTPStatus.OK) -> None:
@@ -232,7 +236,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _send_events(self) -> None:
         """Send what the tabs show whenever it changes, until the page is closed."""
-        demo, last = self.server.demo, b""
+        demo, last = self.owner.demo, b""
         demo.page_opens()
         try:
             self.send_response(HTTPStatus.OK)

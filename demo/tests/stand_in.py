@@ -13,7 +13,7 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parents[1]
 # Stands for predict.py: answers a line by JSON, leaves out "bad", ends with its error at "end", and writes its id.
 PROGRAM = """
-import json, os, sys
+import json, os, sys, time
 print("warning: something at the start", file=sys.stderr)
 for line in sys.stdin:
     text = line.rstrip("\\n")
@@ -21,6 +21,9 @@ for line in sys.stdin:
         print("warning: left out bad: put it otherwise", file=sys.stderr, flush=True)
     elif text == "end":
         sys.exit(print("error: no more than this", file=sys.stderr) or 2)
+    elif text == "end slowly":
+        print("error: no more than this", file=sys.stderr, flush=True)
+        os.close(1), os.close(2), time.sleep(0.5), os._exit(2)
     elif text == "fault":
         raise ValueError("a fault of the program")
     else:
