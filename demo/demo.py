@@ -6,6 +6,7 @@ Everything stays on this machine: the page is served on the loopback interface a
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import webbrowser
@@ -74,7 +75,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         signal.signal(number, end)
     try:
         print(f"the page: {server.address}    Ctrl-C ends it", flush=True)
-        if not args.no_browser:
+        # Without a display the browser would be one of the terminal, which runs no scripts
+        displays = sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+        if displays and not args.no_browser:
             webbrowser.open(server.address)
         server.serve_forever()
     finally:

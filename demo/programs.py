@@ -103,7 +103,7 @@ class Program:
 
         def read(kind: str, stream) -> None:
             for line in stream:
-                lines.put((kind, line.rstrip("\n")))
+                lines.put((kind if line.startswith("{") else "complaint", line.rstrip("\n")))
 
         def watch() -> None:
             readers = [

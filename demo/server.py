@@ -190,7 +190,8 @@ class Handler(BaseHTTPRequestHandler):
         length, longest = int(self.headers.get("Content-Length") or 0), LONGEST_RECORDING if sound else LONGEST_TEXT
         if length > longest:
             self.close_connection = True
-            return self._send_json({"error": f"larger than {longest} bytes"}, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            words = f"longer than {longest} bytes; cut it into parts"
+            return self._send_json({"error": words}, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         content = self.rfile.read(length)
         try:
             if what != "ask":
@@ -200,7 +201,7 @@ class Handler(BaseHTTPRequestHandler):
                 answer = demo.recognize(number, unquote(self.headers.get("X-Name", "")), content)
             else:
                 answer = demo.ask(number, re.sub(r"[\r\n]", " ", content.decode("utf-8", "replace")))
-        except Refused as error:
+        except (Refused, OSError) as error:  # the latter for a full disk
             return self._send_json({"error": str(error)}, HTTPStatus.UNPROCESSABLE_ENTITY)
         self._send_json(answer)
 
