@@ -1,6 +1,6 @@
 """Show the contexts of a text that are nearest to that of a word, as in table 4 of Peters et al. (2018).
 
-Sentences from a pipe are answered one by one, and the text is embedded once for all of them.
+Sentences from a pipe are answered one by one. The text is embedded once for all; its vectors stay in memory.
 """
 
 from __future__ import annotations
