@@ -48,9 +48,7 @@ class Demo:
                     "title": title,
                     "checkpoint": str(checkpoint) if checkpoint else None,
                     "examples": EXAMPLES[model],
-                    "recordings": [path.name for path in recordings_of(checkpoint)]
-                    if model == "ctc_lstm" and checkpoint
-                    else [],
+                    "recordings": [path.name for path in recordings_of(checkpoint)] if checkpoint else [],
                     "training": training.state() if training else None,
                 }
             )
