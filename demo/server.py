@@ -19,7 +19,10 @@ from programs import Program, Refused, Training, quick_start
 PAGE = Path(__file__).with_name("page")
 FILES = {"/": PAGE / "index.html", **{f"/{path.name}": path for path in PAGE.iterdir()}}
 TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
-POLICY = "default-src 'self'; img-src 'self' data:; media-src 'self' blob:; style-src 'self' 'unsafe-inline'"
+POLICY = (
+    "default-src 'self'; connect-src 'self' blob:; img-src 'self' data:; media-src 'self' blob:;"
+    " style-src 'self' 'unsafe-inline'"
+)
 LONGEST_TEXT, LONGEST_RECORDING = 2**16, 2**26  # bytes
 SHOWN = 0.5  # seconds between two looks at what a training has printed
 ALONE = 5  # seconds without a page after which its processes end; a page that is loaded again is back before

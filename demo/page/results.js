@@ -2,6 +2,8 @@
 
 const COLOURS = ["#ffd8a8", "#a5d8ff", "#b2f2bb", "#fcc2d7", "#d0bfff", "#ffec99", "#99e9f2", "#eebefa", "#d8f5a2", "#ffc9c9"];
 
+const kinds = new Map(); // colours of the types of entities, in the order in which they come
+
 /** Returns a new element with properties (`style` is CSS) and children, which are nodes or text. */
 export function make(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
@@ -68,7 +70,8 @@ function sentiment(answer, text) {
 }
 
 function mark({ text, type }) {
-  const colour = COLOURS[[...type].reduce((sum, letter) => sum + letter.charCodeAt(0), 0) % COLOURS.length];
+  if (!kinds.has(type)) kinds.set(type, COLOURS[kinds.size % COLOURS.length]);
+  const colour = kinds.get(type);
   return make("mark", { style: `background: ${colour}` }, text, make("small", {}, type));
 }
 
