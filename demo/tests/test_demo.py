@@ -138,7 +138,7 @@ def test_processes_end_with_the_last_page_and_start_again_with_the_next_question
 
 
 def test_questions_and_answers(served):
-    assert served.request("POST", "/ask/0", "Grüße\nan alle")[1]["text"] == "Grüße an alle"
+    assert served.request("POST", "/ask/0", "Grüße\naus Bonn")[1]["text"] == "Grüße aus Bonn"
     assert served.request("POST", "/ask/0", "bad") == (422, {"error": "bad: put it otherwise"})
     assert served.request("POST", "/ask/1", "hello") == (422, {"error": "this tab has no checkpoint"})
     assert served.request("POST", "/ask/0", "x" * 70000)[0] == 413
