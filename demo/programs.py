@@ -152,7 +152,9 @@ class Training:
             elif found := re.search(r"^steps per epoch: (\d+)", line):
                 self.steps = int(found[1])
             elif (found := re.search(r"^epoch: (\d+) step: (\d+)", line)) and self.epochs and self.steps:
-                self.share = min(1.0, (int(found[1]) - 1 + int(found[2]) / self.steps) / self.epochs)
+                epoch, step = map(int, found.groups())
+                if step <= self.steps:  # more are those of lstm's pre-training, which comes first
+                    self.share = max(self.share, min(1.0, (epoch - 1 + step / self.steps) / self.epochs))
 
 
 def quick_start(model: str, root: Path) -> list[str]:

@@ -70,12 +70,14 @@ def test_a_training_shows_its_share_and_lines_and_how_it_ended():
     lines = [
         "configuration: batch_size 2, num_epochs 4, seed 1",
         "steps per epoch: 10",
+        "epoch: 4 step: 90, loss is 2.5",  # of a pre-training, whose epochs are longer
         "epoch: 2 step: 5, loss is 1.5",
+        "epoch: 1 step: 5, loss is 1.5",
     ]
     training = Training(["bash", "-c", f"printf '%s\\n' {' '.join(map(repr, lines))}; exit 3"])
     training.process.wait(10)
     deadline = time.monotonic() + 10
-    while training.state()["share"] == 0 and time.monotonic() < deadline:
+    while len(training.state()["lines"]) < len(lines) and time.monotonic() < deadline:
         time.sleep(0.02)
     state = training.state()
     assert (state["running"], state["code"], state["share"], state["lines"]) == (False, 3, 0.375, lines)
