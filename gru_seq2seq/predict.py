@@ -24,7 +24,11 @@ def parse_arguments(argv=None) -> Namespace:
     parser.add_argument("--n_best", type=int, default=1, metavar="N", help="translations of a sentence (default: 1)")
     parser.add_argument("--json", action="store_true", help="one JSON object a sentence")
     parser.add_argument("--plot", metavar="DIR", help="draw the attention of sentence N into DIR/N.png")
+    text = "with --json, add what each piece of the best translation attends to"
+    parser.add_argument("--attention", action="store_true", help=text)
     args = parser.parse_args(argv)
+    if args.attention and not args.json:
+        raise UserError("--attention goes with --json; add it")
     if args.n_best < 1:
         raise UserError(f"--n_best {args.n_best}: choose 1 or more")
     broken = [number for number, text in enumerate(args.texts, 1) if "\n" in text.strip()]
@@ -33,22 +37,27 @@ def parse_arguments(argv=None) -> Namespace:
     return args
 
 
-def answer(number: int, sentence: str, translations: list[Translation], args) -> str:
+def answer(number: int, sentence: str, translations: list[Translation], args, translator: Translator) -> str:
     """Return the lines of an answer: the text, for n-best lists Moses's `number ||| text ||| score`, or JSON."""
     if args.json:
         rows = [{"text": translation.text, "score": round(translation.score, 4)} for translation in translations]
-        return json.dumps({"source": sentence, "translations": rows}, ensure_ascii=False)
+        result = {"source": sentence, "translations": rows}
+        if args.attention and translations[0].attention is not None:
+            columns, lines = pieces_of(translator, translations[0])
+            weights = translations[0].attention.round(4).tolist()
+            result["attention"] = {"source_pieces": columns, "target_pieces": lines, "weights": weights}
+        return json.dumps(result, ensure_ascii=False)
     if args.n_best == 1:
         return translations[0].text
     return "\n".join(f"{number} ||| {row.text} ||| {row.score:.4f}" for row in translations)
 
 
-def draw(path: Path, translator: Translator, best: Translation) -> None:
-    """Draw what the best translation of a sentence attended to."""
+def pieces_of(translator: Translator, best: Translation) -> tuple[list[str], list[str]]:
+    """Return the pieces of the source and of the translation that the columns and rows of its attention stand for."""
     source = [*translator.source_tokenizer.pieces(best.source), "</s>"]
     target = [*translator.target_tokenizer.tokens(best.ids), "</s>"]
     rows, columns = best.attention.shape  # a translation that was cut has no end, a source that was cut fewer pieces
-    draw_attention(path, source[:columns], target[:rows], best.attention)
+    return source[:columns], target[:rows]
 
 
 def main(argv=None) -> int:
@@ -68,9 +77,10 @@ def main(argv=None) -> int:
             results = translator.translate(sentences, n_best=args.n_best)
         for sentence, translations in zip(sentences, results):
             count += 1
-            print(answer(count - 1, sentence, translations, args))
+            print(answer(count - 1, sentence, translations, args, translator))
             if args.plot and translations[0].attention is not None:
-                draw(Path(args.plot) / f"{count}.png", translator, translations[0])
+                path, best = Path(args.plot) / f"{count}.png", translations[0]
+                draw_attention(path, *pieces_of(translator, best), best.attention)
         sys.stdout.flush()
     return count
 

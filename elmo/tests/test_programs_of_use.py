@@ -314,6 +314,23 @@ def test_neighbours_are_ranked_by_cosine(published, expected, tmp_path, exit_of)
     assert code == 2 and "the model has layers 0 to 2" in err
 
 
+def test_neighbours_of_the_sentences_of_a_pipe_are_those_of_each_alone(published, exit_of, monkeypatch, tmp_path):
+    common = "--ckpt_path", published.ckpt, "--input_file", published.text, "--device_target", "CPU", "--same_word"
+    lines = ["A *film* .", "no mark", "I saw the *film* twice .", "A *horse* ."]
+    (tmp_path / "queries").write_text("\n".join(lines), encoding="utf-8")
+    with open(tmp_path / "queries") as queries:
+        monkeypatch.setattr("sys.stdin", queries)
+        code, out, err = exit_of(neighbours.main, *common, "--json")
+    assert code == 0, err
+    answers = [json.loads(line) for line in out.splitlines()]
+    assert [answer["query"] for answer in answers] == [lines[0], lines[2]]
+    assert "left out 'no mark': put asterisks around one word" in err
+    assert f"left out {published.text}: holds no other 'horse'" in err
+    for answer in answers:
+        _, alone, _ = exit_of(neighbours.main, answer["query"], *common, "--json")
+        assert answer["contexts"] == [json.loads(line) for line in alone.splitlines()]
+
+
 def test_export_agrees_with_the_checkpoint_or_leaves_the_older_file(
     published, expected, tmp_path, exit_of, monkeypatch, run_exported
 ):

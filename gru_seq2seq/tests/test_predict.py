@@ -65,7 +65,20 @@ def test_n_best_and_json(common, pairs, exit_of):
     code, out, error = exit_of(predict.main, pairs[0][0], *common, "--n_best", "2", "--json")
     answer = json.loads(out)
     assert code == 0 and answer["source"] == pairs[0][0] and len(answer["translations"]) == 2
-    assert answer["translations"][0]["text"] == pairs[0][1]
+    assert answer["translations"][0]["text"] == pairs[0][1] and "attention" not in answer
+
+
+def test_attention_as_json(common, pairs, exit_of):
+    code, out, error = exit_of(predict.main, pairs[0][0], "", *common, "--json", "--attention")
+    assert code == 0, error
+    answer, blank = map(json.loads, out.splitlines())
+    attention = answer["attention"]
+    assert "".join(attention["source_pieces"][:-1]).replace("▁", " ").strip() == pairs[0][0]
+    assert attention["source_pieces"][-1] == attention["target_pieces"][-1] == "</s>"
+    assert len(attention["weights"]) == len(attention["target_pieces"])
+    assert all(len(row) == len(attention["source_pieces"]) for row in attention["weights"])
+    assert [sum(row) for row in attention["weights"]] == pytest.approx([1] * len(attention["weights"]), abs=0.01)
+    assert "attention" not in blank
 
 
 def test_a_pipe(common, pairs):
@@ -81,6 +94,7 @@ def test_wrong_use(common, tmp_path, exit_of):
         (["Hallo", "--input_file", "a.txt"], "either arguments or --input_file"),
         (["Hallo", "a\nb"], "sentence 2 has a line break within"),
         (["Hallo", "--n_best", "0"], "--n_best 0"),
+        (["Hallo", "--attention"], "--attention goes with --json"),
         (["Hallo", "--n_best", "9"], "raise --beam_size"),
         (["--input_file", tmp_path / "a.txt"], "a.txt: no such file"),
     ):

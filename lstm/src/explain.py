@@ -38,17 +38,26 @@ class Explainer:
         A positive contribution speaks for a positive review. Tokens that are cut off do not count; unknown words, which
         contribute 0, are left out.
         """
-        results: list[dict[int, float]] = [{}] * len(samples)
+        return [sums_by_word(*sample) for sample in self.places(samples)]
+
+    def places(self, samples: Sequence[Sample]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Return word ids (T,) and contributions (T,) float32 of each sample's tokens, those that are read."""
+        results: list[tuple[np.ndarray, np.ndarray]] = [(np.zeros(0, np.int64), np.zeros(0, np.float32))] * len(samples)
         for indices, inputs in evaluation_batches(samples, self.config):
             tensors = [Tensor(array) for array in inputs]
             shares = [(step + 0.5) / STEPS for step in range(STEPS)]
             values = sum(self.network(*tensors, Tensor(share, ms.float32)).asnumpy() for share in shares) / STEPS
             for column, (index, length) in enumerate(zip(indices, inputs.lengths)):
-                places = inputs.tokens[:length, column]
-                sums = np.bincount(places, values[:length, column], len(inputs.words))
-                results[index] = {int(inputs.words[place]): float(sums[place]) for place in np.unique(places)}
-                results[index].pop(UNKNOWN_ID, None)
+                results[index] = inputs.words[inputs.tokens[:length, column]], values[:length, column]
         return results
+
+
+def sums_by_word(ids: np.ndarray, values: np.ndarray) -> dict[int, float]:
+    """Return word id -> contribution of a sample of `Explainer.places`, without unknown words."""
+    words, places = np.unique(ids, return_inverse=True)
+    sums = dict(zip(words.tolist(), np.bincount(places, values, len(words)).tolist()))
+    sums.pop(UNKNOWN_ID, None)
+    return sums
 
 
 class _PathGradient(nn.Cell):

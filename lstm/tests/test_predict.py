@@ -98,6 +98,20 @@ def test_words_of_json_are_sorted_and_known(trained, tmp_path, exit_of):
     assert empty["words"] == [] and empty["label"] is None
 
 
+def test_tokens_of_json_are_those_of_the_text_in_order_with_what_each_contributes(trained, exit_of):
+    text = "Stale, stale and silly zzyzx."
+    arguments = "--ckpt_path", trained.best, text, "", "--json", "--tokens"
+    _, out, _ = exit_of(predict.main, *arguments)
+    explained, empty = answers(out)
+    tokens, values = zip(*explained["tokens"])
+    assert list(tokens) == tokenize(text) and empty["tokens"] == []
+    words = dict(explained["words"])
+    assert values[0] != values[2] and values[0] + values[2] == pytest.approx(words["stale"], abs=2e-4)
+    assert values[tokens.index("zzyzx")] == 0, "an unknown word is the baseline"
+    _, out, _ = exit_of(predict.main, *arguments, "--max_length", "4")
+    assert [value is None for _, value in answers(out)[0]["tokens"]] == [False, False, True, True, True, False, False]
+
+
 def test_contributions_add_up_to_what_sets_the_review_apart_from_unknown_words(model, reviews, monkeypatch):
     """The completeness of integrated gradients (Sundararajan et al. 2017, proposition 1).
 
@@ -188,6 +202,7 @@ def test_pipe_is_answered_at_once_and_streamed(trained):
     [
         ("--ckpt_path {best} text --input_file {glove}", "give either arguments or --input_file, not both"),
         ("--ckpt_path {best} text --explain -2", "--explain -2: choose 0 or more"),
+        ("--ckpt_path {best} text --tokens", "--tokens goes with --json"),
         ("--ckpt_path {best} --input_file /nowhere", "/nowhere: no such file"),
         ("--ckpt_path {best} --input_file {folder}", "{folder}: a folder, but a file is expected"),
         ("--ckpt_path {best} text --max_length 0", "--max_length is 0 but must be at least 1"),
