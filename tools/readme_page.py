@@ -115,7 +115,7 @@ def _read_line(page: Page, number: int, line: str, before: str, folders: list[Pa
         page.mentions += [Command(number, words, folders, False) for words in simple_commands(span)]
     page.commits += [(number, commit) for commit in COMMIT.findall(line)]
     text = re.sub(r"`+[^`]+`+", "code", line)
-    page.links += [(number, link) for link in re.findall(r"\]\(\s*<?([^)\s>]+)", text)]
+    page.links += [(number, link) for link in re.findall(r"(?:\]\(\s*<?|<img src=\")([^)\s>\"]+)", text)]
 
 
 def _read_commands(page: Page, block: str, first: int, folders: list[Path]) -> None:

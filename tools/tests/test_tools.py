@@ -218,6 +218,7 @@ def test_a_true_readme_passes(repository, capsys):
         # links
         ("[x](src/lost.py)", "link to src/lost.py: no such file"),
         ("![x](lost.png)", "link to lost.png: no such file"),
+        ('<img src="lost.png" width="4">', "link to lost.png: no such file"),
         # paths
         ("`src/lost.py`", "src/lost.py: no such file"),
         ("`lost.sh`", "lost.sh: no such file"),
