@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 
@@ -15,9 +16,11 @@ def test_the_python_of_the_readme_runs(trained, tmp_path, monkeypatch, capsys):
     if corpus := getattr(trained, "corpus", None):
         Path("data").mkdir()
         Path("data", corpus.name).symlink_to(corpus)
-    blocks, names = BLOCK.findall(README.read_text(encoding="utf-8")), {"__name__": "readme"}
+    monkeypatch.syspath_prepend(tmp_path)
+    blocks = BLOCK.findall(README.read_text(encoding="utf-8"))
     assert blocks, "no block of Python"
-    for code, shown in blocks:
+    for number, (code, shown) in enumerate(blocks):
         capsys.readouterr()
-        exec(compile(code, str(README), "exec"), names)
+        Path(f"of_the_readme_{number}.py").write_text(code, encoding="utf-8")  # MindSpore compiles from source files
+        importlib.import_module(f"of_the_readme_{number}")
         assert len(capsys.readouterr().out.splitlines()) == len(shown.splitlines()), code
