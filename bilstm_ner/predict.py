@@ -31,7 +31,7 @@ SETTINGS = ("eval_batch_size",)  # keys that may differ from those of the traini
 class Predictor:
     """Finds the entities of raw texts with a trained network."""
 
-    def __init__(self, network: Tagger, vocabulary: Vocabulary, config: EasyDict, *, best: int = 1):
+    def __init__(self, network: Tagger, config: EasyDict, vocabulary: Vocabulary, *, best: int = 1):
         self.decoder = Decoder(network, vocabulary, config)
         self.vocabulary, self.units, self.count = vocabulary, config.units, best
 
@@ -115,7 +115,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         network, config, vocabulary = load_trained(args.ckpt_path)
         config = apply_settings(config, args, config_module, SETTINGS)
         config.units = WORDS if args.words else config.units
-        predictor = Predictor(network, vocabulary, config, best=args.best)
+        predictor = Predictor(network, config, vocabulary, best=args.best)
     count = 0
 
     def answers() -> Iterator[dict]:

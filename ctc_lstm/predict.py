@@ -41,15 +41,31 @@ def parse_arguments(argv=None) -> Namespace:
 
 
 class Predictor:
-    """Recognises audio files with a trained network."""
+    """Recognises audio files with a trained network.
 
-    def __init__(self, recognizer: Recognizer, args: Namespace):
-        self.recognizer, self.config, self.args = recognizer, recognizer.config, args
+    Pictures go to `plot`/*.png and TextGrids to `textgrid`/*.TextGrid, None writes none. `same_speaker` normalises the
+    files of a call together. With `distinct` no two files may have the same name, which is all that CTM has of them.
+    """
+
+    def __init__(
+        self,
+        recognizer: Recognizer,
+        *,
+        plot: str | None = None,
+        textgrid: str | None = None,
+        same_speaker: bool = False,
+        distinct: bool = False,
+    ):
+        self.recognizer, self.config = recognizer, recognizer.config
+        self.plot, self.textgrid, self.same_speaker, self.distinct = plot, textgrid, same_speaker, distinct
         self.step = subsampling_of(self.config.front_end) * self.config.frame_shift_ms / 1000  # seconds
         self.names: dict[str, str] = {}
 
     def __call__(self, paths: list[str]) -> list[dict]:
-        """Return audio, seconds, labels and segments of each file; one that cannot be used is an error or left out."""
+        """Return audio, seconds, labels and segments of each file; one that cannot be used is an error or left out.
+
+        A segment is a dict of label, start and end in seconds, and probability.
+        """
         recordings = []  # path, frames (T, D) before normalisation, samples (N,) and their rate
         for path in paths:
             try:
@@ -63,7 +79,7 @@ class Predictor:
         frames = [recording[1] for recording in recordings]
         if self.config.cmvn != "none":
             moments = [Moments(each) for each in frames]
-            if self.args.same_speaker:
+            if self.same_speaker:
                 for other in moments[1:]:
                     moments[0].add(other)
                 moments = moments[:1] * len(frames)
@@ -73,15 +89,15 @@ class Predictor:
     def _answer(self, recording: tuple, log_probs: np.ndarray) -> dict:
         vocabulary, labels = self.recognizer.vocabulary, self.recognizer.decode(log_probs)
         path, _, samples, rate = recording
-        if self.args.ctm:
+        if self.distinct:
             self._claim(path, Path(path).stem)
         seconds = len(samples) / rate
         timed = segments(log_probs, labels, vocabulary, self.step, seconds)
-        if self.args.textgrid:
-            with atomic_write(self._output(path, self.args.textgrid, ".TextGrid")) as file:
+        if self.textgrid:
+            with atomic_write(self._output(path, self.textgrid, ".TextGrid")) as file:
                 file.write(text_grid(timed, seconds))
-        if self.args.plot:
-            draw(self._output(path, self.args.plot, ".png"), samples, rate, log_probs, timed, vocabulary, self.step)
+        if self.plot:
+            draw(self._output(path, self.plot, ".png"), samples, rate, log_probs, timed, vocabulary, self.step)
         names = [vocabulary[label] for label in labels]
         return {"audio": path, "seconds": round(seconds, 4), "labels": names, "segments": timed}
 
@@ -117,7 +133,8 @@ def main(argv=None) -> int:
         network, config, vocabulary = load_trained(args.ckpt_path)
         config = apply_settings(config, args, config_module, SETTINGS)
         recognizer = Recognizer(network, config, vocabulary, load_ngram_of(args.ckpt_path, config))
-    predictor, count = Predictor(recognizer, args), 0
+    outputs = {"plot": args.plot, "textgrid": args.textgrid, "distinct": args.ctm}
+    predictor, count = Predictor(recognizer, **outputs, same_speaker=args.same_speaker), 0
     chunks = ([path.strip() for path in chunk if path.strip()] for chunk in source.chunks(CHUNK))
     if args.same_speaker:  # all are normalised together
         chunks = [[path for chunk in chunks for path in chunk]]

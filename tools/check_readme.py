@@ -5,7 +5,8 @@
 - Every number in a table of results is in the file that a comment directly above the table names, relative to the
   README: <!-- results: results/default.json -->. It is compared as rounded in the table; with a per cent sign, in the
   cell or its column's head, it is 100 times the file's. What stands in code font is not compared.
-- README.md and README_CN.md have the same levels of headings, commands, and numbers in tables of results.
+- README.md and README_CN.md have the same levels of headings, commands, Python, and numbers in tables of results.
+- A model's README shows Python, has at most MOST_VISIBLE lines outside of <details>, and leaves commits to results/.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from readme_page import FOREIGN_FOLDERS, Command, Page, Table, is_foreign, parse
 
 ROOT = Path(__file__).resolve().parents[1]
 EXTENSIONS = {".py", ".sh", ".md", ".yaml", ".yml", ".toml", ".png", ".jsonl", ".json"}
+MOST_VISIBLE = 130
 PAGES = ("README*.md", "*/README*.md", "CONTRIBUTING.md", "docs/*.md")
 OPTION = re.compile(r"(?<![\w-])--[A-Za-z][\w-]*")
 NUMBER_IN_FILE = re.compile(r"(?:(?<!\w)-)?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?", re.ASCII)  # in 2026-05-17, - is no sign
@@ -70,10 +72,21 @@ class Checker:
                 for part in word.split("="):
                     self.check_path(page, command, part)
             self.check_call(page, command)
+        if (page.path.parent / "train.py").is_file():
+            self.check_model_page(page)
         for table in page.tables:
             self.check_option_table(page, table)
             if table.source:
                 self.check_results(page, table)
+
+    def check_model_page(self, page: Page) -> None:
+        """What is asked of a model's README alone."""
+        if page.visible > MOST_VISIBLE:
+            self.report(page, 1, f"{page.visible} lines outside of <details>, {MOST_VISIBLE} at most")
+        if not page.python:
+            self.report(page, 1, "no block of Python")
+        for line, commit in page.commits:
+            self.report(page, line, f"commit {commit}: belongs in results/*.json")
 
     # -- paths
 
@@ -174,7 +187,7 @@ class Checker:
                 self.report(page, line, f"{text} is not in {table.source}")
 
     def check_pair(self, english: Page, chinese: Page) -> None:
-        """Both languages have the same headings' levels, commands, and numbers in tables of results."""
+        """Both languages have the same headings' levels, commands, Python, and numbers in tables of results."""
         expected = outline(english)
         for what, here in outline(chinese).items():
             for (line, text), (_, other) in itertools.zip_longest(here, expected[what], fillvalue=(1, "none")):
@@ -189,6 +202,7 @@ def outline(page: Page) -> dict[str, list[tuple[int, str]]]:
     return {
         "heading level": [(line, str(level)) for line, level, _ in page.headings],
         "command": [(command.line, " ".join(command.words)) for command in page.commands],
+        "Python": page.python,
         "results file": [(table.line, table.source) for table in results],
         "number": [(line, text) for table in results for line, text, *_ in table_numbers(table)],
     }

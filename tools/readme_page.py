@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 # What users supply or a run writes: the first folder of a path, and the names of files without a folder.
 FOREIGN_FOLDERS = {"aclimdb", "glove", "glove_dir", "data", "path", "quickstart", ".venv", "venv"}
-FOREIGN_FOLDERS |= {"outputs", "preprocess", "checkpoints", "export", "exported", "msrun_log"}
+FOREIGN_FOLDERS |= {"outputs", "preprocess", "plots", "checkpoints", "export", "exported", "msrun_log"}
 FOREIGN_FILES = {"metrics.jsonl", "curves.png", "config.yaml", "options.json", "vocab.json"}
 FOREIGN_FILES |= {"result.json", "results.json"}
 FOREIGN_START = ("my", "your", "some")
@@ -19,6 +19,7 @@ FOREIGN_START = ("my", "your", "some")
 UNCOMMENTED = re.compile(r"""(?:"[^"]*"|'[^']*'|(?<=\S)\#|[^\#])*""")  # a # inside quotes or a word begins no comment
 REDIRECTION = re.compile(r"\d?[<>]+&?\s*[^\s();|&]+")
 RESULTS = re.compile(r"\s*<!--\s*results:\s*(.*?)\s*-->\s*$")
+COMMIT = re.compile(r"(?<![\w./-])(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{7,40}(?![\w.-])")
 NUMBER = re.compile(
     r"(?<![A-Za-z_\d.])(?<![A-Za-z][-−])"  # not inside H100, F1, GPT-2 or 2.10.0
     r"(?P<sign>[-−+]?)(?P<whole>\d{1,3}(?:,\d{3})+|\d+)(?:\.(?P<part>\d+))?(?:[eE](?P<exponent>[-+]?\d+))?"
@@ -57,6 +58,9 @@ class Page:
     mentions: list[Command] = field(default_factory=list)  # of inline code and other code blocks
     links: list[tuple[int, str]] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
+    python: list[tuple[int, str]] = field(default_factory=list)  # lines of code in blocks of it, without comments
+    commits: list[tuple[int, str]] = field(default_factory=list)  # hashes outside of code blocks
+    visible: int = 0  # lines that are not folded away
     problems: list[tuple[int, str]] = field(default_factory=list)
 
 
@@ -66,7 +70,11 @@ def parse(path: Path, root: Path) -> Page:
     folders = list(dict.fromkeys([page.home, root]))
     lines = path.read_text(encoding="utf-8").splitlines()
     fence, language = 0, ""  # the line that opened the code block, and what it says
+    folded = 0  # how many <details> are open
     for number, (before, line) in enumerate(zip(["", *lines], [*lines, ""]), 1):
+        folded += line.count("<details") if not fence else 0
+        page.visible += not folded and number <= len(lines)
+        folded -= line.count("</details>") if not fence else 0
         if RESULTS.match(before) and not line.startswith("|"):
             page.problems.append((number - 1, "a results comment must stand directly above a table"))
         mark = re.match(r"\s*```(\w*)", line)
@@ -78,6 +86,9 @@ def parse(path: Path, root: Path) -> Page:
             if language == "bash":
                 _read_commands(page, "\n".join(lines[fence : number - 1]), fence + 1, folders)
             fence = 0
+        elif fence and language == "python":
+            if code := UNCOMMENTED.match(line)[0].rstrip():
+                page.python.append((number, code))
         elif fence and language != "bash":
             words = re.split(r"[\s=│├└─]+", UNCOMMENTED.match(line)[0].strip(" │├└─"))
             page.mentions.append(Command(number, words, folders, False))
@@ -102,8 +113,9 @@ def _read_line(page: Page, number: int, line: str, before: str, folders: list[Pa
         page.headings.append((number, len(heading[1]), heading[2]))
     for span in re.findall(r"`+([^`]+)`+", line):
         page.mentions += [Command(number, words, folders, False) for words in simple_commands(span)]
+    page.commits += [(number, commit) for commit in COMMIT.findall(line)]
     text = re.sub(r"`+[^`]+`+", "code", line)
-    page.links += [(number, link) for link in re.findall(r"\]\(\s*<?([^)\s>]+)", text)]
+    page.links += [(number, link) for link in re.findall(r"(?:\]\(\s*<?|<img src=\")([^)\s>\"]+)", text)]
 
 
 def _read_commands(page: Page, block: str, first: int, folders: list[Path]) -> None:

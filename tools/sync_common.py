@@ -1,7 +1,7 @@
 """Keeps what all model folders share equal to the originals in common/.
 
-That is src/model_utils/, script/ and, of the tests, SHARED_TESTS: helpers and a short test of the copies. A folder that
-uses model_utils/native.py gets the kernels in src/native/ too.
+That is src/model_utils/, script/ and, of the tests, SHARED_TESTS: helpers and short tests of the copies and of the
+README. A folder that uses model_utils/native.py gets the kernels in src/native/ too.
 A folder gets __init__.py and the modules that its own files import, directly or through another module of model_utils.
     python tools/sync_common.py            copies what differs or is missing, removes what is not used
     python tools/sync_common.py --check    changes nothing, lists every difference; exit code 1 if there is one
@@ -20,7 +20,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 ORIGINAL = "common"
 PACKAGE, KERNELS = Path("src/model_utils"), Path("src/native")
-SHARED_TESTS = ("damaged_files", "script_contract", "shared_fixtures", "test_copies")
+SHARED_TESTS = ("damaged_files", "script_contract", "shared_fixtures", "test_copies", "test_readme")
 SHARED = (f"{PACKAGE}/*.py", f"{KERNELS}/*.*", "script/*.sh", *(f"tests/{name}.py" for name in SHARED_TESTS))
 MEND = "python tools/sync_common.py"
 

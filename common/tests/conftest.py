@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from shared_fixtures import exit_of, kernels_as_at_the_start  # noqa: F401
 
+collect_ignore = ["test_readme.py"]  # of the folders, which have a README and a trained model
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 

@@ -154,9 +154,12 @@ def repository(tmp_path):
     return tmp_path
 
 
+PYTHON = "```python\nfrom src import config  # lost.py\n```\n"
+
+
 def problems(root: Path, capsys, text: str, name: str = "lstm/README.md") -> list[str]:
-    """The lines that check_readme prints about a README with this text."""
-    write_tree(root, {name: text})
+    """The lines that check_readme prints about a README with this text, and Python behind it."""
+    write_tree(root, {name: text + PYTHON})
     code = check_readme.main([], root)
     lines = [line for line in capsys.readouterr().out.splitlines() if re.match(r"\S+:\d+: ", line)]
     assert code == (1 if lines else 0)
@@ -215,6 +218,7 @@ def test_a_true_readme_passes(repository, capsys):
         # links
         ("[x](src/lost.py)", "link to src/lost.py: no such file"),
         ("![x](lost.png)", "link to lost.png: no such file"),
+        ('<img src="lost.png" width="4">', "link to lost.png: no such file"),
         # paths
         ("`src/lost.py`", "src/lost.py: no such file"),
         ("`lost.sh`", "lost.sh: no such file"),
@@ -316,14 +320,36 @@ CHINESE = GOOD.replace("# Model", "# 模型").replace("# writes lost.json", "# �
         ("<!-- results: results/default.json -->\n", "", "results file none here, results/default.json in README.md"),
         ("--reviews 5", "--reviews 6", "command python -m src.sample_data outputs --reviews 6 here, "),
         ("bash quickstart.sh --fresh\n", "", "command cd script here, bash quickstart.sh --fresh in"),
+        ("# lost.py", "# 注释", None),
+        ("import config", "import lost", "Python from src import lost here, from src import config in README.md"),
     ],
 )
 def test_both_languages_say_the_same(repository, capsys, old, new, message):
-    assert not old or old in CHINESE
-    text = CHINESE.replace(old, new) if old else CHINESE
+    assert not old or old in CHINESE + PYTHON
+    text = (CHINESE + PYTHON).replace(old, new) if old else CHINESE + PYTHON
     write_tree(repository, {"lstm/README_CN.md": text})
     lines = messages(repository, capsys, GOOD)
     assert (any(line.startswith(message) for line in lines)) if message else lines == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x\n" * 90, None),
+        ("x\n" * 120, "157 lines outside of <details>, 130 at most"),
+        ("<details><summary>more</summary>\n" + "x\n" * 120 + "</details>\n", None),
+        ("Trained at commit `def25f8`.\n", "commit def25f8: belongs in results/*.json"),
+        ("defaced, 1234567 and 0.1234567 are none, nor is def25f8.png.\n", None),
+    ],
+)
+def test_the_readme_of_a_model_is_short_and_names_no_commit(repository, capsys, text, message):
+    assert messages(repository, capsys, GOOD + text) == ([message] if message else [])
+
+
+def test_the_readme_of_a_model_shows_python(repository, capsys):
+    write_tree(repository, {"lstm/README.md": GOOD})
+    assert check_readme.main([], repository) == 1
+    assert capsys.readouterr().out == "lstm/README.md:1: no block of Python\n"
 
 
 def test_docs_and_contributing_are_checked_and_other_pages_are_not(repository, capsys):
@@ -338,7 +364,7 @@ def test_docs_and_contributing_are_checked_and_other_pages_are_not(repository, c
 
 
 def test_one_readme_can_be_named_and_a_missing_one_is_an_error(repository, capsys):
-    write_tree(repository, {"README.md": "`lost.py`\n", "lstm/README.md": "fine\n"})
+    write_tree(repository, {"README.md": "`lost.py`\n", "lstm/README.md": PYTHON})
     assert check_readme.main([str(repository / "lstm/README.md")], repository) == 0
     assert check_readme.main([str(repository / "lost.md")], repository) == 2
 
