@@ -214,11 +214,10 @@ def load_prepared(preprocess_path) -> Prepared:
         prepared = Prepared(_open(preprocess_path, "train"), _open(preprocess_path, "dev"), **content, **counts)
         texts = [*prepared.characters, *prepared.tags, *prepared.training_tags, *counts["character_counts"]]
         numbers = [number for each in counts.values() for number in each.values()]
-        good = all(isinstance(text, str) for text in texts) and all(type(number) is int for number in numbers)
+        if not all(isinstance(text, str) for text in texts) or not all(type(number) is int for number in numbers):
+            raise ValueError
     except (LookupError, TypeError, ValueError, AttributeError):
-        good = False
-    if not good:
-        raise UserError(f"{path}: damaged; {advice}")
+        raise UserError(f"{path}: damaged; {advice}") from None
     return prepared
 
 

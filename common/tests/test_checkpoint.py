@@ -170,7 +170,7 @@ def test_damaged_content_of_any_kind_is_refused_or_does_not_matter(tmp_path):
             b'{"parameters": 1, "fixed": %s}' % fixed
             for fixed in (b"[1]", b'{"w": 1}', b'{"w": ["x.npy"]}', b'{"w": [3, 4]}')
         ),
-        b'{"parameters": 1, "fixed": {"w": ["../secret.npy", 1]}}',
+        b'{"parameters": 1, "fixed": {"w": ["../../secret.npy", 1]}}',
         b'{"parameters": 1, "fixed": {"w": ["/secret.npy", 1]}}',
     ],
 )

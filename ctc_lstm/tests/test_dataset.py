@@ -43,7 +43,8 @@ def made_samples(lengths, labels=None):
     rows, count = Rows(lengths, random), len(lengths)
     labels = labels or [tuple(random.permutation(["a", "b", "c"])) for _ in lengths]
     groups, nothing = np.full(count, ALONE), np.zeros((0, 2, 4))
-    empty = Samples(rows, np.arange(count), np.array(lengths), groups, nothing, [], [])
+    places = np.arange(count)[:, None] + (0, 1)
+    empty = Samples(rows, places, np.array(lengths), groups, nothing, [], [])
     return empty.select(range(count), labels)
 
 

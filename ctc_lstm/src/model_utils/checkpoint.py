@@ -50,7 +50,7 @@ def save_fixed(folder, fixed: Mapping[str, Parameter]) -> dict:
 def _load_fixed(folder: Path, note: dict) -> dict[str, Parameter]:
     parameters = {}
     for name, (file, crc) in note.items():
-        if Path(file).name != file:  # it would be read from another folder
+        if Path(file).name != file.removeprefix("../"):  # one folder up is the training that a pre-training is for
             raise ValueError
         path = folder / file
         try:
