@@ -5,7 +5,9 @@ A code is the place of a character or tag in the order of their first occurrence
 
 from __future__ import annotations
 
+import json
 import time
+import zlib
 from array import array
 from collections import Counter
 from collections.abc import Iterator
@@ -97,7 +99,7 @@ def _convert(files: dict[str, Path], folder: Path, on_bad_input: str) -> None:
         "character_counts": characters,
         "bigram_counts": bigrams,
     }
-    write_json(folder / CONTENT, content, indent=None)
+    write_json(folder / CONTENT, {**content, "checksum": _checksum(content)}, indent=None)
     log(f"preprocessing took {time.monotonic() - start:.1f} s")
 
 
@@ -210,6 +212,9 @@ def load_prepared(preprocess_path) -> Prepared:
     path, advice = Path(preprocess_path) / CONTENT, f"delete the folder {preprocess_path} and preprocess again"
     content = read_json(path, advice)
     try:
+        checksum = content.pop("checksum", None)  # older data have none
+        if checksum not in (None, _checksum(content)):
+            raise ValueError
         counts = {name: Counter(content.pop(name)) for name in ("character_counts", "bigram_counts")}
         prepared = Prepared(_open(preprocess_path, "train"), _open(preprocess_path, "dev"), **content, **counts)
         texts = [*prepared.characters, *prepared.tags, *prepared.training_tags, *counts["character_counts"]]
@@ -219,6 +224,10 @@ def load_prepared(preprocess_path) -> Prepared:
     except (LookupError, TypeError, ValueError, AttributeError):
         raise UserError(f"{path}: damaged; {advice}") from None
     return prepared
+
+
+def _checksum(content: dict) -> int:
+    return zlib.crc32(json.dumps(content).encode())
 
 
 def _open(preprocess_path, split: str) -> Split:

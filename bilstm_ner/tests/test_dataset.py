@@ -330,6 +330,7 @@ def test_converted_files_are_used_again_and_damage_is_named(corpus, tmp_path, ca
         {"more": 1},
         {"character_counts": {"a": "1"}},
         {"bigram_counts": 3},
+        {"characters": content["characters"][:-1]},
     ):
         (folder / "content.json").write_text(json.dumps({**content, **change}))
         with pytest.raises(UserError, match="content.json: damaged; delete the folder"):

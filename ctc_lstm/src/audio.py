@@ -13,6 +13,7 @@ import soundfile
 
 from src.model_utils.runtime import UserError
 
+LOUDEST = 2**20  # samples have a full scale of 1, in some files of 2^15; the energy of much more is no float32
 SILENCE = 1e-4  # a recording whose samples all lie closer to their mean than this, of full scale 1, holds no speech
 BLOCK = 2**16  # samples per channel that are decoded at a time
 UNKNOWN = 0x7FFF0000  # sizes from here on are placeholders, written before the length of a recording was known
@@ -42,8 +43,8 @@ def read_audio(path, max_seconds: float = 0.0) -> tuple[np.ndarray, int]:
         )
     if not len(samples):
         raise UserError(f"{path}: holds no samples; leave it out or record it again")
-    if not np.isfinite(samples).all():
-        raise UserError(f"{path}: holds samples that are not finite; convert it again")
+    if not np.abs(samples).max() <= LOUDEST:  # NaN is neither
+        raise UserError(f"{path}: holds samples that are not finite, or beyond {LOUDEST}; convert it again")
     if np.abs(samples - samples.mean()).max() < SILENCE:
         raise UserError(f"{path}: silent; leave it out or record it again")
     return samples, rate

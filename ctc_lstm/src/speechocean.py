@@ -27,6 +27,7 @@ PHONES = {  # of the CMU pronouncing dictionary
     *("K", "L", "M", "N", "NG", "OW", "OY", "P", "R", "S", "SH", "T", "TH", "UH", "UW", "V", "W", "Y", "Z", "ZH"),
 }
 _PHONE = re.compile(r"([A-Z]+)[0-2]?_[BIES]")
+_NUMBER = re.compile(r"[0-9]{1,6}")
 
 
 def read_table(path: Path) -> dict[str, str]:
@@ -49,7 +50,7 @@ def read_phones(path: Path) -> dict[str, list[list[str]]]:
     for key, value in read_table(path).items():
         utterance, _, word = key.rpartition(".")
         phones = [match[1] if match else "" for match in map(_PHONE.fullmatch, value.split())]
-        if not word.isdigit() or not PHONES.issuperset(phones):
+        if not _NUMBER.fullmatch(word) or not PHONES.issuperset(phones):
             raise UserError(f"{path}: expected `utterance.word` and phones such as AO0_I, not '{key} {value}'")
         words[utterance][int(word)] = phones
     gaps = [name for name, parts in words.items() if max(parts) >= len(parts)]
@@ -118,7 +119,7 @@ _TABLES = ("wav.scp", "text", "utt2spk", "spk2age", "spk2gender")
 def _kind(tables: dict[str, dict[str, str]], speaker: str, folder: Path) -> tuple[str, str]:
     """Return age group and gender of a speaker."""
     age, gender = tables["spk2age"].get(speaker, ""), tables["spk2gender"].get(speaker, "")
-    if not age.isdigit() or gender not in ("m", "f"):
+    if not _NUMBER.fullmatch(age) or gender not in ("m", "f"):
         raise UserError(f"{folder}: spk2age and spk2gender must tell years and m or f of speaker {speaker}")
     return "adult" if int(age) >= ADULT else "child", {"m": "male", "f": "female"}[gender]
 

@@ -37,6 +37,7 @@ def test_bad_audio_is_named(tmp_path):
     soundfile.write(tmp_path / "empty.wav", np.zeros(0), RATE)
     soundfile.write(tmp_path / "silent.wav", np.full(RATE, 0.2), RATE)
     soundfile.write(tmp_path / "nan.wav", np.full(RATE, np.nan), RATE, subtype="FLOAT")
+    soundfile.write(tmp_path / "loud.wav", tone(440) * 1e20, RATE, subtype="FLOAT")
     soundfile.write(tmp_path / "long.wav", tone(440, 3), RATE)
     for name, message in (
         ("missing", "no such file"),
@@ -44,6 +45,7 @@ def test_bad_audio_is_named(tmp_path):
         ("empty", "holds no samples"),
         ("silent", "silent"),
         ("nan", "not finite"),
+        ("loud", "beyond 1048576"),
         ("long", "longer than max_seconds 2"),
     ):
         with pytest.raises(UserError, match=rf"{name}\.wav: .*{message}"):

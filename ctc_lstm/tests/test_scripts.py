@@ -6,11 +6,13 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 import soundfile
 from script_contract import ScriptContract, run
 
 from src.manifest import read_manifest
-from src.speechocean import choose_validation
+from src.model_utils.runtime import UserError
+from src.speechocean import choose_validation, read_phones
 
 
 class TestScripts(ScriptContract):
@@ -150,3 +152,11 @@ def test_corpus_is_counted(corpus):
     )
     done = run(corpus, "download_dataset.sh", ".")
     assert done.returncode == 2 and "LDC93S1" in done.stderr
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "\N{SUPERSCRIPT TWO}"])
+def test_numbers_of_speechocean_that_are_none_are_refused(tmp_path, number):
+    path = tmp_path / "text-phone"
+    path.write_text(f"a.{number} AO0_S\n", encoding="utf-8")
+    with pytest.raises(UserError, match="expected `utterance.word` and phones"):
+        read_phones(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 from src.model_utils.files import atomic_write, read_json, read_vocabulary, write_json
@@ -44,10 +45,14 @@ def load_tokenizers(folder) -> tuple[Tokenizer, Tokenizer]:
         vocabularies = [read_vocabulary(folder / f"vocab.{name}.json", SPECIAL_TOKENS) for name in languages]
         return tuple(WordTokenizer(str(name), words, **options) for name, words in zip(languages, vocabularies))
     try:
-        both = SentencePieceTokenizer((folder / MODEL).read_bytes(), **options)
+        model = (folder / MODEL).read_bytes()
+        if description.get("checksum") not in (None, zlib.crc32(model)):  # older descriptions have none
+            raise ValueError
+        both = SentencePieceTokenizer(model, **options)
+        both.tokens(range(len(both)))  # raises ValueError where a piece is no UTF-8
     except FileNotFoundError:
         raise UserError(f"{folder / MODEL}: no such file; {_KEEP}") from None
-    except RuntimeError:
+    except (RuntimeError, ValueError):
         raise UserError(f"{folder / MODEL}: damaged; {_RESTORE}") from None
     return both, both
 
@@ -62,7 +67,8 @@ def contents(tokenizers: tuple[Tokenizer, Tokenizer]) -> dict:
     first = tokenizers[0]
     description = {"format": FORMAT, "lowercase": first.lowercase, "lossless": first.lossless}
     if isinstance(first, SentencePieceTokenizer):
-        return {MODEL: first.model, DESCRIPTION: {**description, "kind": "sentencepiece"}}
+        checksum = zlib.crc32(first.model)
+        return {MODEL: first.model, DESCRIPTION: {**description, "kind": "sentencepiece", "checksum": checksum}}
     vocabularies = {f"vocab.{tokenizer.language}.json": tokenizer.vocabulary for tokenizer in tokenizers}
     languages = [tokenizer.language for tokenizer in tokenizers]
     return {**vocabularies, DESCRIPTION: {**description, "kind": "spacy", "languages": languages}}
