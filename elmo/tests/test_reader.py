@@ -116,6 +116,9 @@ def test_unusable_mindrecord_is_refused(prepared, tmp_path):
         (tmp_path / "valid.mindrecord.json").write_text(json.dumps({**description, key: value}))
         with pytest.raises(UserError, match="not complete"):
             Corpus(tmp_path / "valid.mindrecord", vocabulary)
+    (tmp_path / "valid.mindrecord.json").write_text(json.dumps({**description, "version": 1}))
+    with pytest.raises(UserError, match="of another version of this program; convert the text again"):
+        Corpus(tmp_path / "valid.mindrecord", vocabulary)
     (tmp_path / "valid.mindrecord.json").unlink()
     with pytest.raises(UserError, match="not complete"):
         Corpus(tmp_path / "valid.mindrecord", vocabulary)

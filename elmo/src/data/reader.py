@@ -189,12 +189,10 @@ class Corpus:
             self.counts = read_json(f"{self.path}.json")
         except UserError:
             self.counts = None
-        if (
-            not _is_description(self.counts)
-            or self.counts["version"] != VERSION
-            or not Path(f"{self.path}.db").is_file()
-        ):
+        if not _is_description(self.counts) or not Path(f"{self.path}.db").is_file():
             raise UserError(f"{self.path}: not complete; make it with script/convert_dataset.sh")
+        if self.counts["version"] != VERSION:
+            raise UserError(f"{self.path}: of another version of this program; convert the text again")
         if self.counts["vocabulary"] != vocabulary.fingerprint:
             raise UserError(f"{self.path}: was converted with another vocabulary; convert the text again with this one")
         self.shard_tokens: list[int] = self.counts["shard_tokens"]
