@@ -10,10 +10,9 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from src.data.tokenizer import Place, sentences_of
+from src.data.tokenizer import Place, bytes_bar, sentences_of
 from src.model_utils.files import binary_lines, decode, open_binary
 from src.model_utils.processes import map_in_processes
-from src.model_utils.progress import progress_bar
 from src.model_utils.runtime import resolve_workers
 
 CHUNK = 2**20  # bytes that a process reads at once
@@ -54,9 +53,8 @@ def map_chunks(
 
 
 def _chunks(files: list[Path], progress: str) -> Iterator[list[Part]]:
-    size = sum(file.stat().st_size for file in files) if all(file.is_file() for file in files) else None  # of no pipe
     parts, room = [], CHUNK
-    with progress_bar(size, progress, "B") as bar:
+    with bytes_bar(files, progress) as bar:
         for number, path in enumerate(files):
             first = 1
             with open_binary(path) as file:

@@ -129,14 +129,14 @@ def read_documents(path: str | Path, tokenizer: str = "words", progress: str = "
 
 def numbered_lines(files: list[Path], progress: str) -> Iterator[tuple[Place, str]]:
     """Yield the lines of files with their places; `progress` names a bar."""
-    with _bar(files, progress) as bar:
+    with bytes_bar(files, progress) as bar:
         for number, file in enumerate(files):
             for _, line in read_lines(file):
                 yield (number, not line.strip()), line
                 bar.update(len(line.encode()) + 1)
 
 
-def _bar(files: list[Path], name: str) -> tqdm:
+def bytes_bar(files: list[Path], name: str) -> tqdm:
     """Return a bar of the bytes of files, whose number is not known where there is a pipe."""
     total = sum(file.stat().st_size for file in files) if all(file.is_file() for file in files) else None
     return progress_bar(total, name, "B")
