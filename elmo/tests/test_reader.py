@@ -53,6 +53,14 @@ def test_a_document_that_is_larger_than_a_shard_is_divided_behind_a_sentence():
     assert all(shard.ids[0] == BEGIN and shard.ids[-1] == END for shard in shards)
 
 
+def test_a_sentence_that_no_shard_can_hold_is_refused(prepared, tmp_path):
+    vocabulary = load_vocabulary(prepared / "vocab.txt")
+    (tmp_path / "text.txt").write_text("The " * 600_000, encoding="utf-8")
+    with pytest.raises(UserError, match="text.txt: 600002 tokens are too many for a shard; divide its longest lines"):
+        convert(tmp_path / "text.txt", tmp_path / "x.mindrecord", vocabulary, 50, "whitespace", 1000)
+    assert [path.name for path in tmp_path.iterdir()] == ["text.txt"]
+
+
 def test_shards_hold_whole_documents_where_they_can():
     vocabulary, _ = build_vocabulary([[["a"]]])
     counts: dict = {}
