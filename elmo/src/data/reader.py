@@ -143,9 +143,7 @@ def convert(source, target, vocabulary: Vocabulary, max_characters: int, tokeniz
         chunks = map_chunks(encode_chunk, text_files(source), tokenizer, f"converting {Path(source).name}")
         for shard in make_shards(chunks, vocabulary, max_characters - 2, shard_tokens, counts):
             unknown = "\n".join(shard.unknown).encode() or b"\n"  # MindRecord has no empty values
-            if (
-                shard.ids.nbytes + shard.starts.nbytes + len(unknown) > page_size - 2**16
-            ):  # of a long sentence
+            if shard.ids.nbytes + shard.starts.nbytes + len(unknown) > page_size - 2**16:  # of a long sentence
                 raise UserError(f"{source}: {len(shard.ids)} tokens are too many for a shard; divide its longest lines")
             yield {"ids": shard.ids.tobytes(), "starts": shard.starts.tobytes(), "unknown": unknown}
             log(f"{counts['documents']} documents, {sum(counts['shard_tokens'])} tokens")
